@@ -1,0 +1,108 @@
+package wire
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// Kind is the first element of a frame. DESIGN.md has each with its elements.
+type Kind uint8
+
+const (
+	KindHello    Kind = 1 + iota // who speaks, which versions; first on a link
+	KindSync                     // the sender's whole interest, in parts
+	KindInterest                 // one change of the sender's interest
+	KindIntAck                   // version of the receiver's interest that the sender has in force
+	KindData                     // a message
+	KindPing                     // are you there? the sender's clock
+	KindPong                     // the clock of the PING that it answers
+	KindPeers                    // nodes that the sender is linked to
+	KindBye                      // the link ends on purpose, with the reason
+)
+
+var kindNames = [...]string{"?", "hello", "sync", "interest", "intack", "data", "ping", "pong", "peers", "bye"}
+
+// Kinds is the number of kinds that this version knows, for tables of counters.
+const Kinds = len(kindNames)
+
+// String is the name of k, which is also its metric label.
+func (k Kind) String() string {
+	if int(k) < Kinds {
+		return kindNames[k]
+	}
+	return kindNames[0]
+}
+
+const (
+	// MaxFrame limits the body of one frame, in bytes. It is checked before
+	// anything is allocated.
+	MaxFrame = 16 << 20
+	// MaxMessage limits the payload and attachments of one message, in bytes,
+	// so that with its rooms it always fits a frame.
+	MaxMessage = 12 << 20
+
+	frameHeader = 4
+)
+
+// startFrame leaves room for the length that endFrame fills in.
+func startFrame(dst []byte) ([]byte, int) {
+	return append(dst, 0, 0, 0, 0), len(dst)
+}
+
+func endFrame(dst []byte, start int) []byte {
+	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-frameHeader))
+	return dst
+}
+
+// Frame is the body of one frame: a msgpack array that starts with its kind.
+type Frame []byte
+
+// Kind tells which Decode function reads f. A body that is no array, or an
+// empty one, is kind 0, which no node sends.
+func (f Frame) Kind() Kind {
+	p := parser{b: f}
+	if p.array() == 0 {
+		return 0
+	}
+	k := p.uint()
+	if k >= 1<<8 {
+		return 0
+	}
+	return Kind(k)
+}
+
+// Reader reads frames from a link.
+type Reader struct{ br *bufio.Reader }
+
+// NewReader reads from r, 64 KiB at a time as links write.
+func NewReader(r io.Reader) *Reader { return &Reader{bufio.NewReaderSize(r, 64<<10)} }
+
+// Next blocks until a whole frame is there. The frame has bytes of its own:
+// messages keep views of them. io.EOF means that the link ended between frames.
+func (r *Reader) Next() (Frame, error) {
+	head, err := r.br.Peek(frameHeader)
+	if err != nil {
+		if err == io.EOF && len(head) > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(head)
+	if n == 0 || n > MaxFrame {
+		return nil, fmt.Errorf("wire: frame of %d bytes, allowed are 1 to %d: %w", n, MaxFrame, ErrMalformed)
+	}
+	r.br.Discard(frameHeader)
+	f := make(Frame, n)
+	if _, err := io.ReadFull(r.br, f); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	return f, nil
+}
+
+// Buffered is the number of bytes that Next can serve without waiting.
+func (r *Reader) Buffered() int { return r.br.Buffered() }

@@ -1,0 +1,389 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
+	"pgregory.net/rapid"
+)
+
+func TestNodeIDTextRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		id := NodeID(rapid.Uint64Min(1).Draw(t, "id"))
+		got, err := ParseNodeID(id.String())
+		if err != nil || got != id {
+			t.Fatalf("ParseNodeID(%q) = %v, %v", id.String(), got, err)
+		}
+	})
+	for _, bad := range []string{"", "0000000000000", "zzzzzzzzzzzzz", "000000000000g0", "0000000000001"} {
+		if id, err := ParseNodeID(bad); err == nil {
+			t.Errorf("ParseNodeID(%q) = %v, want an error", bad, id)
+		}
+	}
+}
+
+func TestSessionIDTellsItsNode(t *testing.T) {
+	node := NewNodeID()
+	s := NewSessionID(node)
+	if got := s.Node(); got != node {
+		t.Errorf("Node() = %v, want %v", got, node)
+	}
+	for _, room := range []SessionID{"", "lobby", s[1:], s + "x", "!!!!!!!!!!!!!!!!!!!!!!!!!!!"} {
+		if got := room.Node(); got != 0 {
+			t.Errorf("%q.Node() = %v, want none", room, got)
+		}
+	}
+}
+
+// Reference shapes of the hand-written frames, in go-msgpack's terms.
+type (
+	refData struct {
+		Kind        Kind
+		Seq         uint64
+		Namespace   string
+		Rooms       []string
+		Except      []string
+		Flags       uint16
+		Origin      uint64
+		From        string
+		Payload     []byte
+		Attachments [][]byte
+	}
+	refHello struct {
+		Kind     Kind
+		Min, Max uint64
+		Node     uint64
+		Name     string
+		Addr     string
+	}
+	refGroup struct {
+		Namespace string
+		Rooms     []string
+	}
+	refSync struct {
+		Kind              Kind
+		Frontier, Version uint64
+		More              bool
+		Groups            []refGroup
+	}
+	refInterest struct {
+		Kind            Kind
+		Version         uint64
+		On              bool
+		Namespace, Room string
+	}
+)
+
+func reference(t interface{ Fatal(...any) }, v any) []byte {
+	h := &codec.MsgpackHandle{WriteExt: true}
+	h.StructToArray, h.RawToString = true, true
+	var b []byte
+	if err := codec.NewEncoderBytes(&b, h).Encode(v); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func body(b []byte) []byte { return b[frameHeader:] }
+
+func strs(t *rapid.T, name string) []string {
+	s := rapid.SliceOfN(rapid.StringN(0, 40, 70000), 0, 20).Draw(t, name)
+	if len(s) == 0 {
+		return []string{}
+	}
+	return s
+}
+
+func drawMessage(t *rapid.T) *Message {
+	return &Message{
+		Seq: rapid.Uint64().Draw(t, "seq"), Namespace: rapid.String().Draw(t, "ns"),
+		Rooms: strs(t, "rooms"), Except: strs(t, "except"), Flags: Flags(rapid.Uint16().Draw(t, "flags")),
+		From:        SessionID(rapid.String().Draw(t, "from")),
+		Payload:     make([]byte, rapid.SampledFrom([]int{0, 1, 31, 32, 255, 256, 65535, 65536}).Draw(t, "size")),
+		Attachments: [][]byte{{1, 2, 3}, make([]byte, rapid.IntRange(0, 300).Draw(t, "att"))},
+	}
+}
+
+// TestHandWrittenFrames: what is appended by hand is what go-msgpack writes.
+func TestHandWrittenFrames(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawMessage(t)
+		same := func(what string, got, want []byte) {
+			if !bytes.Equal(body(got), want) {
+				t.Fatalf("%s:\n got %x\nwant %x", what, body(got), want)
+			}
+		}
+		same("data", AppendData(nil, m, false), reference(t, refData{KindData, m.Seq, m.Namespace, m.Rooms, m.Except,
+			uint16(m.Flags), 0, string(m.From), m.Payload, m.Attachments}))
+		h := Hello{rapid.Uint64().Draw(t, "min"), 3, NodeID(rapid.Uint64().Draw(t, "node")), "n1", "10.0.0.1:7946"}
+		same("hello", AppendHello(nil, h), reference(t, refHello{KindHello, h.MinVersion, 3, uint64(h.Node), h.Name, h.Addr}))
+		same("interest", AppendInterest(nil, Interest{m.Seq, true, Topic{"/", "r"}}), reference(t, refInterest{KindInterest, m.Seq, true, "/", "r"}))
+		same("sync", AppendSync(nil, Sync{1, m.Seq, false, []Topic{{"/", ""}, {"/", "r"}, {"/x", "r"}}}),
+			reference(t, refSync{KindSync, 1, m.Seq, false, []refGroup{{"/", []string{"", "r"}}, {"/x", []string{"r"}}}}))
+	})
+}
+
+func TestDataRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawMessage(t)
+		m.Origin = NodeID(rapid.Uint64Min(1).Draw(t, "origin"))
+		relayed := rapid.Bool().Draw(t, "relayed")
+		got, err := DecodeData(body(AppendData(nil, m, relayed)), 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := *m
+		if !relayed {
+			want.Origin = 7
+		}
+		if len(want.Rooms) == 0 {
+			want.Rooms = nil
+		}
+		if len(want.Except) == 0 {
+			want.Except = nil
+		}
+		if !reflect.DeepEqual(*got, want) {
+			t.Fatalf("got %+v, want %+v", *got, want)
+		}
+	})
+}
+
+// TestOlderReaderSkipsNewerFields: arrays grow at their end only.
+func TestOlderReaderSkipsNewerFields(t *testing.T) {
+	b := reference(t, struct {
+		Kind            Kind
+		Version         uint64
+		On              bool
+		Namespace, Room string
+		Extra           []string
+	}{KindInterest, 9, true, "/", "r", []string{"later"}})
+	got, err := DecodeInterest(b)
+	if want := (Interest{9, true, Topic{"/", "r"}}); err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+// TestLargeInterestComesInParts: no SYNC frame is much larger than syncPart.
+func TestLargeInterestComesInParts(t *testing.T) {
+	var topics []Topic
+	for range 3000 {
+		topics = append(topics, Topic{"/", strings.Repeat("r", 50)})
+	}
+	r := NewReader(bytes.NewReader(AppendSync(nil, Sync{Frontier: 4, Version: 5, Topics: topics})))
+	var got []Topic
+	for parts := 1; ; parts++ {
+		f, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(f) > syncPart+1000 {
+			t.Errorf("part of %d bytes", len(f))
+		}
+		s, err := DecodeSync(f)
+		if err != nil || s.Frontier != 4 || s.Version != 5 {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		if got = append(got, s.Topics...); !s.More {
+			if parts < 2 {
+				t.Error("one part only")
+			}
+			break
+		}
+	}
+	if !reflect.DeepEqual(got, topics) {
+		t.Errorf("got %d topics, want %d", len(got), len(topics))
+	}
+}
+
+func TestReaderRefusesLyingLengths(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		in   []byte
+		want error
+	}{
+		{"empty", nil, io.EOF},
+		{"half a length", []byte{0, 0}, io.ErrUnexpectedEOF},
+		{"zero length", []byte{0, 0, 0, 0}, ErrMalformed},
+		{"over the limit", []byte{1, 0, 0, 1}, ErrMalformed},
+		{"cut short", []byte{0, 0, 0, 9, 1}, io.ErrUnexpectedEOF},
+	} {
+		if _, err := NewReader(bytes.NewReader(tt.in)).Next(); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+		}
+	}
+}
+
+// TestArrayLengthIsNotTrusted: a frame that claims 2^32 rooms allocates nothing for them.
+func TestArrayLengthIsNotTrusted(t *testing.T) {
+	f := Frame(appendString(appendUint(appendUint(appendArray(nil, 1+dataFields), uint64(KindData)), 1), "/"))
+	f = append(f, 0xdd, 0xff, 0xff, 0xff, 0xff)
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := DecodeData(f, 1); err == nil {
+			t.Error("accepted")
+		}
+	}); n > 5 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestSplitArgs(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		want []string
+	}{
+		{`[]`, []string{}},
+		{` [ ] `, []string{}},
+		{`["a"]`, []string{`"a"`}},
+		{strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth), []string{strings.Repeat("[", MaxDepth-1) + strings.Repeat("]", MaxDepth-1)}},
+		{`["a", 1 ,{"b":[1,"]"]},[[]],null,"\"],",12345678901234567890123]`,
+			[]string{`"a"`, `1`, `{"b":[1,"]"]}`, `[[]]`, `null`, `"\"],"`, `12345678901234567890123`}},
+	} {
+		got, err := SplitArgs([]byte(tt.in))
+		if err != nil || len(got) != len(tt.want) {
+			t.Errorf("SplitArgs(%s) = %q, %v", tt.in, got, err)
+			continue
+		}
+		for i := range got {
+			if string(got[i]) != tt.want[i] {
+				t.Errorf("SplitArgs(%s)[%d] = %s, want %s", tt.in, i, got[i], tt.want[i])
+			}
+		}
+	}
+	for _, bad := range []string{``, `{}`, `"[]"`, `1`, `[` + strings.Repeat("1,", MaxArgs) + `1]`,
+		strings.Repeat("[", MaxDepth+1) + strings.Repeat("]", MaxDepth+1)} {
+		if got, err := SplitArgs([]byte(bad)); err == nil {
+			t.Errorf("SplitArgs(%.20s) = %q, want an error", bad, got)
+		}
+	}
+}
+
+func TestMarshalArgs(t *testing.T) {
+	payload, att, err := MarshalArgs("e", 1, []byte{7}, "<a>", json.RawMessage(`{ "b":1 }`))
+	want := `["e",1,{"_placeholder":true,"num":0},"<a>",{ "b":1 }]`
+	if err != nil || string(payload) != want || len(att) != 1 || att[0][0] != 7 {
+		t.Errorf("got %s, %v, %v, want %s", payload, att, err, want)
+	}
+	if _, _, err := MarshalArgs("e", func() {}); err == nil || !strings.Contains(err.Error(), `argument 1 of event "e"`) {
+		t.Errorf("error %v does not name the argument", err)
+	}
+}
+
+func TestPlaceholders(t *testing.T) {
+	const p0, p1 = `{"_placeholder":true,"num":0}`, `{"num":1,"_placeholder":true}`
+	for _, tt := range []struct {
+		in string
+		n  int
+		ok bool
+	}{
+		{`["e"]`, 0, true},
+		{`["e",` + p0 + `]`, 1, true},
+		{`["e",{"a":[` + p1 + `,{"b":` + p0 + `}]}]`, 2, true},
+		{`["e","` + strings.ReplaceAll(p0, `"`, `\"`) + `"]`, 0, true},
+		{`["e",{"_placeholder":false,"num":0}]`, 0, true},
+		{`["e",` + p0 + `]`, 0, true}, // no binary packet: data
+		{`["e",` + p0 + `,{"_\u0070laceholder":true,"num":0}]`, 1, false},
+		{`["e",` + p0 + `,{"_placeholder":true,"num":[]}]`, 1, false},
+		{`["e",{"_placeholder":true,"NUM":0}]`, 1, false},
+		{`["e",` + p0 + `]`, 2, false},
+		{`["e",` + p0 + `,` + p0 + `]`, 1, false},
+		{`["e",{"_placeholder":true,"num":"splice"}]`, 1, false},
+		{`["e",{"_placeholder":true,"num":-1}]`, 1, false},
+		{`["e",{"_placeholder":true,"num":0.5}]`, 1, false},
+		{`["e",{"_placeholder":true}]`, 1, false},
+	} {
+		got, err := Placeholders([]byte(tt.in), tt.n)
+		if (err == nil) != tt.ok {
+			t.Errorf("Placeholders(%s, %d) = %v, %v", tt.in, tt.n, got, err)
+		}
+	}
+}
+
+func FuzzFrame(f *testing.F) {
+	f.Add(body(AppendData(nil, &Message{Seq: 1, Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`), Attachments: [][]byte{{1}}}, false)))
+	f.Add(body(AppendHello(nil, Hello{1, 1, 5, "n", "a:1"})))
+	f.Add(body(AppendSync(nil, Sync{1, 2, false, []Topic{{"/", ""}, {"/a", "b"}}})))
+	f.Add(body(AppendInterest(nil, Interest{1, true, Topic{"/", "r"}})))
+	f.Add(body(AppendPeers(nil, []string{"a:1"})))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		fr := Frame(b)
+		_ = fr.Kind().String()
+		if m, err := DecodeData(fr, 1); err == nil {
+			again, err := DecodeData(body(AppendData(nil, m, true)), 1)
+			if err != nil || again.Seq != m.Seq || !bytes.Equal(again.Payload, m.Payload) {
+				t.Fatalf("re-encoding changed %+v to %+v, %v", m, again, err)
+			}
+		}
+		if s, err := DecodeSync(fr); err == nil {
+			if _, err := DecodeSync(body(AppendSync(nil, s))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		DecodeHello(fr)
+		DecodeInterest(fr)
+		DecodePeers(fr)
+		DecodeBye(fr)
+		DecodeNumber(fr, KindPing)
+	})
+}
+
+func FuzzArgs(f *testing.F) {
+	f.Add([]byte(`["e",{"_placeholder":true,"num":0},"\u0000]",[[1,{}]]]`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := SplitArgs(b)
+		_, _ = Placeholders(b, 1)
+		var want []json.RawMessage
+		if !json.Valid(b) || b[skipSpace(b, 0)] != '[' {
+			return
+		}
+		if e := json.Unmarshal(b, &want); e != nil || len(want) > MaxArgs || CheckDepth(b) != nil {
+			return
+		}
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("SplitArgs(%q) = %q, %v; encoding/json has %q", b, got, err, want)
+		}
+		for i := range got {
+			if !bytes.Equal(bytes.TrimSpace(want[i]), got[i]) {
+				t.Fatalf("SplitArgs(%q)[%d] = %q, want %q", b, i, got[i], want[i])
+			}
+		}
+	})
+}
+
+func BenchmarkData(b *testing.B) {
+	m := &Message{Seq: 1234567, Namespace: "/", Rooms: []string{"room-42"}, Except: []string{string(NewSessionID(5))},
+		From: NewSessionID(5), Payload: []byte(`["message","` + strings.Repeat("x", 114) + `"]`)}
+	buf := AppendData(nil, m, false)
+	b.Run("append", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			buf = AppendData(buf[:0], m, false)
+		}
+	})
+	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := DecodeData(body(buf), 1); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestReservedNames(t *testing.T) {
+	for _, name := range []string{"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"} {
+		if !ReservedEvent(name) {
+			t.Errorf("ReservedEvent(%q) = false", name)
+		}
+	}
+	for _, name := range []string{"", "message", "Connect", "connection", "disconnected", "connect ", "error"} {
+		if ReservedEvent(name) {
+			t.Errorf("ReservedEvent(%q) = true", name)
+		}
+	}
+}
