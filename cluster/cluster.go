@@ -1,0 +1,227 @@
+// Package cluster finds the other nodes and carries each message to those that
+// want it, once and in the order in which its node published it. It knows
+// topics and nodes; clients and HTTP are somebody else's.
+//
+// Reading order: cluster.go (Config, Cluster, Run), core.go (the protocol, pure),
+// links.go (frames in, effects out), follow.go (membership to links), nodes.go
+// (what operators see). DESIGN.md has the reasons and what is promised.
+//
+// Locks: a caller may hold its own lock while it calls Publish or SetInterest,
+// which never block; calls to the Handler and to done functions hold none.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshrt/meshrt/cluster/gossip"
+	"github.com/meshrt/meshrt/cluster/mesh"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// Network is the one port that gossip and links share: *port.Port, or a host
+// of clustertest. Cluster runs it.
+type Network interface {
+	PacketConn() net.PacketConn
+	AcceptGossip() (net.Conn, error)
+	DialGossip(ctx context.Context, addr string) (net.Conn, error)
+	AcceptLink() (net.Conn, error)
+	DialLink(ctx context.Context, addr string) (net.Conn, error)
+	Advertise() netip.AddrPort
+	GossipKeys() [][]byte
+	Allows(netip.Addr) bool
+	SetKnown(func(netip.Addr) bool)
+	Run(ctx context.Context) error
+}
+
+// Handler receives the messages of other nodes.
+type Handler interface {
+	// HandleMessage gets each message once, those of one node in order. Calls
+	// for different nodes overlap. It may block to slow that node's link down.
+	HandleMessage(m *wire.Message)
+}
+
+// Config is what a Cluster needs.
+type Config struct {
+	ID      wire.NodeID // of this run; drawn if zero
+	Name    string      // the operator's name of this node
+	Cluster string      // nodes of other clusters are strangers
+	Region  string      // carried, not used yet
+	Seeds   []string    // host:port of nodes to join; tried for ever
+	Profile gossip.Profile
+
+	// Net is nil for a node without others: nothing is bound and everything is
+	// in force at once.
+	Net Network
+	// Settle is how long joins and readiness wait for the links to the members
+	// that a starting node learned. Default 5 s (CONTRACT §5).
+	Settle time.Duration
+	// QueueBytes is what may wait for one peer, see mesh.Config. Default 64 MiB.
+	QueueBytes int
+	Logger     *slog.Logger
+}
+
+// Cluster is this node's place among the others.
+type Cluster struct {
+	cfg    Config
+	h      Handler
+	gossip *gossip.Gossip // nil without a network
+	mesh   *mesh.Mesh
+	accept *acceptor
+	log    *slog.Logger
+
+	mu    sync.Mutex
+	core  *core
+	links map[wire.NodeID]*mesh.Link
+
+	poke       chan struct{} // capacity one: links changed
+	settled    chan struct{} // closed when joins count
+	duplicates atomic.Uint64
+	published  atomic.Uint64
+	started    time.Time
+}
+
+// New validates cfg. Nothing is sent before Run.
+func New(cfg Config, h Handler) (*Cluster, error) {
+	if cfg.ID == 0 {
+		cfg.ID = wire.NewNodeID()
+	}
+	if cfg.Settle <= 0 {
+		cfg.Settle = 5 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{},
+		poke: make(chan struct{}, 1), settled: make(chan struct{}), started: time.Now()}
+	if cfg.Net == nil {
+		c.settle()
+		return c, nil
+	}
+	var err error
+	c.gossip, err = gossip.New(gossip.Config{ID: cfg.ID, Name: cfg.Name, Cluster: cfg.Cluster, Region: cfg.Region,
+		Seeds: cfg.Seeds, Profile: cfg.Profile, Net: cfg.Net, Logger: cfg.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	c.accept = &acceptor{Network: cfg.Net, conns: make(chan net.Conn)}
+	c.mesh = mesh.New(mesh.Config{ID: cfg.ID, Name: cfg.Name, Addr: cfg.Net.Advertise().String(), Net: c.accept,
+		QueueBytes: cfg.QueueBytes, Silence: silence(cfg.Profile), Logger: cfg.Logger}, links{c})
+	cfg.Net.SetKnown(c.known)
+	return c, nil
+}
+
+// silence is how long a link may be quiet: MESH §3.
+func silence(p gossip.Profile) time.Duration {
+	if p == gossip.WAN {
+		return 10 * time.Second
+	}
+	return 3 * time.Second
+}
+
+// ID is this run's id.
+func (c *Cluster) ID() wire.NodeID { return c.cfg.ID }
+
+// Name is the operator's name of this node.
+func (c *Cluster) Name() string { return c.cfg.Name }
+
+// Run takes part in the cluster until ctx ends, then says goodbye to the
+// others, which takes about a second at most, and returns when every goroutine
+// has ended.
+func (c *Cluster) Run(ctx context.Context) error {
+	if c.gossip == nil {
+		<-ctx.Done()
+		return nil
+	}
+	// The network outlives those that use it, so that they can say goodbye.
+	netCtx, closeNet := context.WithCancel(context.WithoutCancel(ctx))
+	defer closeNet()
+	var network errgroup.Group
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	network.Go(func() error {
+		err := c.cfg.Net.Run(netCtx)
+		if err == nil && netCtx.Err() == nil {
+			err = errors.New("network ended by itself")
+		}
+		if err != nil {
+			cancel(err)
+		}
+		return err
+	})
+	network.Go(func() error { c.accept.run(netCtx); return nil })
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.gossip.Run(gctx) })
+	g.Go(func() error { return c.mesh.Run(gctx) })
+	g.Go(func() error { c.follow(gctx); return nil })
+	err := g.Wait()
+	closeNet()
+	if err = errors.Join(err, network.Wait()); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	return nil
+}
+
+// Publish numbers m and sends it to every node that has members of its rooms.
+// It never blocks; the order of calls is the order at every receiver.
+func (c *Cluster) Publish(m *wire.Message) {
+	m.Origin = c.cfg.ID
+	c.published.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.core.publish(m)
+	c.applyLocked() // nothing but frames comes of a publish
+}
+
+// SetInterest says that t has local members from now on, or none any more, and
+// gives the version to wait for. It never blocks. The caller says each change
+// once and in order.
+func (c *Cluster) SetInterest(t wire.Topic, on bool) (version uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	version = c.core.setInterest(t, on)
+	c.applyLocked()
+	return version
+}
+
+// WhenInForce calls done once every linked node has the interest of version in
+// force, so that nothing they publish later is missed (G2). It is called
+// without locks held, now or from another goroutine, and must not block. A
+// node that dies or is cut off is not waited for.
+func (c *Cluster) WhenInForce(version uint64, done func()) {
+	c.do(func() { c.core.whenInForce(version, done) })
+}
+
+// Linked tells whether id is this node or one that a link leads to.
+func (c *Cluster) Linked(id wire.NodeID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return id == c.cfg.ID || c.links[id] != nil
+}
+
+// Congested tells that a peer reads more slowly than this node publishes:
+// publishers should pause for some milliseconds (MESH §6, back-pressure).
+func (c *Cluster) Congested() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range c.links {
+		if l.Congested() {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Cluster) settle() {
+	c.do(c.core.settle)
+	close(c.settled)
+}

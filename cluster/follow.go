@@ -1,0 +1,80 @@
+package cluster
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/meshrt/meshrt/cluster/gossip"
+	"github.com/meshrt/meshrt/cluster/mesh"
+)
+
+// follow keeps the wanted links in step with membership until ctx ends, and
+// settles the node once it is linked to the members that it found at its start.
+func (c *Cluster) follow(ctx context.Context) {
+	patience := time.NewTimer(c.cfg.Settle)
+	defer patience.Stop()
+	for settled := false; ; {
+		members := c.gossip.Members()
+		c.mesh.SetPeers(peersOf(members))
+		c.forgetGone(members)
+		if !settled && c.gossip.Joined() && c.inStep(members) {
+			settled = true
+			c.settle()
+		}
+		select {
+		case <-c.gossip.Changed():
+		case <-c.poke:
+		case <-patience.C:
+			if !settled {
+				settled = true
+				c.log.Warn("not linked to all members yet, going on", "members", len(members), "waited", c.cfg.Settle)
+				c.settle()
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func peersOf(members []gossip.Member) []mesh.Peer {
+	ps := make([]mesh.Peer, len(members))
+	for i, m := range members {
+		ps[i] = mesh.Peer{ID: m.ID, Name: m.Name, Addr: m.Addr}
+	}
+	return ps
+}
+
+// forgetGone drops the state of nodes that are down: neither a member nor
+// linked (MESH §2: gossip alone is a hint).
+func (c *Cluster) forgetGone(members []gossip.Member) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := range c.core.peers {
+		if !contains(members, id) {
+			c.core.forget(id)
+		}
+	}
+}
+
+// inStep tells whether interest has been exchanged, both ways, with every member.
+func (c *Cluster) inStep(members []gossip.Member) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range members {
+		if p := c.core.peers[m.ID]; p == nil || !p.synced || p.acked < c.core.version {
+			return false
+		}
+	}
+	return true
+}
+
+// known tells the port whose connections have a reserve when strangers crowd.
+func (c *Cluster) known(a netip.Addr) bool {
+	for _, m := range c.gossip.Members() {
+		if ap, err := netip.ParseAddrPort(m.Addr); err == nil && ap.Addr().Unmap() == a.Unmap() {
+			return true
+		}
+	}
+	return false
+}

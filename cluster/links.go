@@ -1,0 +1,174 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/meshrt/meshrt/cluster/mesh"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// do drives one event through the core and applies what comes of it: frames
+// under the lock, so that peers see changes in the order they were made, and
+// what waits for them after it.
+func (c *Cluster) do(event func()) {
+	c.mu.Lock()
+	event()
+	done := c.applyLocked()
+	c.mu.Unlock()
+	for _, f := range done {
+		f()
+	}
+}
+
+// applyLocked sends frames and returns the calls to make once unlocked.
+func (c *Cluster) applyLocked() (done []func()) {
+	for _, e := range c.core.take() {
+		if e.done != nil {
+			done = append(done, e.done)
+			continue
+		}
+		if l := c.links[e.to]; l != nil {
+			l.Send(e.frame, e.droppable) // a refusal is counted by the link
+		}
+	}
+	return done
+}
+
+// links is the Cluster as the mesh sees it.
+type links struct{ c *Cluster }
+
+func (h links) LinkUp(l *mesh.Link) {
+	c, p := h.c, l.Peer()
+	c.do(func() {
+		c.links[p.ID] = l
+		c.core.linkUp(p.ID)
+		c.introduceLocked(p)
+	})
+	c.log.Info("linked", "peer", p.Name, "addr", p.Addr)
+	c.changed()
+}
+
+// introduceLocked tells the new peer of all others and all others of it, so
+// that the mesh closes in a round trip and not when gossip gets there.
+func (c *Cluster) introduceLocked(p mesh.Peer) {
+	var others []string
+	frame := wire.AppendPeers(nil, []string{p.Addr})
+	for id, l := range c.links {
+		if id != p.ID {
+			others = append(others, l.Peer().Addr)
+			l.Send(frame, false)
+		}
+	}
+	if len(others) > 0 {
+		c.links[p.ID].Send(wire.AppendPeers(nil, others), false)
+	}
+}
+
+func (h links) LinkDown(l *mesh.Link, err error) {
+	c, p := h.c, l.Peer()
+	c.do(func() {
+		delete(c.links, p.ID)
+		c.core.linkDown(p.ID)
+	})
+	if mesh.Routine(err) {
+		c.log.Info("link ended", "peer", p.Name, "reason", err)
+	} else {
+		c.log.Warn("link lost", "peer", p.Name, "addr", p.Addr, "err", err)
+	}
+	c.changed()
+}
+
+func (h links) HandleFrame(l *mesh.Link, f wire.Frame) error {
+	id := l.Peer().ID
+	switch k := f.Kind(); k {
+	case wire.KindData:
+		return h.data(id, f)
+	case wire.KindSync:
+		s, err := wire.DecodeSync(f)
+		if err != nil {
+			return err
+		}
+		h.c.do(func() { h.c.core.sync(id, s) })
+		if !s.More {
+			h.c.changed()
+		}
+	case wire.KindInterest:
+		i, err := wire.DecodeInterest(f)
+		if err != nil {
+			return err
+		}
+		h.c.do(func() { h.c.core.interest(id, i) })
+	case wire.KindIntAck:
+		v, err := wire.DecodeNumber(f, k)
+		if err != nil {
+			return err
+		}
+		h.c.do(func() { h.c.core.intAck(id, v) })
+	case wire.KindPeers:
+		addrs, err := wire.DecodePeers(f)
+		if err != nil {
+			return err
+		}
+		h.c.gossip.Learn(addrs...)
+	case wire.KindHello:
+		return fmt.Errorf("second hello: %w", wire.ErrMalformed)
+	}
+	return nil // kinds of newer versions are skipped
+}
+
+func (h links) data(id wire.NodeID, f wire.Frame) error {
+	m, err := wire.DecodeData(f, id)
+	if err != nil {
+		return err
+	}
+	h.c.mu.Lock()
+	fresh := h.c.core.accept(id, m.Seq)
+	h.c.mu.Unlock()
+	if !fresh {
+		h.c.duplicates.Add(1)
+		return nil
+	}
+	h.c.h.HandleMessage(m)
+	return nil
+}
+
+// changed makes follow look again.
+func (c *Cluster) changed() {
+	select {
+	case c.poke <- struct{}{}:
+	default:
+	}
+}
+
+// acceptor lets the mesh stop accepting before the network ends.
+type acceptor struct {
+	Network
+	conns chan net.Conn
+}
+
+// run hands links on until the network has ended.
+func (a *acceptor) run(ctx context.Context) {
+	for {
+		conn, err := a.Network.AcceptLink()
+		if err != nil {
+			return // Network.Run says why
+		}
+		select {
+		case a.conns <- conn:
+		case <-ctx.Done():
+			conn.Close()
+		}
+	}
+}
+
+// AcceptLink implements mesh.Network.
+func (a *acceptor) AcceptLink(ctx context.Context) (net.Conn, error) {
+	select {
+	case conn := <-a.conns:
+		return conn, nil
+	case <-ctx.Done():
+		return nil, net.ErrClosed
+	}
+}

@@ -1,0 +1,303 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// keepBuffer is the largest write buffer that a link holds on to when idle.
+const keepBuffer = 256 << 10
+
+// Link is one connection to one node. Its methods may be called from anywhere
+// at any time and never block.
+type Link struct {
+	m       *Mesh
+	conn    net.Conn
+	r       *wire.Reader
+	peer    Peer
+	dialler wire.NodeID
+	since   time.Time
+	done    chan struct{} // closed after LinkDown
+
+	wake chan struct{} // capacity one: there is something to write, or an end
+
+	mu      sync.Mutex
+	queue   []byte // whole frames that wait for the writer
+	spare   []byte // the writer's last buffer, to be reused
+	ended   error  // why the link ends; set once
+	flush   bool   // write what waits before the end
+	writing int    // bytes that the writer has taken and not yet written
+
+	lastRead atomic.Int64 // as now counts
+	handling atomic.Bool  // the Handler is at work, or holds the link back on purpose
+	rtt      atomic.Int64 // nanoseconds; 0 before the first PONG
+}
+
+func newLink(m *Mesh, conn net.Conn, g *greeted, dialler wire.NodeID) *Link {
+	l := &Link{m: m, conn: conn, r: g.r, peer: g.peer, dialler: dialler, since: time.Now(),
+		done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	l.lastRead.Store(l.now())
+	return l
+}
+
+// now is monotonic time since the link began.
+func (l *Link) now() int64 { return int64(time.Since(l.since)) }
+
+// Peer is the node at the other end.
+func (l *Link) Peer() Peer { return l.peer }
+
+// Since is when the link came up.
+func (l *Link) Since() time.Time { return l.since }
+
+// RTT is the last measured round trip, 0 before the first.
+func (l *Link) RTT() time.Duration { return time.Duration(l.rtt.Load()) }
+
+// Queued is the number of bytes that wait to be written.
+func (l *Link) Queued() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue) + l.writing
+}
+
+// Send queues one or more whole frames of one kind. A droppable frame is
+// refused with ErrFull when more than QueueBytes wait; others are taken up to
+// twice that, and beyond it the link ends: the peer does not read. On a link
+// that has ended Send returns ErrClosed.
+func (l *Link) Send(frame []byte, droppable bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended != nil {
+		return ErrClosed
+	}
+	limit := l.m.cfg.QueueBytes
+	if !droppable {
+		limit *= 2
+	}
+	if waiting := len(l.queue) + l.writing; waiting > 0 && waiting+len(frame) > limit {
+		l.m.counters.refused.Add(1)
+		if !droppable {
+			l.endLocked(ErrFull)
+		}
+		return ErrFull
+	}
+	l.m.counters.out[countAs(wire.Frame(frame[4:]))].Add(1)
+	l.queue = append(l.queue, frame...)
+	l.poke()
+	return nil
+}
+
+// countAs is the index of f in a table of counters; 0 are unknown kinds.
+func countAs(f wire.Frame) wire.Kind {
+	if k := f.Kind(); int(k) < wire.Kinds {
+		return k
+	}
+	return 0
+}
+
+func (l *Link) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// end makes the link go down with err. What is queued is lost.
+func (l *Link) end(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.endLocked(err)
+}
+
+func (l *Link) endLocked(err error) {
+	if l.ended == nil {
+		l.ended = err
+	}
+	l.flush = false
+	l.poke()
+	l.conn.SetDeadline(time.Unix(1, 0)) // wakes reader and writer; the latter closes
+}
+
+// bye ends the link after what is queued and a BYE have been written.
+func (l *Link) bye(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended != nil {
+		return
+	}
+	l.queue = wire.AppendBye(l.queue, err.Error())
+	l.ended, l.flush = err, true
+	l.poke()
+}
+
+func (l *Link) cause() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended
+}
+
+// serve is a link's life: registered, up, read until it ends, down.
+func (m *Mesh) serve(ctx context.Context, l *Link) (linked bool, err error) {
+	if err := m.register(l); err != nil {
+		refuse(l.conn, err)
+		return false, err
+	}
+	defer close(l.done)
+	defer m.unregister(l)
+	defer context.AfterFunc(ctx, func() { l.end(ErrLeaving) })()
+	m.counters.up.Add(1)
+	m.h.LinkUp(l)
+	var writer sync.WaitGroup
+	writer.Go(l.writeLoop)
+	err = l.readLoop()
+	l.end(err)
+	writer.Wait()
+	m.counters.down.Add(1)
+	m.h.LinkDown(l, l.cause())
+	return true, l.cause()
+}
+
+func (l *Link) readLoop() error {
+	for {
+		f, err := l.r.Next()
+		if err != nil {
+			if cause := l.cause(); cause != nil {
+				return cause
+			}
+			return fmt.Errorf("read link: %w", err)
+		}
+		l.m.counters.in[countAs(f)].Add(1)
+		l.m.counters.bytesIn.Add(uint64(len(f)) + 4)
+		l.handling.Store(true)
+		err = l.dispatch(f)
+		l.lastRead.Store(l.now())
+		l.handling.Store(false)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (l *Link) dispatch(f wire.Frame) error {
+	switch f.Kind() {
+	case wire.KindPing:
+		v, err := wire.DecodeNumber(f, wire.KindPing)
+		if err != nil {
+			return err
+		}
+		l.Send(wire.AppendNumber(nil, wire.KindPong, v), false)
+	case wire.KindPong:
+		v, err := wire.DecodeNumber(f, wire.KindPong)
+		if err != nil {
+			return err
+		}
+		if rtt := l.now() - int64(v); rtt > 0 {
+			l.rtt.Store(rtt)
+		}
+	case wire.KindBye:
+		return byeError(f)
+	default:
+		return l.m.h.HandleFrame(l, f)
+	}
+	return nil
+}
+
+// writeLoop writes all that waits in one Write: batches form by themselves
+// under load and nothing waits when idle. It also keeps the heartbeat, and it
+// alone closes the connection.
+func (l *Link) writeLoop() {
+	beat := time.NewTicker(l.m.cfg.Heartbeat)
+	defer beat.Stop()
+	defer l.conn.Close()
+	watch := make(chan struct{})
+	defer func() { <-watch }()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() { // ends with stop; apart from the writer, which may hang in a Write
+		defer close(watch)
+		l.watchSilence(stop)
+	}()
+	for {
+		select {
+		case <-l.wake:
+		case <-beat.C:
+			l.Send(wire.AppendNumber(nil, wire.KindPing, uint64(l.now())), false)
+		}
+		if !l.writeAll() {
+			return
+		}
+	}
+}
+
+// writeAll writes until nothing waits; false when the link has ended.
+func (l *Link) writeAll() bool {
+	for {
+		b, ended := l.take()
+		if len(b) == 0 {
+			return !ended
+		}
+		_, err := l.conn.Write(b)
+		l.m.counters.bytesO.Add(uint64(len(b)))
+		l.give(b)
+		if err != nil {
+			l.end(fmt.Errorf("write link: %w", err))
+			return false
+		}
+	}
+}
+
+func (l *Link) take() (b []byte, ended bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended != nil && !l.flush {
+		return nil, true
+	}
+	b, l.queue, l.spare = l.queue, l.spare, nil
+	l.writing = len(b)
+	return b, l.ended != nil
+}
+
+// give hands a written buffer back for the next batch.
+func (l *Link) give(b []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writing = 0
+	if cap(b) <= keepBuffer {
+		l.spare = b[:0]
+	}
+}
+
+// watchSilence ends the link when nothing arrived for Silence. PINGs of the
+// other side arrive four times a second, so silence is trouble.
+func (l *Link) watchSilence(stop <-chan struct{}) {
+	t := time.NewTicker(l.m.cfg.Heartbeat)
+	defer t.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-t.C:
+		}
+		if quiet := l.now() - l.lastRead.Load(); quiet > int64(l.m.cfg.Silence) && !l.handling.Load() {
+			l.end(fmt.Errorf("nothing read for %v: %w", time.Duration(quiet).Round(time.Millisecond), ErrSilent))
+			l.conn.Close() // also ends a Write that hangs
+			return
+		}
+	}
+}
+
+// Routine tells ends of links that an operator need not hear of.
+func Routine(err error) bool {
+	return errors.Is(err, ErrLeaving) || errors.Is(err, ErrReplaced) || errors.Is(err, ErrDuplicate)
+}
+
+// Congested tells that three quarters of what may wait do wait.
+func (l *Link) Congested() bool {
+	return l.Queued() > l.m.cfg.QueueBytes/4*3
+}

@@ -1,0 +1,482 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/meshrt/meshrt/cluster/clustertest"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// hostNet lets accepting end with a context, as the cluster does.
+type hostNet struct {
+	*clustertest.Host
+	conns chan net.Conn
+}
+
+func (h hostNet) AcceptLink(ctx context.Context) (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// recorder is a Handler that notes what happens.
+type recorder struct {
+	mu    sync.Mutex
+	log   []string
+	up    map[wire.NodeID]*Link
+	data  map[wire.NodeID][]uint64
+	block chan struct{} // when set, HandleFrame waits for it
+}
+
+func (r *recorder) LinkUp(l *Link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.up[l.Peer().ID] != nil {
+		r.log = append(r.log, "UP WHILE UP")
+	}
+	r.up[l.Peer().ID] = l
+	r.log = append(r.log, fmt.Sprint("up ", uint64(l.Peer().ID)))
+}
+
+func (r *recorder) LinkDown(l *Link, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.up[l.Peer().ID] != l {
+		r.log = append(r.log, "DOWN OF ANOTHER LINK")
+	}
+	delete(r.up, l.Peer().ID)
+	r.log = append(r.log, fmt.Sprint("down ", uint64(l.Peer().ID), ": ", err))
+}
+
+func (r *recorder) HandleFrame(l *Link, f wire.Frame) error {
+	if r.block != nil {
+		<-r.block
+	}
+	v, err := wire.DecodeNumber(f, wire.KindIntAck)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.data[l.Peer().ID] = append(r.data[l.Peer().ID], v)
+	return nil
+}
+
+func (r *recorder) link(id wire.NodeID) *Link {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.up[id]
+}
+
+func (r *recorder) got(id wire.NodeID) []uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]uint64(nil), r.data[id]...)
+}
+
+type node struct {
+	*recorder
+	mesh *Mesh
+	host *clustertest.Host
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+type lab struct {
+	t   *testing.T
+	net *clustertest.Network
+}
+
+// start runs a mesh on a new host. IDs are small numbers.
+func (b *lab) start(id wire.NodeID, change func(*Config)) *node {
+	n := &node{recorder: &recorder{up: map[wire.NodeID]*Link{}, data: map[wire.NodeID][]uint64{}}, done: make(chan struct{})}
+	n.host = b.net.Host(fmt.Sprint("n", uint64(id)))
+	n.host.SetNode(fmt.Sprint("n", uint64(id), "@", id))
+	cfg := Config{ID: id, Name: fmt.Sprint("n", uint64(id)), Addr: n.host.Advertise().String()}
+	conns := make(chan net.Conn)
+	cfg.Net = hostNet{n.host, conns}
+	if change != nil {
+		change(&cfg)
+	}
+	n.mesh = New(cfg, n)
+	ctx, cancel := context.WithCancel(context.Background())
+	hostCtx, stopHost := context.WithCancel(context.Background())
+	n.stop = cancel
+	var wg sync.WaitGroup
+	wg.Go(func() { n.host.Run(hostCtx) })
+	wg.Go(func() {
+		for {
+			c, err := n.host.AcceptLink()
+			if err != nil {
+				return
+			}
+			select {
+			case conns <- c:
+			case <-hostCtx.Done():
+			}
+		}
+	})
+	go func() {
+		defer close(n.done)
+		n.mesh.Run(ctx)
+		stopHost()
+		wg.Wait()
+	}()
+	b.t.Cleanup(func() { cancel(); <-n.done })
+	return n
+}
+
+func (n *node) peer() Peer {
+	return Peer{ID: n.mesh.cfg.ID, Name: n.mesh.cfg.Name, Addr: n.mesh.cfg.Addr}
+}
+
+// bubble runs f in virtual time on a network of its own.
+func bubble(t *testing.T, f func(t *testing.T, b *lab)) {
+	synctest.Test(t, func(t *testing.T) { f(t, &lab{t, clustertest.NewNetwork(1)}) })
+}
+
+// pass lets virtual time go by, and everything that happens in it.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func linked(t *testing.T, a, b *node) {
+	t.Helper()
+	if a.link(b.mesh.cfg.ID) == nil || b.link(a.mesh.cfg.ID) == nil {
+		t.Fatalf("not linked: %v, %v", a.log, b.log)
+	}
+}
+
+func TestBothDialAndOneLinkStays(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, nil), b.start(2, nil)
+		x.mesh.SetPeers([]Peer{y.peer()})
+		y.mesh.SetPeers([]Peer{x.peer()})
+		pass(10 * time.Second)
+		linked(t, x, y)
+		if len(x.log) != 1 || len(y.log) != 1 {
+			t.Errorf("more than one link: %v, %v", x.log, y.log)
+		}
+		if l := y.link(1); l.dialler != 1 {
+			t.Errorf("the link of the higher id stays")
+		}
+	})
+}
+
+// TestLinkIsUpInTwoRoundTrips: nothing in the handshake waits for a timer.
+func TestLinkIsUpInTwoRoundTrips(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, nil), b.start(2, nil)
+		for _, p := range [][2]*node{{x, y}, {y, x}} {
+			b.net.SetDelay(p[0].host, p[1].host, 10*time.Millisecond)
+		}
+		x.mesh.SetPeers([]Peer{y.peer()})
+		pass(41 * time.Millisecond)
+		linked(t, x, y)
+	})
+}
+
+func TestOnlyOneSideDials(t *testing.T) {
+	for _, dialler := range []int{0, 1} {
+		bubble(t, func(t *testing.T, b *lab) {
+			n := []*node{b.start(1, nil), b.start(2, nil)}
+			n[dialler].mesh.SetPeers([]Peer{n[1-dialler].peer()})
+			pass(time.Second)
+			linked(t, n[0], n[1])
+		})
+	}
+}
+
+func TestCrossingDialsAgreeOnOneLink(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, nil), b.start(2, nil)
+		// The handshake takes longer than the higher id is polite for.
+		b.net.SetDelay(x.host, y.host, 300*time.Millisecond)
+		b.net.SetDelay(y.host, x.host, 300*time.Millisecond)
+		x.mesh.SetPeers([]Peer{y.peer()})
+		y.mesh.SetPeers([]Peer{x.peer()})
+		pass(20 * time.Second)
+		linked(t, x, y)
+		l := x.link(2)
+		if l.dialler != 1 {
+			t.Error("the link that the higher id dialled stays")
+		}
+		pass(10 * time.Second)
+		if x.link(2) != l {
+			t.Error("the link does not stay")
+		}
+		for _, n := range []*node{x, y} {
+			for _, line := range n.log {
+				if line[:2] != "up" && line[:4] != "down" {
+					t.Errorf("log %v", n.log)
+				}
+			}
+		}
+	})
+}
+
+func TestFramesArriveInOrder(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, nil), b.start(2, nil)
+		x.mesh.SetPeers([]Peer{y.peer()})
+		pass(time.Second)
+		const count = 10_000
+		for i := range uint64(count) {
+			if err := x.link(2).Send(wire.AppendNumber(nil, wire.KindIntAck, i), true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pass(5 * time.Second)
+		got := y.got(1)
+		if len(got) != count {
+			t.Fatalf("got %d frames, want %d", len(got), count)
+		}
+		for i, v := range got {
+			if v != uint64(i) {
+				t.Fatalf("frame %d is %d", i, v)
+			}
+		}
+	})
+}
+
+func TestSilentPeerIsNoticedAfterThreeSeconds(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, nil), b.start(2, nil)
+		x.mesh.SetPeers([]Peer{y.peer()})
+		pass(time.Second)
+		linked(t, x, y)
+		b.net.Cut(y.host, x.host) // one way: x hears nothing, y still does
+		pass(2900 * time.Millisecond)
+		linked(t, x, y)
+		pass(600 * time.Millisecond)
+		if x.link(2) != nil {
+			t.Error("x still takes the silent link for alive")
+		}
+		pass(3 * time.Second)
+		if y.link(1) != nil {
+			t.Error("y still takes the link for alive")
+		}
+		b.net.Heal(y.host, x.host)
+		pass(5 * time.Second)
+		linked(t, x, y)
+	})
+}
+
+func TestKilledPeerIsNoticedAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, nil), b.start(2, nil)
+		x.mesh.SetPeers([]Peer{y.peer()})
+		pass(time.Second)
+		y.host.Kill()
+		pass(5 * time.Millisecond)
+		if x.link(2) != nil {
+			t.Error("the link of a killed node is alive after 5 ms")
+		}
+	})
+}
+
+func TestLeavingSaysGoodbyeAfterWhatIsQueued(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, nil), b.start(2, nil)
+		x.mesh.SetPeers([]Peer{y.peer()})
+		pass(time.Second)
+		x.link(2).Send(wire.AppendNumber(nil, wire.KindIntAck, 7), false)
+		x.stop()
+		<-x.done
+		pass(100 * time.Millisecond)
+		if got := y.got(1); len(got) != 1 || got[0] != 7 {
+			t.Errorf("got %v before the goodbye, want 7", got)
+		}
+		if last := y.log[len(y.log)-1]; last != "down 1: peer says: node is leaving" {
+			t.Errorf("last event %q", last)
+		}
+	})
+}
+
+func TestBrokenLinkIsDialledAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, nil), b.start(2, nil)
+		x.mesh.SetPeers([]Peer{y.peer()})
+		y.mesh.SetPeers([]Peer{x.peer()})
+		pass(time.Second)
+		x.host.Reset(y.host)
+		pass(200 * time.Millisecond)
+		linked(t, x, y)
+		if len(x.log) != 3 {
+			t.Errorf("log %v, want up, down, up", x.log)
+		}
+	})
+}
+
+func TestAnotherNodeAtTheAddressIsNoLink(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, nil), b.start(2, nil)
+		stale := y.peer()
+		stale.ID = 9
+		x.mesh.SetPeers([]Peer{stale})
+		pass(10 * time.Second)
+		for _, line := range x.log {
+			if line == "up 9" || line == "up 2" {
+				t.Errorf("log %v", x.log)
+			}
+		}
+	})
+}
+
+func TestHelloMustMatchTheProvenIdentity(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, nil), b.start(2, nil)
+		y.host.SetNode("n3@" + wire.NodeID(3).String()) // what y's certificate would say
+		y.mesh.SetPeers([]Peer{x.peer()})
+		pass(3 * time.Second)
+		if len(x.log)+len(y.log) != 0 {
+			t.Errorf("linked: %v, %v", x.log, y.log)
+		}
+	})
+}
+
+func TestUnwantedPeerIsNotDialledButItsLinkIsKept(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, nil), b.start(2, nil)
+		x.mesh.SetPeers([]Peer{y.peer()})
+		pass(time.Second)
+		x.mesh.SetPeers(nil) // gossip says it is dead
+		pass(10 * time.Second)
+		linked(t, x, y)
+		x.host.Reset(y.host)
+		pass(10 * time.Second)
+		if x.link(2) != nil {
+			t.Error("dialled again")
+		}
+		if n := len(x.mesh.peers); n != 0 {
+			t.Errorf("%d peers remembered", n)
+		}
+	})
+}
+
+func TestFullQueueRefusesDroppableFramesAndThenEnds(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		const limit = 1000
+		x, y := b.start(1, func(c *Config) { c.QueueBytes = limit }), b.start(2, nil)
+		x.mesh.SetPeers([]Peer{y.peer()})
+		pass(time.Second)
+		l := x.link(2)
+		frame := wire.AppendBye(nil, string(make([]byte, 90)))
+		frame[5] = byte(wire.KindIntAck)
+		l.mu.Lock()
+		l.writing = limit - len(frame) // as if the writer hung in a Write
+		l.mu.Unlock()
+		if err := l.Send(frame, true); err != nil {
+			t.Errorf("at the limit: %v", err)
+		}
+		if err := l.Send(frame, true); !errors.Is(err, ErrFull) {
+			t.Errorf("over the limit: %v, want ErrFull", err)
+		}
+		if !l.Congested() {
+			t.Error("not congested")
+		}
+		if err := l.Send(frame, false); err != nil {
+			t.Errorf("control frame over the limit: %v", err)
+		}
+		for range 20 {
+			if err := l.Send(frame, false); errors.Is(err, ErrFull) {
+				if err := l.Send(frame, false); !errors.Is(err, ErrClosed) {
+					t.Errorf("after the end: %v, want ErrClosed", err)
+				}
+				if got := x.mesh.Stats().Refused; got != 2 {
+					t.Errorf("%d refused, want 2", got)
+				}
+				return
+			}
+		}
+		t.Error("control frames without end")
+	})
+}
+
+func TestSlowHandlerHoldsTheLinkBackWithoutBreakingIt(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, nil), b.start(2, nil)
+		y.block = make(chan struct{})
+		x.mesh.SetPeers([]Peer{y.peer()})
+		pass(time.Second)
+		x.link(2).Send(wire.AppendNumber(nil, wire.KindIntAck, 1), true)
+		pass(5 * time.Second)
+		close(y.block)
+		pass(10 * time.Second)
+		linked(t, x, y)
+		if len(x.log) != 1 || len(y.log) != 1 {
+			t.Errorf("links broke: %v, %v", x.log, y.log)
+		}
+	})
+}
+
+func TestRoundTripIsMeasured(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, nil), b.start(2, nil)
+		b.net.SetDelay(x.host, y.host, 30*time.Millisecond)
+		b.net.SetDelay(y.host, x.host, 20*time.Millisecond)
+		x.mesh.SetPeers([]Peer{y.peer()})
+		pass(3 * time.Second)
+		if got := x.link(2).RTT(); got < 50*time.Millisecond || got > 52*time.Millisecond {
+			t.Errorf("RTT %v, want 50 ms", got)
+		}
+	})
+}
+
+func TestBackoffGrowsToItsLimit(t *testing.T) {
+	for i, want := range []time.Duration{50, 100, 200, 400, 800, 1600, 2000, 2000} {
+		if got := backoffAt(i); got != want*time.Millisecond {
+			t.Errorf("backoffAt(%d) = %v, want %v", i, got, want*time.Millisecond)
+		}
+	}
+	if got := backoffAt(1 << 40); got != backoffMax {
+		t.Errorf("after very many attempts: %v", got)
+	}
+	b := backoff{attempts: 20}
+	for range 1000 {
+		if d := b.next(); d < backoffMax/2 || d > backoffMax {
+			t.Fatalf("pause %v", d)
+		}
+	}
+}
+
+// TestGarbageInsteadOfHello: whoever holds the secret and speaks something
+// else gets a reason and is closed.
+func TestGarbageInsteadOfHello(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x := b.start(1, nil)
+		stranger := b.net.Host("stranger")
+		ctx, cancel := context.WithCancel(context.Background())
+		go stranger.Run(ctx)
+		defer cancel()
+		pass(time.Second)
+		for _, bad := range [][]byte{
+			{0xff, 0xff, 0xff, 0xff}, {0, 0, 0, 1, 0x90}, wire.AppendNumber(nil, wire.KindPing, 1),
+			wire.AppendHello(nil, wire.Hello{MinVersion: 9, MaxVersion: 9, Node: 5, Name: "n5"}),
+		} {
+			c, err := stranger.DialLink(ctx, x.host.Advertise().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Write(bad)
+			if f, err := wire.NewReader(c).Next(); err != nil || f.Kind() != wire.KindBye {
+				t.Errorf("%x: answer %x, %v, want BYE", bad, f, err)
+			}
+			c.Close()
+		}
+		if len(x.log) != 0 {
+			t.Errorf("log %v", x.log)
+		}
+	})
+}

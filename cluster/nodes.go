@@ -1,0 +1,99 @@
+package cluster
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshrt/meshrt/cluster/gossip"
+	"github.com/meshrt/meshrt/cluster/mesh"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// NodeInfo is one node as this one sees it.
+type NodeInfo struct {
+	ID     wire.NodeID
+	Name   string
+	Addr   string // of the cluster port; empty without a network
+	Region string
+	// State is self, up (linked) or cut (a member without a link, which is
+	// dialled). A node that is down is not listed.
+	State string
+	RTT   time.Duration // of the link; 0 unknown
+	Since time.Time     // start of this node, or when the link came up
+}
+
+// Nodes lists this node and all that are members or linked, by name.
+func (c *Cluster) Nodes() []NodeInfo {
+	self := NodeInfo{ID: c.cfg.ID, Name: c.cfg.Name, Region: c.cfg.Region, State: "self", Since: c.started}
+	if c.gossip == nil {
+		return []NodeInfo{self}
+	}
+	self.Addr = c.cfg.Net.Advertise().String()
+	nodes := []NodeInfo{self}
+	members := c.gossip.Members()
+	for _, m := range members {
+		nodes = append(nodes, NodeInfo{ID: m.ID, Name: m.Name, Addr: m.Addr, Region: m.Region, State: "cut"})
+	}
+	for _, l := range c.mesh.Links() {
+		p := l.Peer()
+		i := slices.IndexFunc(nodes, func(n NodeInfo) bool { return n.ID == p.ID })
+		if i < 0 {
+			i = len(nodes)
+			nodes = append(nodes, NodeInfo{ID: p.ID, Name: p.Name, Addr: p.Addr})
+		}
+		nodes[i].State, nodes[i].RTT, nodes[i].Since = "up", l.RTT(), l.Since()
+	}
+	slices.SortFunc(nodes, func(a, b NodeInfo) int {
+		return strings.Compare(a.Name+a.ID.String(), b.Name+b.ID.String())
+	})
+	return nodes
+}
+
+func contains(members []gossip.Member, id wire.NodeID) bool {
+	return slices.ContainsFunc(members, func(m gossip.Member) bool { return m.ID == id })
+}
+
+// Ready tells whether the node has been in step with the cluster that it
+// started into, and names the members without a link now. The latter never
+// make a node unready: one hung node would take all out of their balancer.
+func (c *Cluster) Ready() (ready bool, cut []string) {
+	select {
+	case <-c.settled:
+		ready = true
+	default:
+	}
+	for _, n := range c.Nodes() {
+		if n.State == "cut" {
+			cut = append(cut, n.Name)
+		}
+	}
+	return ready, cut
+}
+
+// Stats are counters since New and the state of now.
+type Stats struct {
+	Mesh       mesh.Stats
+	Gossip     gossip.Stats
+	Published  uint64 // own messages
+	Duplicates uint64 // messages of others that came twice
+	Topics     int    // of the own interest
+	Links      int
+	QueueBytes int // what waits for all peers together
+	JoinsWait  int // joins that are not in force yet
+}
+
+// Stats is a snapshot.
+func (c *Cluster) Stats() Stats {
+	s := Stats{Published: c.published.Load(), Duplicates: c.duplicates.Load()}
+	if c.mesh != nil {
+		s.Mesh, s.Gossip = c.mesh.Stats(), c.gossip.Stats()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.Topics, s.Links, s.JoinsWait = len(c.core.own), len(c.links), len(c.core.waits)
+	for _, l := range c.links {
+		s.QueueBytes += l.Queued()
+	}
+	return s
+}
