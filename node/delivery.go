@@ -1,0 +1,81 @@
+package node
+
+import (
+	"encoding/json"
+	"sync"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// Sink is what a protocol gives a session. Its methods are called by one
+// goroutine, the session's shard, never after Close, and must neither block
+// nor call back into the node.
+type Sink interface {
+	// Deliver queues d for the client. False means that it is lost to this
+	// client: its queue is full, or it is gone. The protocol then ends the
+	// connection by itself and says so with Session.Close.
+	Deliver(d *Delivery) bool
+	// Flush lets the client have what was queued. It comes once after a sweep
+	// over many deliveries.
+	Flush()
+	// Close ends the session at the server's wish, after what was queued. With
+	// connection also the transport below it ends.
+	Close(connection bool)
+}
+
+// Kind says what a Delivery is.
+type Kind uint8
+
+const (
+	KindEvent   Kind = iota // Message
+	KindAck                 // AckID, Args, Attachments: the answer to a client's event
+	KindConnect             // Session is open; always its first delivery
+)
+
+// Delivery is one thing to tell a client. It is immutable and may be shared by
+// thousands of sessions.
+type Delivery struct {
+	Kind    Kind
+	Message *wire.Message
+	Session *Session
+	AckID   uint64
+	// Args is the JSON text of an ack's argument list.
+	Args        json.RawMessage
+	Attachments [][]byte
+
+	encoded [formats]struct {
+		once  sync.Once
+		value any
+	}
+}
+
+// Format numbers the encodings that are made once per Delivery and shared by
+// all sessions of a protocol.
+type Format uint8
+
+// The formats in use. Another protocol takes the next number.
+const (
+	FormatSocketIO Format = iota
+	FormatPlain
+	formats
+)
+
+// Encoded is the delivery in a protocol's format. The first call makes it with
+// encode; it is never made for a protocol that no member speaks.
+func (d *Delivery) Encoded(f Format, encode func(*Delivery) any) any {
+	e := &d.encoded[f]
+	e.once.Do(func() { e.value = encode(d) })
+	return e.value
+}
+
+// size is what d costs while it waits, in bytes.
+func (d *Delivery) size() int {
+	if d.Message != nil {
+		return d.Message.Size()
+	}
+	n := 64 + len(d.Args)
+	for _, a := range d.Attachments {
+		n += len(a)
+	}
+	return n
+}

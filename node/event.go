@@ -1,0 +1,106 @@
+package node
+
+import (
+	"encoding/json"
+	"sync/atomic"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// Event is what a client emitted.
+type Event struct {
+	Session *Session
+	Name    string
+	// Args are the JSON texts of the arguments, without the name. They and the
+	// Attachments, for which they have placeholders, may be kept.
+	Args        wire.Args
+	Attachments [][]byte
+
+	// AckID and HasAck: the client wants an answer. Set by the protocol.
+	AckID  uint64
+	HasAck bool
+
+	acked atomic.Bool
+}
+
+// Arg decodes argument i into v, which must be a pointer.
+func (e *Event) Arg(i int, v any) error {
+	if i >= len(e.Args) {
+		return Errorf(CodeInvalid, "event %q has %d arguments, want %d", e.Name, len(e.Args), i+1)
+	}
+	if err := json.Unmarshal(e.Args[i], v); err != nil {
+		return Errorf(CodeInvalid, "argument %d of event %q: %v", i+1, e.Name, err)
+	}
+	return nil
+}
+
+// Ack answers the event if the client asked for that. Only the first answer
+// counts; it may be given later and from anywhere. It arrives behind all that
+// the session was sent before.
+func (e *Event) Ack(args ...any) error {
+	if !e.HasAck || e.acked.Swap(true) {
+		return nil
+	}
+	payload, attachments, err := wire.MarshalArgs("", args...)
+	if err != nil {
+		return Errorf(CodeInvalid, "%v", err)
+	}
+	list, err := wire.SplitArgs(payload)
+	if err != nil {
+		return Errorf(CodeInvalid, "ack: %v", err)
+	}
+	e.Session.tell(&Delivery{Kind: KindAck, AckID: e.AckID, Args: list[1:].Join(), Attachments: attachments})
+	return nil
+}
+
+// tell gives d to this session alone.
+func (s *Session) tell(d *Delivery) {
+	s.shard.waitSpace()
+	s.node.mu.Lock()
+	defer s.node.mu.Unlock()
+	s.pushLocked(item{op: opTell, d: d})
+}
+
+// Emit sends an event to this session's client.
+func (s *Session) Emit(event string, args ...any) error {
+	payload, attachments, err := wire.MarshalArgs(event, args...)
+	if err != nil {
+		return Errorf(CodeInvalid, "%v", err)
+	}
+	if err := CheckEvent(event); err != nil {
+		return err
+	}
+	s.tell(&Delivery{Message: &wire.Message{Origin: s.node.ID(), Namespace: s.ns.name, Rooms: []string{string(s.id)},
+		Payload: payload, Attachments: attachments}})
+	return nil
+}
+
+// Receive is called by the protocol for every event of the client, by one
+// goroutine. It runs the handler, which may block. An event that nobody
+// handles is answered with an error if it wants an answer.
+func (s *Session) Receive(e *Event) {
+	e.Session = s
+	s.node.stats.events.Add(1)
+	if err := s.dispatch(e); err != nil {
+		e.Ack(ResultOf(err))
+	}
+}
+
+func (s *Session) dispatch(e *Event) (err error) {
+	defer s.node.recoverHandler(s, e.Name, &err)
+	if err := CheckEvent(e.Name); err != nil {
+		return err
+	}
+	on, rest := s.ns.handlers(e.Name)
+	if on != nil {
+		on(e)
+		return nil
+	}
+	for _, h := range rest {
+		if h(e) {
+			return nil
+		}
+	}
+	s.node.stats.unhandled.Add(1)
+	return Errorf(CodeInvalid, "no handler for event %q", e.Name)
+}

@@ -1,0 +1,164 @@
+package node
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// Namespace is a separate set of sessions and rooms, with handlers of its own.
+// The methods that register handlers are for the time before clients connect;
+// all may be called from anywhere.
+type Namespace struct {
+	node *Node
+	name string
+
+	mu           sync.RWMutex
+	onConnect    []func(*Session) error
+	onDisconnect []func(*Session, string)
+	on           map[string]func(*Event)
+	onAny        []func(*Event) bool
+
+	// guarded by Node.mu
+	dynamic  bool // goes with its last session
+	sessions int
+}
+
+// dynamic is a rule for namespaces that are made when a client asks for them.
+type dynamic struct {
+	match func(name string) bool
+	setup func(*Namespace)
+}
+
+// ValidNamespace tells whether name can be one: "/" or "/...", valid UTF-8 of
+// at most MaxNamespace bytes, without a comma or a question mark, which end
+// the name in a Socket.IO packet.
+func ValidNamespace(name string) bool {
+	return strings.HasPrefix(name, "/") && len(name) <= MaxNamespace && utf8.ValidString(name) && !strings.ContainsAny(name, ",?")
+}
+
+// Namespace is the namespace of that name, made if need be; clients may
+// connect to it from then on. An invalid name is a programmer's error and panics.
+func (n *Node) Namespace(name string) *Namespace {
+	if !ValidNamespace(name) {
+		panic("node: invalid namespace " + name)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.namespaceLocked(name)
+}
+
+func (n *Node) namespaceLocked(name string) *Namespace {
+	ns := n.namespaces[name]
+	if ns == nil {
+		ns = &Namespace{node: n, name: name, on: map[string]func(*Event){}}
+		n.namespaces[name] = ns
+	}
+	return ns
+}
+
+// NamespaceFunc lets clients connect to every namespace that match allows. One
+// is made, and given to setup for its handlers, when its first client comes
+// and goes with its last, so that names made up by clients cost nothing.
+func (n *Node) NamespaceFunc(match func(name string) bool, setup func(*Namespace)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dynamic = append(n.dynamic, dynamic{match, setup})
+}
+
+// enter counts a session into its namespace. The rules of NamespaceFunc run
+// without the lock; of two clients that make a namespace at once one wins.
+func (n *Node) enter(name string) (*Namespace, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ns := n.namespaces[name]
+	if ns == nil {
+		rules := slices.Clone(n.dynamic)
+		n.mu.Unlock()
+		made := makeDynamic(n, name, rules)
+		n.mu.Lock()
+		if ns = n.namespaces[name]; ns == nil && made != nil {
+			ns = made
+			n.namespaces[name] = ns
+		}
+	}
+	if ns == nil {
+		return nil, Errorf(CodeInvalid, "Invalid namespace") // the official server's words
+	}
+	ns.sessions++
+	return ns, nil
+}
+
+func makeDynamic(n *Node, name string, rules []dynamic) *Namespace {
+	if !ValidNamespace(name) {
+		return nil
+	}
+	for _, r := range rules {
+		if r.match(name) {
+			ns := &Namespace{node: n, name: name, on: map[string]func(*Event){}, dynamic: true}
+			r.setup(ns)
+			return ns
+		}
+	}
+	return nil
+}
+
+func (n *Node) exitLocked(ns *Namespace) {
+	if ns.sessions--; ns.sessions == 0 && ns.dynamic {
+		delete(n.namespaces, ns.name)
+	}
+}
+
+// Name is the name, "/" for the main namespace.
+func (ns *Namespace) Name() string { return ns.name }
+
+// OnConnect adds a handler of new sessions. Handlers run in order before the
+// client is told that it is connected; what they emit follows that news. The
+// first error refuses the client: it gets the message, and the Data of an *Error.
+func (ns *Namespace) OnConnect(h func(s *Session) error) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.onConnect = append(ns.onConnect, h)
+}
+
+// OnDisconnect adds a handler of ended sessions with the reason in the words
+// of the official server. The session still knows its rooms.
+func (ns *Namespace) OnDisconnect(h func(s *Session, reason string)) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.onDisconnect = append(ns.onDisconnect, h)
+}
+
+// On sets the handler of an event. A second one for the same event replaces it.
+func (ns *Namespace) On(event string, h func(e *Event)) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.on[event] = h
+}
+
+// OnAny adds a handler of events that have none of their own. They run in
+// order until one says that it has handled the event.
+func (ns *Namespace) OnAny(h func(e *Event) (handled bool)) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.onAny = append(ns.onAny, h)
+}
+
+func (ns *Namespace) handlers(event string) (on func(*Event), any []func(*Event) bool) {
+	ns.mu.RLock()
+	defer ns.mu.RUnlock()
+	return ns.on[event], ns.onAny
+}
+
+func (ns *Namespace) connectHandlers() []func(*Session) error {
+	ns.mu.RLock()
+	defer ns.mu.RUnlock()
+	return ns.onConnect
+}
+
+func (ns *Namespace) disconnectHandlers() []func(*Session, string) {
+	ns.mu.RLock()
+	defer ns.mu.RUnlock()
+	return ns.onDisconnect
+}

@@ -1,0 +1,143 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshrt/meshrt/cluster"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// Config is what a Node needs; the zero value is a node without others.
+type Config struct {
+	Cluster cluster.Config
+	// Shards is the number of goroutines that deliver. Default GOMAXPROCS.
+	Shards int
+	// MaxRooms limits the rooms of one session, its own id not counted.
+	// Default 1000.
+	MaxRooms int
+	Logger   *slog.Logger
+}
+
+// MaxRoomName is the longest name of a room, in bytes.
+const MaxRoomName = 255
+
+// MaxNamespace is the longest name of a namespace, in bytes.
+const MaxNamespace = 255
+
+// Node is the hub of one process.
+type Node struct {
+	cfg     Config
+	log     *slog.Logger
+	cluster *cluster.Cluster
+	shards  []*shard
+	next    atomic.Uint32 // shard for the next connection
+	stats   counters
+
+	// mu guards what follows and the membership of sessions. Under it a change
+	// is made, told to the peers (cluster's lock is below) and put on a shard's
+	// inbox, so that all three see changes and messages in one order. Nothing
+	// under it blocks, and no handler and no Sink is called.
+	mu         sync.Mutex
+	namespaces map[string]*Namespace
+	dynamic    []dynamic
+	sessions   map[wire.SessionID]*Session
+	rooms      map[wire.Topic]*room
+	closed     bool
+}
+
+// room is a topic with local members.
+type room struct {
+	members int
+	version uint64 // of the interest that its first member raised
+}
+
+type counters struct {
+	published, received, delivered, refused, useless atomic.Uint64
+	events, unhandled, panics                        atomic.Uint64
+	opened, closed                                   atomic.Uint64
+}
+
+// New makes a node and its place in the cluster. Nothing runs before Run.
+func New(cfg Config) (*Node, error) {
+	if cfg.Shards <= 0 {
+		cfg.Shards = runtime.GOMAXPROCS(0)
+	}
+	if cfg.MaxRooms <= 0 {
+		cfg.MaxRooms = 1000
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	n := &Node{cfg: cfg, log: cfg.Logger, namespaces: map[string]*Namespace{},
+		sessions: map[wire.SessionID]*Session{}, rooms: map[wire.Topic]*room{}}
+	for range cfg.Shards {
+		n.shards = append(n.shards, newShard(&n.stats))
+	}
+	c, err := cluster.New(cfg.Cluster, remote{n})
+	if err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	n.cluster = c
+	return n, nil
+}
+
+// Run delivers and takes part in the cluster until ctx ends; it returns when
+// every goroutine has ended. The protocols' servers should have ended before,
+// so that their clients' last words are heard.
+func (n *Node) Run(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	for _, s := range n.shards {
+		g.Go(func() error { s.run(gctx); return nil })
+	}
+	g.Go(func() error { return n.cluster.Run(gctx) })
+	err := g.Wait()
+	n.mu.Lock()
+	n.closed = true
+	n.mu.Unlock()
+	return err
+}
+
+// ID is this run of the node.
+func (n *Node) ID() wire.NodeID { return n.cluster.ID() }
+
+// Name is the operator's name of the node.
+func (n *Node) Name() string { return n.cluster.Name() }
+
+// Cluster tells of the other nodes.
+func (n *Node) Cluster() *cluster.Cluster { return n.cluster }
+
+// Stats are counters since New and the state of now.
+type Stats struct {
+	Sessions, Rooms   int
+	Published         uint64 // messages of this node's clients, API and code
+	Received          uint64 // messages of other nodes
+	Useless           uint64 // of those, for nobody here any more
+	Delivered         uint64 // references handed to a client's queue
+	Refused           uint64 // not taken by a client's queue: full or closed
+	Events, Unhandled uint64 // events of clients; those without a handler
+	Panics            uint64 // of handlers
+	Opened, Closed    uint64 // sessions
+	InboxItems        int    // waiting in all shards
+}
+
+// Stats is a snapshot.
+func (n *Node) Stats() Stats {
+	c := &n.stats
+	s := Stats{Published: c.published.Load(), Received: c.received.Load(), Useless: c.useless.Load(),
+		Delivered: c.delivered.Load(), Refused: c.refused.Load(), Events: c.events.Load(), Unhandled: c.unhandled.Load(),
+		Panics: c.panics.Load(), Opened: c.opened.Load(), Closed: c.closed.Load()}
+	for _, sh := range n.shards {
+		s.InboxItems += sh.waiting()
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s.Sessions, s.Rooms = len(n.sessions), len(n.rooms)
+	return s
+}

@@ -1,0 +1,538 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/meshrt/meshrt/node"
+	"github.com/meshrt/meshrt/wire"
+)
+
+func root(n *node.Node) { n.Namespace("/") }
+
+func TestRoomMembersGetAMessageOnceAndNobodyElse(t *testing.T) {
+	alone(t, root, func(t *testing.T, n *node.Node) {
+		a, b, c, d := connect(t, n, "/"), connect(t, n, "/"), connect(t, n, "/"), connect(t, n, "/")
+		a.join("x")
+		b.join("x")
+		b.join("y")
+		c.join("y")
+		n.In("/").To("x", "y").Emit("e", 1)
+		for _, m := range []*client{a, b, c} {
+			expect(t, m, `["e",1]`)
+		}
+		expect(t, d)
+	})
+}
+
+func TestSenderAndExceptedMembersGetNothing(t *testing.T) {
+	alone(t, root, func(t *testing.T, n *node.Node) {
+		a, b, c, d := connect(t, n, "/"), connect(t, n, "/"), connect(t, n, "/"), connect(t, n, "/")
+		for _, m := range []*client{a, b, c, d} {
+			m.join("x")
+		}
+		c.join("quiet")
+		a.session.To("x").Except("quiet", d.session.ID()).Emit("e")
+		expect(t, b, `["e"]`)
+		for _, m := range []*client{a, c, d} {
+			expect(t, m)
+		}
+		a.session.Broadcast().Emit("all")
+		expect(t, a)
+		for _, m := range []*client{b, c, d} {
+			expect(t, m, `["all"]`)
+		}
+	})
+}
+
+func TestSessionIDIsARoomOfItsOwn(t *testing.T) {
+	alone(t, root, func(t *testing.T, n *node.Node) {
+		a, b := connect(t, n, "/"), connect(t, n, "/")
+		b.join("x")
+		n.In("/").To(b.session.ID(), "x").Emit("once")
+		expect(t, b, `["once"]`)
+		expect(t, a)
+		var e *node.Error
+		if err := a.session.Join(t.Context(), b.session.ID()); !errors.As(err, &e) || e.Code != node.CodeForbidden {
+			t.Errorf("joining another session's room: %v, want forbidden", err)
+		}
+		if err := a.session.Join(t.Context(), a.session.ID()); err != nil {
+			t.Errorf("joining the own room: %v", err)
+		}
+		if got := a.session.Rooms(); len(got) != 0 {
+			t.Errorf("rooms %q", got)
+		}
+	})
+}
+
+func TestNamespacesAreApart(t *testing.T) {
+	alone(t, func(n *node.Node) { n.Namespace("/"); n.Namespace("/b") }, func(t *testing.T, n *node.Node) {
+		a, b := connect(t, n, "/"), connect(t, n, "/b")
+		a.join("x")
+		b.join("x")
+		n.In("/b").To("x").Emit("e")
+		n.In("/").To(b.session.ID()).Emit("e") // an id of another namespace
+		expect(t, a)
+		expect(t, b, `["e"]`)
+		if _, err := n.Open(t.Context(), node.SessionConfig{Namespace: "/c", Sink: &client{t: t}}); err == nil || err.Error() != "Invalid namespace" {
+			t.Errorf("unknown namespace: %v", err)
+		}
+	})
+}
+
+func TestDynamicNamespaceGoesWithItsLastSession(t *testing.T) {
+	made := 0
+	setup := func(n *node.Node) {
+		n.NamespaceFunc(func(name string) bool { return strings.HasPrefix(name, "/game-") }, func(ns *node.Namespace) {
+			made++
+			ns.On("ping", func(e *node.Event) { e.Ack("pong") })
+		})
+	}
+	alone(t, setup, func(t *testing.T, n *node.Node) {
+		a, b := connect(t, n, "/game-1"), connect(t, n, "/game-1")
+		a.emit(1, "ping")
+		expect(t, a, `ack 1 ["pong"]`)
+		if made != 1 {
+			t.Errorf("made %d times, want once", made)
+		}
+		a.session.Close("x")
+		b.session.Close("x")
+		connect(t, n, "/game-1").session.Close("x")
+		if made != 2 {
+			t.Errorf("made %d times, want twice", made)
+		}
+		if s := n.Stats(); s.Sessions != 0 || s.Rooms != 0 {
+			t.Errorf("left behind: %+v", s)
+		}
+	})
+}
+
+// TestLeaveAckOvertakesNothing: what was published before the leave comes before its ack, and nothing after.
+func TestLeaveAckOvertakesNothing(t *testing.T) {
+	setup := func(n *node.Node) {
+		n.Namespace("/").On("leave", func(e *node.Event) { e.Session.Leave("x"); e.Ack("left") })
+	}
+	alone(t, setup, func(t *testing.T, n *node.Node) {
+		a := connect(t, n, "/")
+		a.join("x")
+		for i := range 100 {
+			n.In("/").To("x").Emit("e", i)
+		}
+		a.emit(7, "leave")
+		for i := range 100 {
+			n.In("/").To("x").Emit("e", 100+i)
+		}
+		expect(t, a, append(numbered("e", 0, 100), `ack 7 ["left"]`)...)
+	})
+}
+
+func TestWhatIsEmittedOnConnectFollowsTheConnect(t *testing.T) {
+	setup := func(n *node.Node) {
+		n.Namespace("/").OnConnect(func(s *node.Session) error {
+			s.Emit("welcome", string(s.Handshake().Auth))
+			s.Namespace().To(s.ID()).Emit("lost", "the session is not open yet")
+			return s.Join(context.Background(), "lobby")
+		})
+	}
+	alone(t, setup, func(t *testing.T, n *node.Node) {
+		c := &client{t: t}
+		s, err := n.Open(t.Context(), node.SessionConfig{Namespace: "/", Sink: c, Handshake: node.Handshake{Auth: []byte(`{"a":1}`)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.In("/").To("lobby").Emit("hi")
+		expect(t, c, "connect", `["welcome","{\"a\":1}"]`, `["hi"]`)
+		if got := s.Rooms(); !slices.Equal(got, []string{"lobby"}) {
+			t.Errorf("rooms %q", got)
+		}
+	})
+}
+
+func TestRefusedConnectLeavesNothingBehind(t *testing.T) {
+	refusal := &node.Error{Code: node.CodeForbidden, Message: "go away", Data: map[string]int{"retry": 5}}
+	setup := func(n *node.Node) {
+		n.Namespace("/").OnConnect(func(s *node.Session) error {
+			s.Join(context.Background(), "x")
+			return refusal
+		})
+		n.Namespace("/panic").OnConnect(func(*node.Session) error { panic("boom") })
+	}
+	alone(t, setup, func(t *testing.T, n *node.Node) {
+		c := &client{t: t}
+		if _, err := n.Open(t.Context(), node.SessionConfig{Namespace: "/", Sink: c}); !errors.Is(err, refusal) {
+			t.Errorf("error %v, want the handler's", err)
+		}
+		if _, err := n.Open(t.Context(), node.SessionConfig{Namespace: "/panic", Sink: c}); err == nil || strings.Contains(err.Error(), "boom") {
+			t.Errorf("panic: error %v, want one that tells nothing", err)
+		}
+		expect(t, c)
+		if s := n.Stats(); s.Sessions != 0 || s.Rooms != 0 || s.Panics != 1 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+func TestUnhandledAndReservedEventsAreAnswered(t *testing.T) {
+	setup := func(n *node.Node) {
+		n.Namespace("/").On("boom", func(*node.Event) { panic("boom") })
+		n.Namespace("/").OnAny(func(e *node.Event) bool {
+			if e.Name == "any" {
+				e.Ack(len(e.Args))
+				e.Ack("second answers do not count")
+			}
+			return e.Name == "any"
+		})
+	}
+	alone(t, setup, func(t *testing.T, n *node.Node) {
+		a := connect(t, n, "/")
+		a.emit(1, "nobody")
+		a.emit(2, "connect")
+		a.emit(3, "any", 1, 2)
+		a.emit(4, "boom")
+		a.emit(0, "nobody")
+		expect(t, a,
+			`ack 1 [{"ok":false,"error":"no handler for event \"nobody\"","code":"invalid"}]`,
+			`ack 2 [{"ok":false,"error":"event name \"connect\" is reserved","code":"invalid"}]`,
+			`ack 3 [2]`,
+			`ack 4 [{"ok":false,"error":"internal error","code":"unavailable"}]`)
+	})
+}
+
+func TestOperatorsRefuseWhatCannotBeSent(t *testing.T) {
+	alone(t, root, func(t *testing.T, n *node.Node) {
+		for _, tt := range []struct {
+			err  error
+			code node.Code
+		}{
+			{n.In("/").Emit(""), node.CodeInvalid},
+			{n.In("/").Emit("disconnect"), node.CodeInvalid},
+			{n.In("x").Emit("e"), node.CodeInvalid},
+			{n.In("/").To("").Emit("e"), node.CodeInvalid},
+			{n.In("/").To(strings.Repeat("r", node.MaxRoomName+1)).Emit("e"), node.CodeInvalid},
+			{n.In("/").To("\xff").Emit("e"), node.CodeInvalid},
+			{n.In("/").Emit("e", func() {}), node.CodeInvalid},
+			{n.In("/").Emit("e", make([]byte, wire.MaxMessage+1)), node.CodeLimit},
+			{n.In("/").Direct("nobody", "e", nil, nil), node.CodeInvalid},
+			{n.In("/").Direct(string(wire.NewSessionID(n.ID())), "e", nil, nil), node.CodeUnavailable},
+			{n.In("/").Direct(string(wire.NewSessionID(99)), "e", nil, nil), node.CodeUnavailable},
+		} {
+			if tt.err == nil || node.CodeOf(tt.err) != tt.code {
+				t.Errorf("error %v, want code %s", tt.err, tt.code)
+			}
+		}
+		if err := n.In("/").To(strings.Repeat("r", node.MaxRoomName)).Emit("e"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestRoomLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, _ := node.New(node.Config{MaxRooms: 2})
+		n.Namespace("/")
+		ctx, cancel := context.WithCancel(t.Context())
+		go n.Run(ctx)
+		a := connect(t, n, "/")
+		a.join("1")
+		if err := a.session.Join(ctx, "2", "3"); node.CodeOf(err) != node.CodeLimit {
+			t.Errorf("third room: %v, want limit", err)
+		}
+		a.join("2")
+		a.join("2")
+		if got := a.session.Rooms(); !slices.Equal(got, []string{"1", "2"}) {
+			t.Errorf("rooms %q: a refused join must change nothing", got)
+		}
+		cancel()
+	})
+}
+
+func TestClosedSessionIsGoneEverywhere(t *testing.T) {
+	var left []string
+	setup := func(n *node.Node) {
+		n.Namespace("/").OnDisconnect(func(s *node.Session, reason string) {
+			left = append(left, reason, fmt.Sprint(s.Rooms()))
+			s.To("x").Emit("bye", s.ID())
+		})
+	}
+	alone(t, setup, func(t *testing.T, n *node.Node) {
+		a, b := connect(t, n, "/"), connect(t, n, "/")
+		a.join("x")
+		b.join("x")
+		a.session.Close("transport close")
+		a.session.Close("again")
+		if want := []string{"transport close", "[x]"}; !slices.Equal(left, want) {
+			t.Errorf("handler saw %q, want %q", left, want)
+		}
+		expect(t, b, fmt.Sprintf(`["bye",%q]`, a.session.ID()))
+		expect(t, a)
+		if err := a.session.Join(t.Context(), "y"); !errors.Is(err, node.ErrClosed) {
+			t.Errorf("join after close: %v", err)
+		}
+		if s := n.Stats(); s.Sessions != 1 || s.Rooms != 2 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+func TestDisconnectComesAfterWhatWasEmitted(t *testing.T) {
+	alone(t, root, func(t *testing.T, n *node.Node) {
+		a := connect(t, n, "/")
+		a.session.Emit("last")
+		a.session.Disconnect(true)
+		expect(t, a, `["last"]`, "close true")
+	})
+}
+
+// TestSlowClientStopsNobody: a queue that is full loses its own messages only.
+func TestSlowClientStopsNobody(t *testing.T) {
+	alone(t, root, func(t *testing.T, n *node.Node) {
+		a, b := connect(t, n, "/"), connect(t, n, "/")
+		a.full = true
+		for i := range 10 {
+			n.In("/").Emit("e", i)
+		}
+		expect(t, b, numbered("e", 0, 10)...)
+		expect(t, a)
+		if got := n.Stats().Refused; got != 10 {
+			t.Errorf("%d refused, want 10", got)
+		}
+	})
+}
+
+// G1: messages of one publisher reach each member in order, on every node.
+func TestG1OrderPerPublisher(t *testing.T) {
+	together(t, 3, root, func(t *testing.T, b *lab) {
+		var members []*client
+		for _, n := range b.nodes {
+			members = append(members, connect(t, n, "/"), connect(t, n, "/"))
+		}
+		for _, m := range members {
+			m.join("room")
+		}
+		done := make(chan struct{})
+		for i, m := range members {
+			go func() {
+				for k := range 200 {
+					m.session.To("room").Emit(fmt.Sprint("p", i), k)
+				}
+				done <- struct{}{}
+			}()
+		}
+		for range members {
+			<-done
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		for i, m := range members {
+			got := m.take()
+			for p := range members {
+				want := numbered(fmt.Sprint("p", p), 0, 200)
+				if p == i {
+					want = nil // the sender gets none of its own
+				}
+				if got := only(got, fmt.Sprint("p", p)); !slices.Equal(got, want) {
+					t.Errorf("member %d got %d messages of publisher %d, want %d in order", i, len(got), p, len(want))
+				}
+			}
+		}
+	})
+}
+
+// G2: after a join is acknowledged no later message of any node is missed.
+func TestG2AcknowledgedJoinMissesNothing(t *testing.T) {
+	together(t, 3, root, func(t *testing.T, b *lab) {
+		b.net.SetDelay(b.hosts[1], b.hosts[2], 20*time.Millisecond)
+		a := connect(t, b.nodes[1], "/")
+		for i := range 200 {
+			room := fmt.Sprint("r", i)
+			a.join(room)
+			b.nodes[2].In("/").To(room).Emit("e", i)
+			time.Sleep(5 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		expect(t, a, numbered("e", 0, 200)...)
+	})
+}
+
+func TestJoinAckWaitsForInterestThatIsHeldBack(t *testing.T) {
+	together(t, 3, root, func(t *testing.T, b *lab) {
+		a := connect(t, b.nodes[1], "/")
+		b.net.SetDelay(b.hosts[1], b.hosts[2], 200*time.Millisecond)
+		start := time.Now()
+		acked := make(chan time.Duration, 1)
+		a.session.JoinFunc([]string{"room"}, func(error) { acked <- time.Since(start) })
+		time.Sleep(150 * time.Millisecond)
+		b.nodes[2].In("/").To("room").Emit("early") // node 2 has not heard of the room
+		if took := <-acked; took < 200*time.Millisecond || took > 205*time.Millisecond {
+			t.Errorf("acknowledged after %v, want 200 ms and a way back", took)
+		}
+		b.nodes[2].In("/").To("room").Emit("late")
+		time.Sleep(time.Second)
+		expect(t, a, `["late"]`)
+	})
+}
+
+func TestJoinOfAKnownRoomCostsNothing(t *testing.T) {
+	together(t, 2, root, func(t *testing.T, b *lab) {
+		a, c := connect(t, b.nodes[0], "/"), connect(t, b.nodes[0], "/")
+		a.join("room")
+		before := b.nodes[0].Cluster().Stats().Mesh.FramesOut[wire.KindInterest]
+		start := time.Now()
+		c.join("room")
+		if took := time.Since(start); took != 0 {
+			t.Errorf("took %v", took)
+		}
+		if after := b.nodes[0].Cluster().Stats().Mesh.FramesOut[wire.KindInterest]; after != before {
+			t.Errorf("%d interest frames", after-before)
+		}
+	})
+}
+
+func TestMessagesGoOnlyToNodesWithMembers(t *testing.T) {
+	together(t, 4, root, func(t *testing.T, b *lab) {
+		for _, n := range b.nodes[:3] {
+			connect(t, n, "/").join("room")
+		}
+		for i := range 100 {
+			b.nodes[i%3].In("/").To("room").Emit("e", i)
+		}
+		time.Sleep(time.Second)
+		for i, n := range b.nodes {
+			want := uint64(66)
+			if i == 0 {
+				want = 66
+			}
+			if i == 3 {
+				want = 0
+			}
+			if got := n.Cluster().Stats().Mesh.FramesIn[wire.KindData]; got < want || got > want+1 || i == 3 && got != 0 {
+				t.Errorf("node %d received %d messages, want %d", i, got, want)
+			}
+		}
+	})
+}
+
+func TestKilledNodeStopsNobody(t *testing.T) {
+	together(t, 3, root, func(t *testing.T, b *lab) {
+		a, c := connect(t, b.nodes[0], "/"), connect(t, b.nodes[1], "/")
+		a.join("room")
+		c.join("room")
+		b.hosts[2].Kill()
+		start := time.Now()
+		for i := range 50 {
+			a.session.To("room").Emit("e", i)
+			time.Sleep(10 * time.Millisecond)
+		}
+		a.join("another") // waits for the living only
+		if took := time.Since(start); took > 600*time.Millisecond {
+			t.Errorf("a join waited %v for a dead node", took)
+		}
+		expect(t, c, numbered("e", 0, 50)...)
+		time.Sleep(10 * time.Second)
+		if nodes := b.nodes[0].Cluster().Nodes(); len(nodes) != 2 {
+			t.Errorf("nodes %v", nodes)
+		}
+	})
+}
+
+func TestRoomThatIsLeftGetsNoFrames(t *testing.T) {
+	together(t, 2, root, func(t *testing.T, b *lab) {
+		a, c := connect(t, b.nodes[0], "/"), connect(t, b.nodes[0], "/")
+		a.join("room")
+		c.join("room")
+		a.session.Leave("room")
+		c.session.Close("gone")
+		time.Sleep(time.Second)
+		b.nodes[1].In("/").To("room").Emit("e")
+		time.Sleep(time.Second)
+		if got := b.nodes[0].Cluster().Stats().Mesh.FramesIn[wire.KindData]; got != 0 {
+			t.Errorf("%d messages for a room without members", got)
+		}
+	})
+}
+
+// TestOpenSessionMissesNoBroadcast: a namespace is a room that connecting joins.
+func TestOpenSessionMissesNoBroadcast(t *testing.T) {
+	together(t, 2, root, func(t *testing.T, b *lab) {
+		b.net.SetDelay(b.hosts[0], b.hosts[1], 100*time.Millisecond)
+		a := connect(t, b.nodes[0], "/")
+		b.nodes[1].In("/").Emit("e")
+		time.Sleep(time.Second)
+		expect(t, a, `["e"]`)
+	})
+}
+
+func TestSecondJoinWaitsForTheFirst(t *testing.T) {
+	together(t, 2, root, func(t *testing.T, b *lab) {
+		a := connect(t, b.nodes[0], "/")
+		b.net.SetDelay(b.hosts[0], b.hosts[1], 100*time.Millisecond)
+		start := time.Now()
+		a.session.JoinFunc([]string{"room"}, func(error) {})
+		a.join("room")
+		if took := time.Since(start); took < 100*time.Millisecond {
+			t.Errorf("acknowledged after %v, before the other node knew", took)
+		}
+	})
+}
+
+func TestMembersLeaveInAnyOrder(t *testing.T) {
+	alone(t, root, func(t *testing.T, n *node.Node) {
+		members := map[int]*client{}
+		for i := range 20 {
+			members[i] = connect(t, n, "/")
+			members[i].join("x")
+		}
+		for i, c := range members { // in random order
+			c.session.Leave("x")
+			delete(members, i)
+			n.In("/").To("x").Emit("e", i)
+			expect(t, c)
+			for _, m := range members {
+				expect(t, m, fmt.Sprintf(`["e",%d]`, i))
+			}
+		}
+	})
+}
+
+func TestDirectReachesASessionAnywhere(t *testing.T) {
+	together(t, 2, root, func(t *testing.T, b *lab) {
+		a, c := connect(t, b.nodes[0], "/"), connect(t, b.nodes[1], "/")
+		if err := a.session.Direct(c.session.ID(), "e", wire.Args{[]byte("1")}, nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		expect(t, c, `["e",1]`)
+		expect(t, a)
+	})
+}
+
+// TestNodeThatJoinsLaterGetsWhatItsClientsWant: a join that is acknowledged on
+// a node that has just started covers the nodes that it started into.
+func TestNodeThatJoinsLaterGetsWhatItsClientsWant(t *testing.T) {
+	together(t, 2, root, func(t *testing.T, b *lab) {
+		n := b.start(root)
+		a := &client{t: t}
+		s, err := n.Open(t.Context(), node.SessionConfig{Namespace: "/", Sink: a}) // at once, before any link
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.session = s
+		a.join("room")
+		for i, other := range b.nodes[:2] {
+			other.In("/").To("room").Emit("e", i)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		got := only(a.take(), "e")
+		slices.Sort(got)
+		if want := numbered("e", 0, 2); !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}

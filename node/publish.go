@@ -1,0 +1,232 @@
+package node
+
+import (
+	"slices"
+	"time"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// Operator says who gets a message. It is a value: every method returns a
+// changed copy, and one may be kept and used again.
+type Operator struct {
+	node      *Node
+	namespace string
+	rooms     []string
+	except    []string
+	flags     wire.Flags
+	from      wire.SessionID
+}
+
+// In is an operator for everyone in a namespace, which needs no sessions here.
+func (n *Node) In(namespace string) Operator { return Operator{node: n, namespace: namespace} }
+
+// To is an operator for the members of rooms, or sessions by their ids. No
+// rooms: everyone.
+func (ns *Namespace) To(rooms ...string) Operator { return ns.node.In(ns.name).To(rooms...) }
+
+// Except is an operator for everyone but the members of rooms.
+func (ns *Namespace) Except(rooms ...string) Operator { return ns.To().Except(rooms...) }
+
+// Emit sends an event to everyone in the namespace, in the whole cluster.
+func (ns *Namespace) Emit(event string, args ...any) error { return ns.To().Emit(event, args...) }
+
+// To is an operator for the members of rooms other than this session.
+func (s *Session) To(rooms ...string) Operator {
+	o := s.ns.To(rooms...).Except(string(s.id))
+	o.from = s.id
+	return o
+}
+
+// Broadcast is an operator for everyone in the namespace but this session.
+func (s *Session) Broadcast() Operator { return s.To() }
+
+// To adds rooms: their members, each once, get the message.
+func (o Operator) To(rooms ...string) Operator {
+	o.rooms = append(slices.Clip(o.rooms), rooms...)
+	return o
+}
+
+// Except adds rooms, or ids of sessions, whose members do not get the message.
+func (o Operator) Except(rooms ...string) Operator {
+	o.except = append(slices.Clip(o.except), rooms...)
+	return o
+}
+
+// Volatile lets the message be dropped where queues fill up.
+func (o Operator) Volatile() Operator {
+	o.flags |= wire.Volatile
+	return o
+}
+
+// WithSender puts the id of the sending session in front of the arguments for
+// clients of protocols that do not tell it otherwise.
+func (o Operator) WithSender() Operator {
+	o.flags |= wire.WithSender
+	return o
+}
+
+// Emit sends event(args...). Arguments are JSON values; a []byte goes as a
+// binary attachment, a json.RawMessage as it is. It returns when the message
+// has its number and is queued for every node that wants it, and may block for
+// a moment when queues are long.
+func (o Operator) Emit(event string, args ...any) error {
+	payload, attachments, err := wire.MarshalArgs(event, args...)
+	if err != nil {
+		return Errorf(CodeInvalid, "%v", err)
+	}
+	return o.emit(event, payload, attachments)
+}
+
+// EmitArgs is Emit for arguments that are JSON texts already and go on byte
+// for byte. They must be valid; placeholders stand for the attachments in order.
+func (o Operator) EmitArgs(event string, args wire.Args, attachments [][]byte) error {
+	name, err := wire.MarshalJSON(event)
+	if err != nil {
+		return Errorf(CodeInvalid, "event name: %v", err)
+	}
+	return o.emit(event, append(wire.Args{name}, args...).Join(), attachments)
+}
+
+// CheckEvent says what is wrong with the name of an event, if anything is.
+func CheckEvent(event string) error {
+	switch {
+	case event == "":
+		return Errorf(CodeInvalid, "event name is empty")
+	case wire.ReservedEvent(event):
+		return Errorf(CodeInvalid, "event name %q is reserved", event)
+	}
+	return nil
+}
+
+func (o Operator) check(event string, size int) error {
+	if err := CheckEvent(event); err != nil {
+		return err
+	}
+	for _, r := range o.rooms {
+		if err := CheckRoom(r); err != nil {
+			return err
+		}
+	}
+	if !ValidNamespace(o.namespace) {
+		return Errorf(CodeInvalid, "%.40q is no namespace", o.namespace)
+	}
+	if size > wire.MaxMessage {
+		return Errorf(CodeLimit, "message of %d bytes, allowed are %d", size, wire.MaxMessage)
+	}
+	return nil
+}
+
+func (o Operator) emit(event string, payload []byte, attachments [][]byte) error {
+	m := &wire.Message{Namespace: o.namespace, Rooms: o.rooms, Except: o.except, Flags: o.flags, From: o.from,
+		Payload: payload, Attachments: attachments}
+	if err := o.check(event, m.Size()); err != nil {
+		return err
+	}
+	return o.node.publish(m)
+}
+
+// publish numbers m, queues it for other nodes and puts it on the inbox of
+// every shard that may have members, all under one hold of the lock: each
+// member sees the messages of a node in one order.
+func (n *Node) publish(m *wire.Message) error {
+	n.slowDown()
+	n.stats.published.Add(1)
+	d := &Delivery{Message: m}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return ErrClosed
+	}
+	n.cluster.Publish(m)
+	if n.hasMembersLocked(m) {
+		for _, s := range n.shards {
+			s.push(item{op: opMessage, d: d})
+		}
+	}
+	return nil
+}
+
+// pause is what a publisher waits at a time while a peer's link is congested,
+// and pauses is how often, so that a slow node slows the others down before
+// anything is dropped for it, and never stops them (MESH §6).
+const (
+	pause  = 2 * time.Millisecond
+	pauses = 5
+)
+
+func (n *Node) slowDown() {
+	for _, s := range n.shards {
+		s.waitSpace()
+	}
+	for i := 0; i < pauses && n.cluster.Congested(); i++ {
+		time.Sleep(pause)
+	}
+}
+
+func (n *Node) hasMembersLocked(m *wire.Message) bool {
+	if len(m.Rooms) == 0 {
+		return n.rooms[wire.Topic{Namespace: m.Namespace}] != nil
+	}
+	for _, r := range m.Rooms {
+		if n.rooms[wire.Topic{Namespace: m.Namespace, Room: r}] != nil || n.sessions[wire.SessionID(r)] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// remote is the Node as the cluster sees it.
+type remote struct{ n *Node }
+
+// HandleMessage blocks while the shards are behind, which holds back the link
+// that the message came by and no other.
+func (r remote) HandleMessage(m *wire.Message) {
+	n := r.n
+	for _, s := range n.shards {
+		s.waitSpace()
+	}
+	n.stats.received.Add(1)
+	d := &Delivery{Message: m}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.hasMembersLocked(m) {
+		n.stats.useless.Add(1) // its last member has just left
+		return
+	}
+	for _, s := range n.shards {
+		s.push(item{op: opMessage, d: d})
+	}
+}
+
+// Direct sends an event to one session, wherever it is. It is unavailable when
+// the session's node is not linked, or this node, which would have it, has not.
+func (o Operator) Direct(id string, event string, args wire.Args, attachments [][]byte) error {
+	owner := wire.SessionID(id).Node()
+	if owner == 0 {
+		return Errorf(CodeInvalid, "%.40q is no socket id", id)
+	}
+	if !o.node.reachable(wire.SessionID(id), owner, o.namespace) {
+		return &Error{Code: CodeUnavailable, Message: "no socket " + id, Err: ErrNoSocket}
+	}
+	o.rooms = []string{id}
+	return o.EmitArgs(event, args, attachments)
+}
+
+// Direct is Operator.Direct with this session as the sender, of which clients
+// of all protocols are told.
+func (s *Session) Direct(id string, event string, args wire.Args, attachments [][]byte) error {
+	o := s.ns.To().WithSender()
+	o.from = s.id
+	return o.Direct(id, event, args, attachments)
+}
+
+func (n *Node) reachable(id wire.SessionID, owner wire.NodeID, namespace string) bool {
+	if owner != n.ID() {
+		return n.cluster.Linked(owner)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.sessions[id]
+	return s != nil && s.ns.name == namespace
+}

@@ -1,0 +1,160 @@
+package node
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// Join makes the session a member of rooms and returns when that is in force
+// in the whole cluster: no message that a linked node publishes later is
+// missed (G2). A name that it is a member of already is no error. Invalid
+// names and rooms beyond the limit refuse the whole call.
+func (s *Session) Join(ctx context.Context, rooms ...string) error {
+	version, err := s.join(rooms)
+	if err != nil {
+		return err
+	}
+	return s.node.inForce(ctx, version)
+}
+
+// JoinFunc is Join for callers that must not block: done is called, once, when
+// Join would return, possibly before JoinFunc does, and must not block.
+func (s *Session) JoinFunc(rooms []string, done func(error)) {
+	version, err := s.join(rooms)
+	if err != nil {
+		done(err)
+		return
+	}
+	s.node.cluster.WhenInForce(version, func() { done(nil) })
+}
+
+func (s *Session) join(rooms []string) (version uint64, err error) {
+	n := s.node
+	for _, r := range rooms {
+		if err := s.checkRoom(r); err != nil {
+			return 0, err
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s.state == sessionClosed {
+		return 0, ErrClosed
+	}
+	if n.newRooms(s, rooms)+len(s.rooms) > n.cfg.MaxRooms {
+		return 0, Errorf(CodeLimit, "more than %d rooms", n.cfg.MaxRooms)
+	}
+	for _, r := range rooms {
+		t := wire.Topic{Namespace: s.ns.name, Room: r}
+		if r == string(s.id) {
+			continue // the room of its own id it is always in
+		}
+		if _, in := s.rooms[r]; in {
+			version = max(version, n.rooms[t].version)
+			continue
+		}
+		s.rooms[r] = struct{}{}
+		version = max(version, n.countInLocked(t))
+		s.pushLocked(item{op: opJoin, topic: t})
+	}
+	return version, nil
+}
+
+func (n *Node) newRooms(s *Session, rooms []string) int {
+	count := 0
+	for _, r := range rooms {
+		if _, in := s.rooms[r]; !in && r != string(s.id) {
+			count++
+		}
+	}
+	return count
+}
+
+// CheckRoom says what is wrong with the name of a room, if anything is.
+func CheckRoom(room string) error {
+	switch {
+	case room == "":
+		return Errorf(CodeInvalid, "room name is empty")
+	case len(room) > MaxRoomName:
+		return Errorf(CodeInvalid, "room name is longer than %d bytes", MaxRoomName)
+	case !utf8.ValidString(room):
+		return Errorf(CodeInvalid, "room name is not valid UTF-8")
+	}
+	return nil
+}
+
+// checkRoom also keeps clients out of the room of another session's id, where
+// they would hear what is meant for that one.
+func (s *Session) checkRoom(room string) error {
+	if err := CheckRoom(room); err != nil {
+		return err
+	}
+	owner := wire.SessionID(room).Node()
+	if owner != 0 && room != string(s.id) && s.node.cluster.Linked(owner) {
+		return Errorf(CodeForbidden, "room is another socket's id")
+	}
+	return nil
+}
+
+// Leave ends the membership of rooms. Nothing that is published later in the
+// whole cluster arrives through them, and what an Ack reports after Leave does
+// not overtake what came before.
+func (s *Session) Leave(rooms ...string) {
+	n := s.node
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s.state == sessionClosed {
+		return
+	}
+	for _, r := range rooms {
+		if _, in := s.rooms[r]; !in {
+			continue
+		}
+		delete(s.rooms, r)
+		t := wire.Topic{Namespace: s.ns.name, Room: r}
+		n.countOutLocked(t)
+		s.pushLocked(item{op: opLeave, topic: t})
+	}
+}
+
+// Rooms are the rooms of the session, sorted, without its own id.
+func (s *Session) Rooms() []string {
+	s.node.mu.Lock()
+	defer s.node.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.rooms))
+}
+
+// countInLocked counts a member in and gives the version of the interest that
+// must be in force for it.
+func (n *Node) countInLocked(t wire.Topic) uint64 {
+	r := n.rooms[t]
+	if r == nil {
+		r = &room{version: n.cluster.SetInterest(t, true)}
+		n.rooms[t] = r
+	}
+	r.members++
+	return r.version
+}
+
+func (n *Node) countOutLocked(t wire.Topic) {
+	r := n.rooms[t]
+	if r.members--; r.members == 0 {
+		delete(n.rooms, t)
+		n.cluster.SetInterest(t, false)
+	}
+}
+
+// inForce waits until the interest of version is in force at all linked nodes.
+func (n *Node) inForce(ctx context.Context, version uint64) error {
+	done := make(chan struct{})
+	n.cluster.WhenInForce(version, func() { close(done) })
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return Errorf(CodeUnavailable, "the other nodes did not answer in time")
+	}
+}

@@ -1,0 +1,237 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// Handshake is what is known of a client when it connects.
+type Handshake struct {
+	Protocol string // "socket.io", "websocket"
+	Query    url.Values
+	Header   http.Header
+	Remote   string // address of the peer of the connection
+	// Auth is the JSON that a Socket.IO client gave with its CONNECT, nil if none.
+	Auth json.RawMessage
+}
+
+// SessionConfig opens a session.
+type SessionConfig struct {
+	Namespace string
+	Sink      Sink
+	Handshake Handshake
+	Affinity  Affinity
+}
+
+// Affinity keeps the sessions of one connection on one shard, where their
+// deliveries keep their order.
+type Affinity uint32
+
+// NewAffinity is for a new connection.
+func (n *Node) NewAffinity() Affinity { return Affinity(n.next.Add(1)) }
+
+// Session is one client in one namespace. Its methods may be called from
+// anywhere.
+type Session struct {
+	id        wire.SessionID
+	node      *Node
+	ns        *Namespace
+	shard     *shard
+	sink      Sink
+	handshake Handshake
+	since     time.Time
+
+	// guarded by Node.mu
+	state sessionState
+	rooms map[string]struct{}
+	early []item // for the shard, while opening
+
+	data sync.Map // of the application
+
+	// owned by the shard
+	spots   map[wire.Topic]int // where in a group's list
+	sweep   uint64
+	touched bool
+	dropped bool
+}
+
+type sessionState uint8
+
+const (
+	sessionOpening sessionState = iota
+	sessionOpen
+	sessionClosed
+)
+
+// Open makes a session. It runs the namespace's OnConnect handlers and waits,
+// at most until ctx ends, for the other nodes to know that this one has
+// sessions in the namespace; then the Sink gets its KindConnect. An error is
+// for the client: see CodeOf.
+func (n *Node) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
+	ns, err := n.enter(cfg.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{id: wire.NewSessionID(n.ID()), node: n, ns: ns, shard: n.shards[int(cfg.Affinity)%len(n.shards)],
+		sink: cfg.Sink, handshake: cfg.Handshake, since: time.Now(), rooms: map[string]struct{}{}, spots: map[wire.Topic]int{}}
+	version := s.register()
+	err = s.runConnect()
+	if err == nil {
+		err = n.inForce(ctx, version)
+	}
+	if err == nil && !s.admit() {
+		err = ErrClosed
+	}
+	if err != nil {
+		s.end()
+		return nil, err
+	}
+	n.stats.opened.Add(1)
+	return s, nil
+}
+
+// register makes the session a member of its namespace.
+func (s *Session) register() (version uint64) {
+	n := s.node
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sessions[s.id] = s
+	return n.countInLocked(wire.Topic{Namespace: s.ns.name})
+}
+
+// admit hands the session to its shard, behind the news that it is open.
+func (s *Session) admit() bool {
+	n := s.node
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s.state != sessionOpening || n.closed {
+		return false
+	}
+	s.state = sessionOpen
+	s.shard.push(item{op: opOpen, session: s, d: &Delivery{Kind: KindConnect, Session: s}})
+	s.shard.push(item{op: opJoin, session: s, topic: wire.Topic{Namespace: s.ns.name}})
+	for _, it := range s.early {
+		s.shard.push(it)
+	}
+	s.early = nil
+	return true
+}
+
+// pushLocked is for items of this session. Node.mu is held.
+func (s *Session) pushLocked(it item) {
+	it.session = s
+	switch s.state {
+	case sessionOpening:
+		if len(s.early) == inboxItems {
+			s.node.stats.refused.Add(1)
+			return
+		}
+		s.early = append(s.early, it)
+	case sessionOpen:
+		s.shard.push(it)
+	}
+}
+
+func (s *Session) runConnect() (err error) {
+	defer s.node.recoverHandler(s, "connect", &err)
+	for _, h := range s.ns.connectHandlers() {
+		if err := h(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recoverHandler keeps a panic of a handler from ending more than its event.
+func (n *Node) recoverHandler(s *Session, what string, err *error) {
+	if r := recover(); r != nil {
+		n.stats.panics.Add(1)
+		n.log.Error("handler panicked", "event", what, "session", string(s.id), "panic", r, "stack", string(debug.Stack()))
+		*err = Errorf(CodeUnavailable, "internal error")
+	}
+}
+
+// ID is the session's public id, the one that Socket.IO clients know as
+// socket.id.
+func (s *Session) ID() string { return string(s.id) }
+
+// Namespace is where the session is.
+func (s *Session) Namespace() *Namespace { return s.ns }
+
+// Handshake is what the client came with.
+func (s *Session) Handshake() *Handshake { return &s.handshake }
+
+// Since is when it came.
+func (s *Session) Since() time.Time { return s.since }
+
+// Set keeps a value of the application with the session.
+func (s *Session) Set(key, value any) { s.data.Store(key, value) }
+
+// Get is the value that Set kept, nil if none.
+func (s *Session) Get(key any) any {
+	v, _ := s.data.Load(key)
+	return v
+}
+
+// Disconnect ends the session; with connection also the others of the same
+// client. What was emitted before arrives before. The OnDisconnect handlers
+// run once the protocol has said Close.
+func (s *Session) Disconnect(connection bool) {
+	s.node.mu.Lock()
+	defer s.node.mu.Unlock()
+	s.pushLocked(item{op: opClose, flag: connection})
+}
+
+// Close is the protocol's word that the client is gone, with the reason in the
+// official server's words. The handlers of OnDisconnect run, then the rooms
+// are left. The second call does nothing.
+func (s *Session) Close(reason string) {
+	if !s.markClosed() {
+		return
+	}
+	for _, h := range s.ns.disconnectHandlers() {
+		func() {
+			var err error
+			defer s.node.recoverHandler(s, "disconnect", &err)
+			h(s, reason)
+		}()
+	}
+	s.end()
+	s.node.stats.closed.Add(1)
+}
+
+func (s *Session) markClosed() bool {
+	s.node.mu.Lock()
+	defer s.node.mu.Unlock()
+	if s.state == sessionClosed {
+		return false
+	}
+	s.state = sessionClosed
+	return true
+}
+
+// end takes the session out of everything.
+func (s *Session) end() {
+	n := s.node
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s.state, s.early = sessionClosed, nil
+	if n.sessions[s.id] != s {
+		return
+	}
+	delete(n.sessions, s.id)
+	s.shard.push(item{op: opDrop, session: s})
+	for r := range s.rooms {
+		n.countOutLocked(wire.Topic{Namespace: s.ns.name, Room: r})
+	}
+	clear(s.rooms)
+	n.countOutLocked(wire.Topic{Namespace: s.ns.name})
+	n.exitLocked(s.ns)
+}

@@ -1,0 +1,271 @@
+package node
+
+import (
+	"context"
+	"sync"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// Limits of a shard's inbox. Beyond them publishers wait: those of this node
+// in Publish, other nodes by their link, which is read no further.
+const (
+	inboxItems = 64 << 10
+	inboxBytes = 64 << 20
+)
+
+// item is one entry of an inbox: a message for members, or a change of them.
+type item struct {
+	op      op
+	session *Session
+	topic   wire.Topic // join, leave
+	d       *Delivery  // message, tell
+	flag    bool       // close: the connection too
+}
+
+type op uint8
+
+const (
+	opMessage op = iota // d.Message to the members it names
+	opTell              // d to session
+	opOpen              // session is there
+	opJoin              // session is a member of topic
+	opLeave             // ... no more
+	opDrop              // session is gone
+	opClose             // tell session's Sink to close
+)
+
+// shard delivers to a part of the sessions: one goroutine, one inbox in which
+// messages and changes of membership keep their order. Publishing costs a
+// reference per shard, not per member, and what waits is delivered in one sweep.
+type shard struct {
+	stats *counters
+
+	mu     sync.Mutex
+	space  sync.Cond // the inbox was emptied, or the shard closed
+	inbox  []item
+	bytes  int
+	closed bool
+	wake   chan struct{} // capacity one
+
+	// What follows belongs to the goroutine in run.
+	members map[wire.Topic]*group
+	byID    map[wire.SessionID]*Session
+	sweep   uint64     // number of the message under way, for members of several rooms
+	touched []*Session // to be flushed at the end of the sweep
+}
+
+// group is the members of a topic in a shard. A slice: walking it is what a
+// broadcast does, and a map costs four times as much (STYLE §9.9).
+type group struct{ list []*Session }
+
+func newShard(stats *counters) *shard {
+	s := &shard{stats: stats, wake: make(chan struct{}, 1), members: map[wire.Topic]*group{}, byID: map[wire.SessionID]*Session{}}
+	s.space.L = &s.mu
+	return s
+}
+
+// push never blocks. What is pushed to a closed shard is nobody's any more.
+func (s *shard) push(it item) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.inbox = append(s.inbox, it)
+	if it.d != nil {
+		s.bytes += it.d.size()
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// waitSpace blocks while the inbox is over its limits.
+func (s *shard) waitSpace() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.closed && (len(s.inbox) > inboxItems || s.bytes > inboxBytes) {
+		s.space.Wait()
+	}
+}
+
+func (s *shard) waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.inbox)
+}
+
+func (s *shard) run(ctx context.Context) {
+	var batch []item
+	for {
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			s.close()
+			return
+		}
+		for {
+			batch = s.take(batch[:0])
+			if len(batch) == 0 {
+				break
+			}
+			for i := range batch {
+				s.apply(&batch[i])
+			}
+			s.flush()
+			clear(batch) // let go of what was delivered
+			if cap(batch) > inboxItems {
+				batch = nil
+			}
+		}
+	}
+}
+
+// take swaps the inbox for an empty one.
+func (s *shard) take(empty []item) []item {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	batch := s.inbox
+	s.inbox, s.bytes = empty, 0
+	s.space.Broadcast()
+	return batch
+}
+
+func (s *shard) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed, s.inbox = true, nil
+	s.space.Broadcast()
+}
+
+func (s *shard) apply(it *item) {
+	switch it.op {
+	case opMessage:
+		s.deliver(it.d)
+	case opTell:
+		s.give(it.session, it.d)
+	case opOpen:
+		s.byID[it.session.id] = it.session
+		s.give(it.session, it.d)
+	case opJoin:
+		s.join(it.session, it.topic)
+	case opLeave:
+		s.leave(it.session, it.topic)
+	case opDrop:
+		s.drop(it.session)
+	case opClose:
+		if !it.session.dropped {
+			it.session.sink.Flush()
+			it.session.sink.Close(it.flag)
+		}
+	}
+}
+
+func (s *shard) join(x *Session, t wire.Topic) {
+	if x.dropped {
+		return
+	}
+	g := s.members[t]
+	if g == nil {
+		g = &group{}
+		s.members[t] = g
+	}
+	x.spots[t] = len(g.list)
+	g.list = append(g.list, x)
+}
+
+// leave fills the gap with the last member.
+func (s *shard) leave(x *Session, t wire.Topic) {
+	i, ok := x.spots[t]
+	if !ok {
+		return
+	}
+	delete(x.spots, t)
+	g := s.members[t]
+	last := len(g.list) - 1
+	if moved := g.list[last]; moved != x {
+		g.list[i] = moved
+		moved.spots[t] = i
+	}
+	g.list[last] = nil
+	if g.list = g.list[:last]; last == 0 {
+		delete(s.members, t)
+	}
+}
+
+func (s *shard) drop(x *Session) {
+	for t := range x.spots {
+		s.leave(x, t)
+	}
+	delete(s.byID, x.id)
+	x.dropped = true
+}
+
+// deliver gives a message to each member of its rooms once.
+func (s *shard) deliver(d *Delivery) {
+	m := d.Message
+	s.sweep++
+	if len(m.Rooms) == 0 {
+		s.deliverTopic(d, wire.Topic{Namespace: m.Namespace})
+		return
+	}
+	for _, r := range m.Rooms {
+		s.deliverTopic(d, wire.Topic{Namespace: m.Namespace, Room: r})
+		if x := s.byID[wire.SessionID(r)]; x != nil && x.ns.name == m.Namespace {
+			s.offer(x, d)
+		}
+	}
+}
+
+func (s *shard) deliverTopic(d *Delivery, t wire.Topic) {
+	if g := s.members[t]; g != nil {
+		for _, x := range g.list {
+			s.offer(x, d)
+		}
+	}
+}
+
+// offer gives d to x unless it has it already or is excepted.
+func (s *shard) offer(x *Session, d *Delivery) {
+	if x.sweep == s.sweep {
+		return
+	}
+	x.sweep = s.sweep
+	for _, e := range d.Message.Except {
+		if string(x.id) == e {
+			return
+		}
+		if _, in := x.spots[wire.Topic{Namespace: d.Message.Namespace, Room: e}]; in {
+			return
+		}
+	}
+	s.give(x, d)
+}
+
+func (s *shard) give(x *Session, d *Delivery) {
+	if x.dropped {
+		return
+	}
+	if !x.sink.Deliver(d) {
+		s.stats.refused.Add(1)
+		return
+	}
+	s.stats.delivered.Add(1)
+	if !x.touched {
+		x.touched = true
+		s.touched = append(s.touched, x)
+	}
+}
+
+func (s *shard) flush() {
+	for i, x := range s.touched {
+		x.touched = false
+		s.touched[i] = nil
+		if !x.dropped {
+			x.sink.Flush()
+		}
+	}
+	s.touched = s.touched[:0]
+}
