@@ -1,0 +1,130 @@
+package engineio
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/meshrt/meshrt/web/ws"
+)
+
+// The names of the transports, as in the query of a request.
+const (
+	Polling   = "polling"
+	WebSocket = "websocket"
+)
+
+// Defaults of Config. The first four are the official server's.
+const (
+	DefaultPingInterval   = 25 * time.Second
+	DefaultPingTimeout    = 20 * time.Second
+	DefaultUpgradeTimeout = 10 * time.Second
+	DefaultMaxPayload     = ws.DefaultMaxPayload
+	DefaultQueueBytes     = ws.DefaultQueueBytes
+	DefaultQueueGroups    = ws.DefaultQueueGroups
+)
+
+// sidBytes is the randomness of a default session id. Who knows an id may use the
+// session, so it must not be guessed.
+const sidBytes = 20
+
+// Config says how a Server treats its clients. The zero value of each field means
+// its default.
+type Config struct {
+	// PingInterval is the time from the handshake, and from each pong, to the
+	// next ping. Whole milliseconds: clients are told it in those. Shorter finds
+	// dead clients sooner and costs two packets a client each time.
+	PingInterval time.Duration
+	// PingTimeout is how long a client may take to answer a ping, and how long
+	// one write to it may take. A dead client is gone after at most PingInterval
+	// + PingTimeout.
+	PingTimeout time.Duration
+	// UpgradeTimeout is how long a client may take to change its transport.
+	UpgradeTimeout time.Duration
+	// MaxPayload is the largest websocket message or polling body of a client, in
+	// bytes, the packet type included. A larger one ends the session.
+	MaxPayload int
+
+	// QueueBytes and QueueGroups limit what may wait for one client, what is just
+	// being written included. A group that does not fit ends the session with
+	// ReasonSlow; an empty queue takes one group of any size.
+	QueueBytes, QueueGroups int
+
+	// Transports are those that clients may use. Default: all that are there.
+	Transports []string
+
+	// Accept judges the first request of a session before anything is allocated
+	// for it: web origins, limits. An error refuses the request, with the status
+	// and message of a *Refusal, else with 403 and "Forbidden". It runs on the
+	// request's goroutine, so many at once. Nil accepts all, web pages of any
+	// origin too: with cookies or in a private network that is a danger.
+	Accept func(*http.Request) error
+
+	// NewSID draws the id of a session: unique, not to be guessed, and of
+	// characters that need no escape in a query. Default: 20 random bytes in
+	// base64url.
+	NewSID func() string
+
+	// Logger gets what is a bug, a panic or an id given twice, at Error, and what
+	// clients do at Debug.
+	// Default: slog.Default().
+	Logger *slog.Logger
+}
+
+// Validate tells what is wrong with c, in words for whoever configured it.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	for name, d := range map[string]time.Duration{
+		"PingInterval": c.PingInterval, "PingTimeout": c.PingTimeout, "UpgradeTimeout": c.UpgradeTimeout,
+	} {
+		if d < time.Millisecond || d%time.Millisecond != 0 {
+			return fmt.Errorf("engineio: %s is %v, want whole milliseconds, one or more", name, d)
+		}
+	}
+	if c.MaxPayload < 1 || c.QueueBytes < 1 || c.QueueGroups < 1 {
+		return errors.New("engineio: MaxPayload, QueueBytes and QueueGroups must be positive")
+	}
+	for _, name := range c.Transports {
+		if name != Polling && name != WebSocket {
+			return fmt.Errorf("engineio: no transport is called %q", name)
+		}
+	}
+	return nil
+}
+
+func (c Config) withDefaults() Config {
+	set(&c.PingInterval, DefaultPingInterval)
+	set(&c.PingTimeout, DefaultPingTimeout)
+	set(&c.UpgradeTimeout, DefaultUpgradeTimeout)
+	set(&c.MaxPayload, DefaultMaxPayload)
+	set(&c.QueueBytes, DefaultQueueBytes)
+	set(&c.QueueGroups, DefaultQueueGroups)
+	set(&c.Logger, slog.Default())
+	if c.Transports == nil {
+		c.Transports = []string{Polling, WebSocket}
+	}
+	c.Transports = slices.Clone(c.Transports)
+	if c.NewSID == nil {
+		c.NewSID = newSID
+	}
+	return c
+}
+
+// set gives field its default when it has the zero value.
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func newSID() string {
+	var b [sidBytes]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}

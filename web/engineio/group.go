@@ -1,0 +1,26 @@
+package engineio
+
+import (
+	"github.com/meshrt/meshrt/web/ws"
+	"github.com/meshrt/meshrt/wire/eio"
+)
+
+// Group is one or more packets that stay adjacent on the wire, such as an event
+// and its attachments. It is built once and never changes, so that all the
+// sockets it is sent to share it. Its Size, the bytes of the packets as websocket
+// messages, is what counts against Config.QueueBytes.
+type Group = ws.Group
+
+// NewGroup encodes ps, mostly messages. The Data of a binary message is kept as
+// it is: the caller must not change it any more.
+func NewGroup(ps ...eio.Packet) *Group {
+	frames := make([]ws.Frame, len(ps))
+	for i, p := range ps {
+		if p.Type == eio.Message && p.Binary {
+			frames[i] = ws.Frame{Opcode: ws.Binary, Data: p.Data}
+		} else {
+			frames[i] = ws.Frame{Opcode: ws.Text, Data: eio.AppendPacket(make([]byte, 0, 1+len(p.Data)), p)}
+		}
+	}
+	return ws.NewGroup(frames...)
+}

@@ -1,0 +1,40 @@
+package engineio
+
+import (
+	"net/http"
+	"net/url"
+)
+
+// Handler is the layer above: it is told of each session.
+type Handler interface {
+	// Opened is called once per session, after the open packet was queued and
+	// before any packet is read; the session waits for it. The socket may be used
+	// at once. The Receiver must not be nil.
+	Opened(s *Socket) Receiver
+}
+
+// Receiver gets what happens on one session. A panic in it ends that session with
+// ReasonPanic, and no other.
+type Receiver interface {
+	// Received is called with each message, on the reader's goroutine: calls never
+	// overlap, and the next packet waits for the return, pongs too. The receiver
+	// owns data. Text is valid UTF-8.
+	Received(data []byte, binary bool)
+	// Closed is called exactly once, after the last Received has returned and when
+	// nothing more can be written, with no lock held.
+	Closed(reason Reason)
+}
+
+// Request is what stays of the HTTP request that opened a session. It does not
+// keep the connection or the body alive. It is shared: read only.
+type Request struct {
+	Host       string
+	RemoteAddr string
+	URL        *url.URL // may hold a client's token: not for logs
+	Header     http.Header
+	TLS        bool // it came over TLS to this server, not to a proxy before it
+}
+
+func newRequest(r *http.Request) *Request {
+	return &Request{Host: r.Host, RemoteAddr: r.RemoteAddr, URL: r.URL, Header: r.Header, TLS: r.TLS != nil}
+}

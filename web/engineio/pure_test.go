@@ -1,0 +1,95 @@
+package engineio
+
+import (
+	"testing"
+	"time"
+
+	"github.com/meshrt/meshrt/web/ws"
+)
+
+func TestHeartbeatArithmetic(t *testing.T) {
+	start := time.Unix(1000, 0)
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	const pong = beat(-1)
+	for name, steps := range map[string][]struct {
+		ms   int
+		want beat
+	}{
+		"ping, then dead":          {{299, beatEarly}, {300, beatPing}, {499, beatEarly}, {500, beatDead}},
+		"late timer, late timeout": {{310, beatPing}, {509, beatEarly}, {510, beatDead}},
+		"pong in time":             {{300, beatPing}, {400, pong}, {500, beatEarly}, {700, beatPing}, {900, beatDead}},
+		"pong at the last moment":  {{300, beatPing}, {500, pong}, {500, beatEarly}, {800, beatPing}},
+		"pong before the ping":     {{100, pong}, {300, beatEarly}, {400, beatPing}, {600, beatDead}},
+	} {
+		h := heartbeat{interval: 300 * time.Millisecond, timeout: 200 * time.Millisecond}
+		h.alive(start)
+		for _, step := range steps {
+			if step.want == pong {
+				h.alive(at(step.ms))
+			} else if got := h.fired(at(step.ms)); got != step.want {
+				t.Errorf("%s: fired at %d ms = %v, want %v", name, step.ms, got, step.want)
+			}
+		}
+	}
+}
+
+func TestReasonsAreNamedAsTheOfficialServerNamesThem(t *testing.T) {
+	for r, want := range map[Reason][2]string{
+		ReasonTransportClose:    {"transport close", "transport close"},
+		ReasonTransportError:    {"transport error", "transport error"},
+		ReasonPingTimeout:       {"ping timeout", "ping timeout"},
+		ReasonParseError:        {"parse error", "parse error"},
+		ReasonForcedClose:       {"forced close", "forced close"},
+		ReasonForcedServerClose: {"forced server close", "forced server close"},
+		ReasonShutdown:          {"server shutting down", "server shutting down"},
+		ReasonSlow:              {"slow client", "transport error"},
+		ReasonTooBig:            {"message too big", "transport error"},
+		ReasonInvalidText:       {"invalid text", "transport error"},
+		ReasonPanic:             {"internal error", "transport error"},
+		0:                       {"unknown", "unknown"},
+		reasonEnd:               {"unknown", "unknown"},
+	} {
+		if got := [2]string{r.String(), r.Official()}; got != want {
+			t.Errorf("Reason %d: %q, want %q", r, got, want)
+		}
+	}
+}
+
+func TestEveryCauseOfAWebSocketHasItsReason(t *testing.T) {
+	for cause, want := range map[ws.Cause]Reason{
+		ws.CauseLost:        ReasonTransportClose,
+		ws.CauseBreach:      ReasonTransportError,
+		ws.CauseSlow:        ReasonSlow,
+		ws.CauseTooBig:      ReasonTooBig,
+		ws.CauseInvalidText: ReasonInvalidText,
+		ws.CausePanic:       ReasonPanic,
+	} {
+		if got := causes[cause]; got != want {
+			t.Errorf("cause %d: %v, want %v", cause, got, want)
+		}
+	}
+	for cause := ws.Cause(1); cause < ws.CauseEnd; cause++ {
+		if !causes[cause].valid() {
+			t.Errorf("cause %d has no reason", cause)
+		}
+	}
+}
+
+func TestValidateNamesWhatIsWrong(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"negative":          {PingInterval: -1},
+		"not a millisecond": {PingTimeout: time.Microsecond},
+		"fraction":          {UpgradeTimeout: 1500 * time.Microsecond},
+		"payload":           {MaxPayload: -1},
+		"bytes":             {QueueBytes: -1},
+		"groups":            {QueueGroups: -1},
+		"transport":         {Transports: []string{"carrier pigeon"}},
+	} {
+		if err := cfg.Validate(); err == nil {
+			t.Errorf("%s: %+v is valid", name, cfg)
+		}
+	}
+	if err := (Config{}).Validate(); err != nil {
+		t.Errorf("the zero Config: %v", err)
+	}
+}

@@ -1,0 +1,218 @@
+package engineio
+
+import (
+	"sync"
+	"time"
+
+	"github.com/meshrt/meshrt/web/ws"
+	"github.com/meshrt/meshrt/wire/eio"
+)
+
+// pingGroup is the ping of every heartbeat.
+var pingGroup = NewGroup(eio.Packet{Type: eio.Ping})
+
+// Socket is one session. All methods may be called from any goroutine, with locks
+// held and from within a Receiver: they never block and never call back.
+type Socket struct {
+	id       string
+	openedAt time.Time
+	request  *Request
+	server   *Server
+	receiver Receiver // the reader's; nil until Opened has returned
+
+	mu        sync.Mutex // a leaf: whoever holds it does not block and calls nothing up
+	transport transport
+	reason    Reason // of the end; zero while the session is open
+	out       ws.Outbox
+	heartbeat heartbeat
+	timer     *time.Timer // runs fired at heartbeat.due; nil before start
+}
+
+func newSocket(s *Server, r *Request, t transport) *Socket {
+	return &Socket{
+		id:        s.cfg.NewSID(),
+		openedAt:  time.Now(),
+		request:   r,
+		server:    s,
+		transport: t,
+		out:       ws.Outbox{MaxBytes: s.cfg.QueueBytes, MaxGroups: s.cfg.QueueGroups},
+		heartbeat: heartbeat{interval: s.cfg.PingInterval, timeout: s.cfg.PingTimeout},
+	}
+}
+
+// ID is the session id. It lets its holder act for the client: not for logs, nor
+// for other clients.
+func (s *Socket) ID() string { return s.id }
+
+// Request is the request that opened the session.
+func (s *Socket) Request() *Request { return s.request }
+
+// OpenedAt is the time of the handshake.
+func (s *Socket) OpenedAt() time.Time { return s.openedAt }
+
+// Transport is the name of the transport that the session uses now.
+func (s *Socket) Transport() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.transport.name()
+}
+
+// Send queues g behind what waits, all of it or nothing, and reports whether it
+// did: not when the session has ended, nor when the queue is full, which ends it
+// with ReasonSlow. What is queued goes out after the next Flush, or before. True
+// does not mean that the client will get it.
+func (s *Socket) Send(g *Group) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason != 0 {
+		return false
+	}
+	if !s.out.Add(g) {
+		s.endLocked(ReasonSlow)
+		return false
+	}
+	return true
+}
+
+// Flush wakes the writer and does not wait for it. Send alone wakes nobody, so that
+// many Sends share one Flush.
+func (s *Socket) Flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.transport.flush()
+}
+
+// Close ends the session; the first to end it gives the reason. Receiver.Closed
+// comes later, from a goroutine of the session. With ReasonForcedClose,
+// ReasonForcedServerClose and the other reasons that close a transport in order,
+// what was queued before is still written, within three seconds; with those that
+// cut it (ReasonTransportError, ReasonPingTimeout, ReasonSlow) it is dropped. Any
+// value that is no Reason means ReasonForcedClose.
+func (s *Socket) Close(reason Reason) {
+	if !reason.valid() {
+		reason = ReasonForcedClose
+	}
+	s.end(reason)
+}
+
+// start queues the open packet, the first of the session, and starts the
+// heartbeat. Run may have ended the session already.
+func (s *Socket) start() {
+	cfg := &s.server.cfg
+	hello := NewGroup(eio.Handshake{
+		SID:          s.id,
+		PingInterval: int(cfg.PingInterval.Milliseconds()),
+		PingTimeout:  int(cfg.PingTimeout.Milliseconds()),
+		MaxPayload:   cfg.MaxPayload,
+	}.Packet())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason != 0 {
+		return
+	}
+	s.out.Push(hello)
+	s.heartbeat.alive(s.openedAt)
+	s.timer = time.AfterFunc(time.Until(s.heartbeat.due), s.fired)
+}
+
+// take is what the transport writes next, and whether the session is open. When it
+// is not and nothing is left, all has been said.
+func (s *Socket) take() (groups []*Group, open bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Take(), s.reason == 0
+}
+
+// receive acts on one packet of the client. Calls must not overlap.
+func (s *Socket) receive(data []byte, binary bool) {
+	p, err := eio.DecodePacket(data, binary)
+	if err != nil {
+		s.end(ReasonParseError)
+		return
+	}
+	switch p.Type {
+	case eio.Message:
+		if !s.ended() {
+			s.receiver.Received(p.Data, p.Binary)
+		}
+	case eio.Pong:
+		s.pong()
+	case eio.Close:
+		s.end(ReasonTransportClose)
+	case eio.Ping: // since Engine.IO 4 the server pings, and the client alone answers
+		s.end(ReasonTransportError)
+	case eio.Open, eio.Upgrade, eio.Noop: // mean nothing here; ignored as the official server does
+	}
+}
+
+// pong starts the next interval of the heartbeat.
+func (s *Socket) pong() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason == 0 {
+		s.heartbeat.alive(time.Now())
+		s.timer.Reset(s.heartbeat.interval)
+	}
+}
+
+// fired runs when the heartbeat's timer does.
+func (s *Socket) fired() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason != 0 {
+		return
+	}
+	switch s.heartbeat.fired(time.Now()) {
+	case beatPing:
+		s.out.Push(pingGroup)
+		s.transport.flush()
+		s.timer.Reset(s.heartbeat.timeout)
+	case beatDead:
+		s.endLocked(ReasonPingTimeout)
+	case beatEarly: // pong has reset the timer
+	}
+}
+
+// ended says that the session is over or ends.
+func (s *Socket) ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reason != 0
+}
+
+// end is the only way in which a session ends. Only the first call counts.
+func (s *Socket) end(reason Reason) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endLocked(reason)
+}
+
+func (s *Socket) endLocked(reason Reason) {
+	if s.reason != 0 {
+		return
+	}
+	s.reason = reason
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	if !reason.graceful() {
+		s.out.Drop()
+	}
+	s.transport.end(reason)
+}
+
+// finish is the last act of a session, called by its transport after end, when
+// nothing of the session runs any more.
+func (s *Socket) finish() {
+	s.server.forget(s)
+	s.mu.Lock()
+	reason := s.reason
+	s.out.Drop()
+	s.mu.Unlock()
+	s.server.counters.closed[reason].Add(1)
+	s.server.cfg.Logger.Debug("engineio: session ended",
+		"addr", s.request.RemoteAddr, "transport", s.Transport(), "reason", reason.String())
+	if s.receiver != nil {
+		ws.Guard(s.server.cfg.Logger, s.request.RemoteAddr, func() { s.receiver.Closed(reason) })
+	}
+}

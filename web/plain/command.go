@@ -1,0 +1,86 @@
+package plain
+
+import (
+	"errors"
+
+	"github.com/meshrt/meshrt/node"
+	"github.com/meshrt/meshrt/wire"
+	"github.com/meshrt/meshrt/wire/plain"
+)
+
+// silent is the AckID of a command without an id: its answer is told only when it
+// reports a failure. No client can use it.
+const silent = plain.MaxID + 1
+
+var errBinary = errors.New("binary frames are not used: send commands as text")
+
+// Received implements ws.Handler.
+func (c *conn) Received(data []byte, binary bool) {
+	if c.ended() {
+		return // was on its way
+	}
+	cmd, err := decode(data, binary)
+	if err != nil {
+		c.server.counters.invalid.Add(1)
+		c.reject(cmd, err)
+		return
+	}
+	c.server.counters.commands.Add(1)
+	c.session.Receive(event(cmd))
+}
+
+func decode(data []byte, binary bool) (plain.Command, error) {
+	if binary {
+		return plain.Command{}, errBinary
+	}
+	cmd, err := plain.DecodeCommand(data)
+	if err != nil {
+		return cmd, err
+	}
+	// What nests deeper is no argument list any more, and clients of other
+	// languages would choke on it.
+	return cmd, wire.CheckDepth(data)
+}
+
+// reject answers what is no command, on the way of all other answers: behind those
+// to the commands before it.
+func (c *conn) reject(cmd plain.Command, err error) {
+	e := &node.Event{Session: c.session, AckID: ackID(cmd), HasAck: true}
+	e.Ack(node.Result{Error: err.Error(), Code: node.CodeInvalid}) // a Result always encodes
+}
+
+func ackID(cmd plain.Command) uint64 {
+	if cmd.HasID {
+		return cmd.ID
+	}
+	return silent
+}
+
+// event is what the node's handlers get of a command: the arguments that a
+// Socket.IO client gives to the verb of the same name.
+func event(cmd plain.Command) *node.Event {
+	e := &node.Event{Name: cmd.Type, AckID: ackID(cmd), HasAck: true}
+	switch cmd.Type {
+	case "emit":
+		e.Name, e.Args = cmd.Event, cmd.Args
+	case "publish":
+		e.Args = append(quote(cmd.Room, cmd.Event), cmd.Args...)
+	case "broadcast":
+		e.Args = append(quote(cmd.Event), cmd.Args...)
+	case "direct":
+		e.Args = append(quote(cmd.To, cmd.Event), cmd.Args...)
+	default: // join, leave, presence
+		e.Args = quote(cmd.Room)
+	}
+	return e
+}
+
+// quote is strings as JSON texts.
+func quote(names ...string) wire.Args {
+	args := make(wire.Args, 0, len(names))
+	for _, name := range names {
+		text, _ := wire.MarshalJSON(name) // a string always has a JSON text
+		args = append(args, text)
+	}
+	return args
+}

@@ -1,0 +1,189 @@
+package plain
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/meshrt/meshrt/node"
+	"github.com/meshrt/meshrt/web/ws"
+	"github.com/meshrt/meshrt/wire/plain"
+)
+
+// pingGroup is the ping of every heartbeat.
+var pingGroup = ws.NewGroup(ws.Frame{Opcode: ws.Ping})
+
+// conn is one client: the ws.Handler of its websocket and the node.Sink of its
+// session. The websocket's reader opens the session, gives it the commands and
+// closes it; a shard of the node puts on the queue what the client is to get.
+type conn struct {
+	server    *Server
+	ws        *ws.Conn
+	handshake node.Handshake
+	session   *node.Session // the reader's; nil until Opened has returned
+	queued    bool          // the shard's: since the last Flush
+
+	mu        sync.Mutex // a leaf: whoever holds it does not block and calls nothing up
+	reason    reason     // of the end; zero while the connection is open
+	out       ws.Outbox
+	heartbeat heartbeat
+	timer     *time.Timer // runs fired; nil before the session is open
+}
+
+func newConn(s *Server, socket *ws.Conn, r *http.Request) *conn {
+	return &conn{
+		server:    s,
+		ws:        socket,
+		handshake: node.Handshake{Protocol: "websocket", Query: r.URL.Query(), Header: r.Header, Remote: r.RemoteAddr},
+		out:       ws.Outbox{MaxBytes: s.cfg.QueueBytes, MaxGroups: s.cfg.QueueGroups},
+		heartbeat: heartbeat{interval: s.cfg.PingInterval, timeout: s.cfg.PingTimeout},
+	}
+}
+
+// Opened implements ws.Handler. Opening takes as long as other nodes take to learn
+// of the namespace; what the client sends meanwhile waits to be read. The shard may
+// have delivered the welcome, and closed the Sink, before Open returns.
+func (c *conn) Opened() {
+	ctx, cancel := context.WithTimeout(c.server.ctx, openTimeout)
+	defer cancel()
+	n := c.server.node
+	session, err := n.Open(ctx, node.SessionConfig{Namespace: "/", Sink: c, Handshake: c.handshake, Affinity: n.NewAffinity()})
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	c.session = session
+	c.startHeartbeat()
+}
+
+// refuse tells the client why it gets no session. The node says it is unavailable
+// when another node, or this one later, may well take the client.
+func (c *conn) refuse(err error) {
+	why := reasonRefused
+	var e *node.Error
+	if errors.As(err, &e) && e.Code == node.CodeUnavailable {
+		why = reasonUnavailable
+	}
+	c.server.log.Debug("session refused", "addr", c.handshake.Remote, "err", err)
+	c.send(textGroup(plain.AppendError(nil, err.Error(), string(node.CodeOf(err)))))
+	c.end(why)
+}
+
+// Take implements ws.Handler.
+func (c *conn) Take() (batch []*ws.Group, open bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.Take(), c.reason == 0
+}
+
+// Failed implements ws.Handler.
+func (c *conn) Failed(cause ws.Cause) { c.end(causes[cause]) }
+
+// Deliver implements node.Sink.
+func (c *conn) Deliver(d *node.Delivery) bool {
+	g := c.group(d)
+	if g == nil {
+		return true
+	}
+	c.queued = true
+	return c.send(g)
+}
+
+// Flush implements node.Sink. The silent answer to a command wakes no writer.
+func (c *conn) Flush() {
+	if c.queued {
+		c.queued = false
+		c.ws.Flush()
+	}
+}
+
+// Close implements node.Sink. The connection is the session's alone, so it ends
+// either way; finish tells the node.
+func (c *conn) Close(bool) { c.end(reasonServer) }
+
+// send queues g, or reports that the connection has ended, perhaps for this g.
+func (c *conn) send(g *ws.Group) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reason != 0 {
+		return false
+	}
+	if !c.out.Add(g) {
+		c.endLocked(reasonSlow)
+		return false
+	}
+	return true
+}
+
+// startHeartbeat starts the timer, unless the connection has ended by now.
+func (c *conn) startHeartbeat() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reason == 0 {
+		c.timer = time.AfterFunc(c.heartbeat.interval, c.fired)
+	}
+}
+
+// fired runs when the heartbeat's timer does.
+func (c *conn) fired() {
+	heard := c.ws.Heard()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reason != 0 {
+		return
+	}
+	due, wait := c.heartbeat.check(time.Now(), heard)
+	switch due {
+	case beatPing:
+		c.out.Push(pingGroup) // few wait at a time: a write is over after PingTimeout
+		c.ws.Flush()
+	case beatDead:
+		c.endLocked(reasonPingTimeout)
+		return
+	}
+	c.timer.Reset(wait)
+}
+
+// ended says that the connection is over or ends.
+func (c *conn) ended() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reason != 0
+}
+
+// end is the only way in which a connection ends. Only the first call counts.
+func (c *conn) end(why reason) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endLocked(why)
+}
+
+func (c *conn) endLocked(why reason) {
+	if c.reason != 0 {
+		return
+	}
+	c.reason = why
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	if !why.graceful() {
+		c.out.Drop()
+	}
+	c.ws.End(reasons[why].status, why.text())
+}
+
+// finish is the last act, when the websocket is closed and nothing of it runs.
+func (c *conn) finish() {
+	c.mu.Lock()
+	why := c.reason
+	c.out.Drop()
+	c.mu.Unlock()
+	c.server.roster.Remove(c)
+	c.server.counters.closed[why].Add(1)
+	c.server.log.Debug("websocket ended", "addr", c.handshake.Remote, "reason", why.String())
+	if c.session != nil {
+		c.session.Close(why.official())
+	}
+}

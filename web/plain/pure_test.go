@@ -1,0 +1,87 @@
+package plain
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/meshrt/meshrt/web/ws"
+)
+
+func TestHeartbeatArithmetic(t *testing.T) {
+	start := time.Unix(1000, 0)
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	type step struct {
+		now, heard int // milliseconds
+		due        beat
+		wait       int
+	}
+	for name, steps := range map[string][]step{
+		"silent":                  {{300, 0, beatPing, 200}, {500, 0, beatDead, 0}},
+		"timer fires early":       {{299, 0, beatNone, 1}, {300, 0, beatPing, 200}, {499, 0, beatNone, 1}, {500, 0, beatDead, 0}},
+		"timer fires late":        {{310, 0, beatPing, 200}, {509, 0, beatNone, 1}, {510, 0, beatDead, 0}},
+		"heard before the ping":   {{300, 250, beatNone, 250}, {550, 250, beatPing, 200}},
+		"heard with the ping":     {{300, 0, beatPing, 200}, {500, 300, beatNone, 100}, {600, 300, beatPing, 200}},
+		"heard at the last":       {{300, 0, beatPing, 200}, {500, 500, beatNone, 300}, {800, 500, beatPing, 200}, {1000, 500, beatDead, 0}},
+		"heard, but too long ago": {{300, 0, beatPing, 200}, {700, 301, beatPing, 200}},
+	} {
+		h := heartbeat{interval: 300 * time.Millisecond, timeout: 200 * time.Millisecond}
+		for _, s := range steps {
+			due, wait := h.check(at(s.now), at(s.heard))
+			if due != s.due || wait != time.Duration(s.wait)*time.Millisecond {
+				t.Errorf("%s: at %d ms, heard at %d: %v and %v, want %v and %d ms", name, s.now, s.heard, due, wait, s.due, s.wait)
+			}
+		}
+	}
+}
+
+func TestReasonsAreCompleteAndNamedAsTheOfficialServerNamesThem(t *testing.T) {
+	official := map[string]bool{"transport close": true, "transport error": true, "ping timeout": true,
+		"server namespace disconnect": true, "server shutting down": true}
+	names := map[string]bool{}
+	for r := reason(1); r < reasonEnd; r++ {
+		if names[r.String()] || r.String() == "" {
+			t.Errorf("reason %d has no name of its own: %q", r, r)
+		}
+		names[r.String()] = true
+		// The last two are of connections without a session: no handler is told.
+		if !official[r.official()] && r < reasonRefused {
+			t.Errorf("%v is told as %q, no official name", r, r.official())
+		}
+	}
+	for cause := ws.Cause(1); cause < ws.CauseEnd; cause++ {
+		if causes[cause] == 0 {
+			t.Errorf("cause %d has no reason", cause)
+		}
+	}
+	for want, cause := range map[reason]ws.Cause{reasonClose: ws.CauseLost, reasonBreach: ws.CauseBreach, reasonSlow: ws.CauseSlow,
+		reasonTooBig: ws.CauseTooBig, reasonInvalidText: ws.CauseInvalidText, reasonPanic: ws.CausePanic} {
+		if causes[cause] != want {
+			t.Errorf("cause %d is %v, want %v", cause, causes[cause], want)
+		}
+	}
+}
+
+// Whatever a client sends, a command is an event whose arguments are JSON.
+func FuzzEventOfACommand(f *testing.F) {
+	for _, seed := range []string{
+		`{"type":"join","id":1,"room":"r"}`, `{"type":"publish","room":"\u00e9\"","event":"e","data":{"a":[1]}}`,
+		`{"type":"direct","to":"x","event":"e","args":[1,"two",null]}`, `{"type":"broadcast","event":"\ud800"}`,
+		`{"type":"emit","event":"e"}`, `{"type":"presence","room":"r"}`, `{`, "\xff",
+	} {
+		f.Add([]byte(seed), false)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, binary bool) {
+		cmd, err := decode(data, binary)
+		if id := ackID(cmd); cmd.HasID == (id == silent) {
+			t.Fatalf("%s: AckID %d", data, id)
+		}
+		if err != nil {
+			return
+		}
+		e := event(cmd)
+		if !json.Valid(e.Args.Join()) || e.Name == "" || !e.HasAck {
+			t.Fatalf("%s: event %q with %s", data, e.Name, e.Args.Join())
+		}
+	})
+}

@@ -1,0 +1,111 @@
+package plain
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/meshrt/meshrt/node"
+	"github.com/meshrt/meshrt/web/ws"
+)
+
+// Server is the http.Handler of the path for plain websockets; it does not look at
+// the path. Use NewServer. All methods may be called concurrently.
+type Server struct {
+	cfg      Config
+	node     *node.Node
+	nodeName string // as clients are told: a Sink must not ask the node
+	log      *slog.Logger
+	encode   func(*node.Delivery) any // encodeEvent, made once: a method value costs an allocation
+	counters counters
+
+	// roster has the connections. Each holds its request in until it has ended.
+	roster ws.Roster[*conn, *conn]
+
+	ctx    context.Context // ends when Run does: no session waits to be opened then
+	cancel context.CancelFunc
+}
+
+// NewServer makes a Server whose sessions are n's.
+func NewServer(cfg Config, n *node.Node) *Server {
+	cfg = cfg.withDefaults()
+	s := &Server{cfg: cfg, node: n, nodeName: n.Name(), log: cfg.Logger}
+	s.encode = s.encodeEvent
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Run waits for the end of ctx, then closes all connections with status 1012 and
+// returns when every session has ended: at most some seconds later, unless a
+// handler of the node blocks. What comes meanwhile and after is answered with 503.
+// Connections may open before Run is called. http.Server.Shutdown does not wait
+// for websockets, so that Run is needed beside it.
+func (s *Server) Run(ctx context.Context) error {
+	<-ctx.Done()
+	for _, c := range s.roster.Drain() {
+		c.end(reasonShutdown)
+	}
+	s.cancel() // after the reasons are given
+	s.roster.Wait()
+	return nil
+}
+
+// ServeHTTP serves one request. For a websocket it returns when the session has
+// ended.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.roster.Enter() {
+		s.refuse(w, refusedShutdown, http.StatusServiceUnavailable, reasonShutdown.String())
+		return
+	}
+	defer s.roster.Leave()
+	if s.verify(w, r) {
+		s.serve(w, r)
+	}
+}
+
+// verify answers requests that get no connection. Accept has the last word, so
+// that what it counts is a connection.
+func (s *Server) verify(w http.ResponseWriter, r *http.Request) (ok bool) {
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		s.refuse(w, refusedNoWebSocket, http.StatusMethodNotAllowed, "This address takes GET requests for a WebSocket.")
+		return false
+	}
+	if !ws.IsUpgrade(r) {
+		w.Header().Set("Upgrade", "websocket") // RFC 9110, section 15.5.22
+		w.Header().Set("Connection", "Upgrade")
+		s.refuse(w, refusedNoWebSocket, http.StatusUpgradeRequired, "This address speaks WebSocket: connect with a WebSocket client.")
+		return false
+	}
+	if err := s.cfg.Accept(r); err != nil {
+		status, message := ws.RefusalOf(err)
+		s.refuse(w, refusedByAccept, status, message)
+		return false
+	}
+	return true
+}
+
+// refuse answers with a sentence. A websocket client sees a handshake that failed.
+func (s *Server) refuse(w http.ResponseWriter, why refusal, status int, message string) {
+	s.counters.refused[why].Add(1)
+	http.Error(w, message, status)
+}
+
+// serve is the whole life of a connection.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	socket, err := ws.Accept(w, r, ws.Config{MaxPayload: s.cfg.MaxPayload, WriteTimeout: s.cfg.PingTimeout,
+		Traffic: &s.counters.traffic, Logger: s.log})
+	if err != nil { // has been answered
+		s.counters.refused[refusedHandshake].Add(1)
+		s.log.Debug("websocket handshake failed", "addr", r.RemoteAddr, "err", err)
+		return
+	}
+	c := newConn(s, socket, r)
+	if s.roster.Add(c, c) != nil {
+		socket.Reject(reasons[reasonShutdown].status, reasonShutdown.text())
+		return
+	}
+	s.counters.opened.Add(1)
+	socket.Serve(c)
+	c.finish()
+}

@@ -1,0 +1,217 @@
+package socketio
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/meshrt/meshrt/node"
+	"github.com/meshrt/meshrt/web/engineio"
+	"github.com/meshrt/meshrt/wire"
+	"github.com/meshrt/meshrt/wire/eio"
+	"github.com/meshrt/meshrt/wire/sio"
+)
+
+// conn is one client: an Engine.IO session and the namespaces on it. Packets
+// are handled on the engine's reader goroutine, one after the other.
+type conn struct {
+	server   *Server
+	engine   *engineio.Socket
+	affinity node.Affinity
+	decoder  sio.Decoder // the reader's
+	timeout  *time.Timer
+
+	mu       sync.Mutex
+	sockets  map[string]*socket // by namespace; nil once closed
+	kicked   bool               // the server has disconnected the client
+	everJoin bool               // a namespace was joined: no connect timeout any more
+}
+
+// Reasons of disconnects that are Socket.IO's own, in the official words.
+const (
+	reasonClient = "client namespace disconnect"
+	reasonServer = "server namespace disconnect"
+)
+
+// connectTimeout closes a client that never joined a namespace.
+func (c *conn) connectTimeout() {
+	c.mu.Lock()
+	joined := c.everJoin
+	c.mu.Unlock()
+	if !joined {
+		c.engine.Close(engineio.ReasonForcedServerClose)
+	}
+}
+
+// Received implements engineio.Receiver. A packet that makes no sense ends the
+// connection, as the official server does: the two sides disagree on more than it.
+func (c *conn) Received(data []byte, binary bool) {
+	add := c.decoder.Text
+	if binary {
+		add = c.decoder.Binary
+	}
+	p, whole, err := add(data)
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	if whole {
+		c.packet(p)
+	}
+}
+
+func (c *conn) refuse(err error) {
+	c.server.parseErrors.Add(1)
+	c.server.log.Debug("client closed for what it sent", "addr", c.engine.Request().RemoteAddr, "err", err)
+	c.engine.Close(engineio.ReasonParseError)
+}
+
+func (c *conn) packet(p sio.Packet) {
+	s := c.socket(p.Namespace)
+	switch {
+	case s == nil && p.Type == sio.Connect:
+		c.connect(p.Namespace, p.Data)
+	case s == nil && c.wasKicked(): // on its way when the server disconnected
+	case s == nil || p.Type == sio.Connect || p.Type == sio.ConnectError:
+		// The official server closes as well: the client has lost its place.
+		c.engine.Close(engineio.ReasonForcedClose)
+	case p.Type == sio.Disconnect:
+		c.remove(s)
+		s.session.Close(reasonClient)
+	case p.Type == sio.Event:
+		c.event(s, p)
+	case p.Type == sio.Ack: // nobody has asked for one yet
+	}
+}
+
+func (c *conn) event(s *socket, p sio.Packet) {
+	name, ok := sio.EventName(p.Data)
+	args, err := wire.SplitArgs(p.Data)
+	if err != nil || !ok {
+		c.refuse(err)
+		return
+	}
+	s.session.Receive(&node.Event{Name: name, Args: args[1:], Attachments: p.Attachments, AckID: p.AckID, HasAck: p.HasAck})
+}
+
+func (c *conn) socket(namespace string) *socket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sockets[namespace]
+}
+
+func (c *conn) wasKicked() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kicked
+}
+
+// connect opens a session in a namespace. It may take as long as other nodes
+// take to learn of it, in which the client sends nothing but pongs.
+func (c *conn) connect(namespace string, auth json.RawMessage) {
+	c.mu.Lock()
+	full := len(c.sockets) >= maxNamespaces
+	c.mu.Unlock()
+	if full {
+		c.connectError(namespace, node.Errorf(node.CodeLimit, "more than %d namespaces", maxNamespaces))
+		return
+	}
+	r := c.engine.Request()
+	ctx, cancel := context.WithTimeout(c.server.ctx, c.server.cfg.ConnectTimeout)
+	defer cancel()
+	s := &socket{conn: c, namespace: namespace}
+	session, err := c.server.node.Open(ctx, node.SessionConfig{Namespace: namespace, Sink: s, Affinity: c.affinity,
+		Handshake: node.Handshake{Protocol: "socket.io", Query: r.URL.Query(), Header: r.Header, Remote: r.RemoteAddr, Auth: auth}})
+	if err != nil {
+		c.connectError(namespace, err)
+		return
+	}
+	if !c.add(s, session) {
+		session.Close(reasonServer)
+	}
+}
+
+// add makes s known to the reader, unless the server has disconnected it by now.
+func (c *conn) add(s *socket, session *node.Session) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.session = session
+	c.everJoin = true
+	c.timeout.Stop()
+	if s.kicked {
+		return false
+	}
+	c.sockets[s.namespace] = s
+	return true
+}
+
+func (c *conn) connectError(namespace string, err error) {
+	c.engine.Send(engineGroup(sio.Packet{Type: sio.ConnectError, Namespace: namespace, Data: errorData(err)}))
+	c.engine.Flush()
+}
+
+// remove takes s out of the namespaces of the client.
+func (c *conn) remove(s *socket) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sockets[s.namespace] == s {
+		delete(c.sockets, s.namespace)
+	}
+}
+
+// kick is the server's disconnect of one namespace, or of the whole client.
+// It runs on a shard and must not call the node; the rest is done beside it.
+func (c *conn) kick(s *socket, connection bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kicked, s.kicked = true, true
+	if _, added := c.sockets[s.namespace]; !added {
+		c.sendDisconnect(s)
+	}
+	for _, x := range c.sockets {
+		if x == s || connection {
+			c.sendDisconnect(x)
+		}
+	}
+	c.engine.Flush()
+	switch {
+	case connection:
+		c.engine.Close(engineio.ReasonForcedServerClose) // Closed ends the sessions
+	case s.session != nil: // else add ends it
+		c.server.calls.Go(func() {
+			c.remove(s)
+			s.session.Close(reasonServer)
+		})
+	}
+}
+
+func (c *conn) sendDisconnect(s *socket) {
+	c.engine.Send(engineGroup(sio.Packet{Type: sio.Disconnect, Namespace: s.namespace}))
+}
+
+// Closed implements engineio.Receiver.
+func (c *conn) Closed(reason engineio.Reason) {
+	c.timeout.Stop()
+	c.mu.Lock()
+	sockets, kicked := c.sockets, c.kicked
+	c.sockets = nil
+	c.mu.Unlock()
+	why := reason.Official()
+	if kicked && reason == engineio.ReasonForcedServerClose {
+		why = reasonServer
+	}
+	for _, s := range sockets {
+		s.session.Close(why)
+	}
+}
+
+// engineGroup is a packet with its attachments as Engine.IO messages.
+func engineGroup(p sio.Packet) *engineio.Group {
+	packets := make([]eio.Packet, 0, 1+len(p.Attachments))
+	packets = append(packets, eio.Packet{Type: eio.Message, Data: sio.Append(nil, p)})
+	for _, a := range p.Attachments {
+		packets = append(packets, eio.Packet{Type: eio.Message, Binary: true, Data: a})
+	}
+	return engineio.NewGroup(packets...)
+}

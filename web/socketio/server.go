@@ -1,0 +1,102 @@
+// Package socketio speaks Socket.IO 5 to clients, on the sessions of a node.
+//
+// Reading order: server.go (Config, Server), conn.go (one client and its
+// namespaces), socket.go (one namespace of it: the Sink of a session),
+// encode.go (deliveries to packets).
+package socketio
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meshrt/meshrt/node"
+	"github.com/meshrt/meshrt/web/engineio"
+)
+
+// Config says how clients are treated. Zero values mean the default.
+type Config struct {
+	Engine engineio.Config
+	// ConnectTimeout closes a client that has not joined a namespace after so
+	// long. Default 45 s, as the official server's.
+	ConnectTimeout time.Duration
+	Logger         *slog.Logger
+}
+
+const (
+	defaultConnectTimeout = 45 * time.Second
+	// maxNamespaces limits the namespaces of one client at a time. The official
+	// server has no limit; each costs a session.
+	maxNamespaces = 100
+)
+
+// Server is the http.Handler of the Socket.IO path.
+type Server struct {
+	cfg    Config
+	node   *node.Node
+	engine *engineio.Server
+	log    *slog.Logger
+
+	ctx    context.Context // ends when Run does: nobody waits for a connect then
+	cancel context.CancelFunc
+	calls  sync.WaitGroup // the ends of sessions that the server disconnected
+
+	parseErrors atomic.Uint64
+}
+
+// NewServer makes a Server whose sessions are n's. Check cfg.Engine with its
+// Validate before.
+func NewServer(cfg Config, n *node.Node) *Server {
+	if cfg.ConnectTimeout <= 0 {
+		cfg.ConnectTimeout = defaultConnectTimeout
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Engine.Logger == nil {
+		cfg.Engine.Logger = cfg.Logger
+	}
+	s := &Server{cfg: cfg, node: n, log: cfg.Logger}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.engine = engineio.NewServer(cfg.Engine, s)
+	return s
+}
+
+// ServeHTTP serves one request of the path.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
+
+// Run ends all clients when ctx ends and returns when their sessions have
+// ended. Their transports are closed without a Socket.IO disconnect, so that
+// official clients connect again, to another node.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.cancel()
+	defer context.AfterFunc(ctx, s.cancel)()
+	err := s.engine.Run(ctx)
+	s.calls.Wait()
+	return err
+}
+
+// Stats are counters since NewServer and the state of now.
+type Stats struct {
+	Engine      engineio.Stats
+	ParseErrors uint64 // clients closed for what they sent
+}
+
+// Stats is a snapshot.
+func (s *Server) Stats() Stats {
+	return Stats{Engine: s.engine.Stats(), ParseErrors: s.parseErrors.Load()}
+}
+
+// Opened implements engineio.Handler.
+func (s *Server) Opened(e *engineio.Socket) engineio.Receiver {
+	c := &conn{server: s, engine: e, affinity: s.node.NewAffinity(), sockets: map[string]*socket{}}
+	c.decoder.MaxBytes = s.cfg.Engine.MaxPayload
+	if c.decoder.MaxBytes == 0 {
+		c.decoder.MaxBytes = engineio.DefaultMaxPayload
+	}
+	c.timeout = time.AfterFunc(s.cfg.ConnectTimeout, c.connectTimeout)
+	return c
+}

@@ -1,0 +1,61 @@
+package ws
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+
+	"github.com/coder/websocket"
+)
+
+// Cause is why a connection cannot go on.
+type Cause uint8
+
+// The causes. The library has sent the close frame that fits CauseTooBig and some
+// of CauseBreach already.
+const (
+	CauseLost        Cause = iota + 1 // closed by the client, or lost
+	CauseBreach                       // the client broke the rules of RFC 6455
+	CauseSlow                         // a write took longer than it may
+	CauseTooBig                       // a message over MaxPayload
+	CauseInvalidText                  // a text message that is not UTF-8
+	CausePanic                        // of the Handler
+	CauseEnd                          // counts them: no cause
+)
+
+// causeOf tells what an error of a read or write means. As Node's ws has it, each
+// loss of the connection is a close, with or without a close frame.
+func causeOf(err error) Cause {
+	var network *net.OpError
+	switch {
+	case errors.Is(err, websocket.ErrMessageTooBig):
+		return CauseTooBig
+	// Of a write, as reads have no deadline before the end. The library gives its
+	// own answers to pings a context of 5 s, also to wait behind a data frame.
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return CauseSlow
+	case websocket.CloseStatus(err) != -1, errors.Is(err, errHungUp), errors.Is(err, net.ErrClosed),
+		errors.Is(err, io.ErrClosedPipe), errors.As(err, &network):
+		return CauseLost
+	}
+	return CauseBreach
+}
+
+// Status closes a websocket (RFC 6455, section 7.4.1, and the IANA registry). Zero
+// is none: the connection is cut, as nobody is there to read it, or nobody reads.
+type Status uint16
+
+// The statuses that servers send.
+const (
+	StatusNormal        Status = 1000
+	StatusGoingAway     Status = 1001
+	StatusProtocolError Status = 1002
+	StatusInvalidText   Status = 1007
+	StatusRefused       Status = 1008 // "policy violation"
+	StatusTooBig        Status = 1009
+	StatusInternalError Status = 1011
+	StatusRestart       Status = 1012
+	StatusTryLater      Status = 1013
+)

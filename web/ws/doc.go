@@ -1,0 +1,21 @@
+// Package ws is one websocket on the server's side, and what servers of websockets
+// have in common. It knows nothing of what the messages mean.
+//
+// A Conn reads messages and hands them to its Handler, one at a time; it writes
+// what the Handler's queue holds, in batches, and ends in order or at once. The
+// queue is an Outbox that the Handler owns, because a session of Engine.IO
+// outlives its websocket. What waits there are Groups of frames, made once and
+// shared by all the clients that they are for. A Roster lets a server end all its
+// sessions and wait for them.
+//
+// The package is the one place that knows the websocket library. Everything that a
+// client gets goes through writeBatch, and everything that a client sends comes
+// from receive: other ways to write (frames made once, writev) and to wait for
+// input (a parked connection) go there and change nothing above.
+//
+// Reading order: conn.go (Handler, Conn, the life of a connection), read.go,
+// write.go, tap.go (what sits between the library and the socket), cause.go. The
+// rest stands alone: group.go, outbox.go, roster.go, request.go, guard.go.
+//
+// Source: RFC 6455.
+package ws

@@ -1,0 +1,45 @@
+package ws
+
+// Opcode is the kind of a frame (RFC 6455, section 5.2).
+type Opcode uint8
+
+// The frames that a server's queue may hold.
+const (
+	Text   Opcode = 0x1
+	Binary Opcode = 0x2
+	Ping   Opcode = 0x9 // without data
+)
+
+// Frame is one message, or a ping.
+type Frame struct {
+	Opcode Opcode
+	Data   []byte
+}
+
+// Group is one or more frames that stay adjacent on the wire, such as an event and
+// its attachments. It is made once and never changes, so that all the clients it
+// is sent to share it.
+type Group struct {
+	frames   []Frame
+	messages int // frames that are no pings
+	size     int
+}
+
+// NewGroup keeps frames and their data: the caller must not change them any more.
+func NewGroup(frames ...Frame) *Group {
+	g := &Group{frames: frames}
+	for _, f := range frames {
+		if f.Opcode != Ping {
+			g.messages++
+			g.size += len(f.Data)
+		}
+	}
+	return g
+}
+
+// Frames are those of the group, to be read only.
+func (g *Group) Frames() []Frame { return g.frames }
+
+// Size is the bytes of the messages, without frame headers. It is what counts
+// against Outbox.MaxBytes.
+func (g *Group) Size() int { return g.size }

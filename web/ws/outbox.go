@@ -1,0 +1,45 @@
+package ws
+
+// Outbox is the queue of groups for one client, bounded by bytes and by groups.
+// What Take hands out still counts until the next Take, when it has been written:
+// the limits hold for all the memory that one slow client pins. It has no lock:
+// its owner has one.
+type Outbox struct {
+	MaxBytes, MaxGroups int
+
+	waiting       []*Group
+	bytes, groups int // of waiting and of what was taken last
+}
+
+// Add queues g, or reports that it does not fit. An empty outbox takes a group of
+// any size: else a group over the limit would end every session it is sent to,
+// however fast the client.
+func (o *Outbox) Add(g *Group) bool {
+	if o.groups > 0 && (o.groups >= o.MaxGroups || g.size > o.MaxBytes-o.bytes) {
+		return false
+	}
+	o.Push(g)
+	return true
+}
+
+// Push queues a group of the server's own, such as a ping, without regard to the
+// limits. Whoever uses it bounds how many can wait.
+func (o *Outbox) Push(g *Group) {
+	o.waiting = append(o.waiting, g)
+	o.bytes += g.size
+	o.groups++
+}
+
+// Take hands out all that waits, in order, and forgets what it handed out before.
+// It keeps no memory of its own, so an idle client costs none.
+func (o *Outbox) Take() []*Group {
+	taken := o.waiting
+	o.waiting, o.bytes, o.groups = nil, 0, len(taken)
+	for _, g := range taken {
+		o.bytes += g.size
+	}
+	return taken
+}
+
+// Drop forgets everything.
+func (o *Outbox) Drop() { o.waiting, o.bytes, o.groups = nil, 0, 0 }

@@ -1,0 +1,205 @@
+package ws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"github.com/coder/websocket"
+	"pgregory.net/rapid"
+)
+
+func sized(bytes int) *Group { return &Group{frames: make([]Frame, 1), size: bytes} }
+
+func TestOutboxAtItsEdge(t *testing.T) {
+	for name, tt := range map[string]struct {
+		before []int // sizes that are there
+		add    int
+		want   bool
+	}{
+		"empty, at the limit":          {nil, 100, true},
+		"empty, over the limit":        {nil, 101, true},
+		"not empty, fills it":          {[]int{40}, 60, true},
+		"not empty, one byte too many": {[]int{40}, 61, false},
+		"behind one over the limit":    {[]int{101}, 0, false},
+		"last group":                   {[]int{1, 1}, 1, true},
+		"one group too many":           {[]int{1, 1, 1}, 0, false},
+	} {
+		for _, taken := range []bool{false, true} {
+			o := Outbox{MaxBytes: 100, MaxGroups: 3}
+			for _, size := range tt.before {
+				o.Push(sized(size))
+			}
+			if taken {
+				o.Take() // still counts
+			}
+			if got := o.Add(sized(tt.add)); got != tt.want {
+				t.Errorf("%s (taken: %v): Add = %v, want %v", name, taken, got, tt.want)
+			}
+		}
+	}
+}
+
+// Against a model of two lists: order, and what counts.
+func TestOutboxKeepsOrderAndLimits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := Outbox{MaxBytes: 50, MaxGroups: 5}
+		var waiting, writing []*Group
+		t.Repeat(map[string]func(*rapid.T){
+			"add": func(t *rapid.T) {
+				g, bytes := sized(rapid.IntRange(0, 60).Draw(t, "size")), 0
+				for _, held := range append(waiting[:len(waiting):len(waiting)], writing...) {
+					bytes += held.size
+				}
+				held := len(waiting) + len(writing)
+				want := held == 0 || held < 5 && bytes+g.size <= 50
+				if got := o.Add(g); got != want {
+					t.Fatalf("add %d to %d bytes in %d groups = %v, want %v", g.size, bytes, held, got, want)
+				}
+				if want {
+					waiting = append(waiting, g)
+				}
+			},
+			"take": func(t *rapid.T) {
+				got := o.Take()
+				if len(got) != len(waiting) {
+					t.Fatalf("took %d groups, want %d", len(got), len(waiting))
+				}
+				for i := range got {
+					if got[i] != waiting[i] {
+						t.Fatalf("group %d is out of order", i)
+					}
+				}
+				waiting, writing = nil, got
+			},
+			"drop": func(*rapid.T) { o.Drop(); waiting, writing = nil, nil },
+		})
+	})
+}
+
+func TestGroupSizeLeavesPingsOut(t *testing.T) {
+	g := NewGroup(Frame{Text, []byte("abc")}, Frame{Ping, nil}, Frame{Binary, []byte{1, 2}})
+	if g.Size() != 5 || g.messages != 2 || len(g.Frames()) != 3 {
+		t.Errorf("%d bytes, %d messages, %d frames, want 5, 2, 3", g.Size(), g.messages, len(g.Frames()))
+	}
+}
+
+func TestErrorsHaveTheirCause(t *testing.T) {
+	for name, tt := range map[string]struct {
+		err  error
+		want Cause
+	}{
+		"too big":               {fmt.Errorf("read: %w", websocket.ErrMessageTooBig), CauseTooBig},
+		"write deadline":        {fmt.Errorf("write: %w", os.ErrDeadlineExceeded), CauseSlow},
+		"write deadline of TCP": {&net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}, CauseSlow},
+		"answer to a ping":      {fmt.Errorf("pong: %w", context.DeadlineExceeded), CauseSlow},
+		"close frame":           {fmt.Errorf("read: %w", websocket.CloseError{Code: 1000}), CauseLost},
+		"hung up":               {errHungUp, CauseLost},
+		"reset":                 {&net.OpError{Op: "read", Err: syscall.ECONNRESET}, CauseLost},
+		"closed":                {net.ErrClosed, CauseLost},
+		"closed pipe":           {io.ErrClosedPipe, CauseLost},
+		"anything else":         {errors.New("received unmasked frame from client"), CauseBreach},
+	} {
+		if got := causeOf(tt.err); got != tt.want {
+			t.Errorf("%s: cause %d, want %d", name, got, tt.want)
+		}
+	}
+}
+
+// frontConn is a connection in front of another, as tls.Conn is.
+type frontConn struct {
+	net.Conn
+	raw net.Conn
+}
+
+func (c frontConn) NetConn() net.Conn { return c.raw }
+func (c frontConn) Close() error      { panic("waits to say goodbye") }
+
+func TestCutDoesNotSayGoodbyeOnTLS(t *testing.T) {
+	here, there := net.Pipe()
+	(&tap{Conn: frontConn{raw: here}}).cut()
+	if _, err := there.Write([]byte("x")); err == nil {
+		t.Error("the connection is open after cut")
+	}
+}
+
+func TestRosterTurnsAwayOnceItDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r Roster[string, int]
+		if !r.Enter() || r.Add("a", 1) != nil || r.Add("b", 2) != nil {
+			t.Fatal("a new roster turns away")
+		}
+		if err := r.Add("a", 3); !errors.Is(err, ErrTaken) {
+			t.Errorf("a taken key: %v, want ErrTaken", err)
+		}
+		if got, ok := r.Get("a"); got != 1 || !ok {
+			t.Errorf("Get(a) = %d, %v, want 1", got, ok)
+		}
+		r.Remove("b")
+		if _, ok := r.Get("b"); ok || r.Len() != 1 {
+			t.Errorf("%d sessions after Remove, want 1", r.Len())
+		}
+		if got := r.Drain(); len(got) != 1 || got[0] != 1 {
+			t.Errorf("Drain = %v, want the session of a", got)
+		}
+		if r.Enter() {
+			t.Error("Enter = true after Drain")
+		}
+		if err := r.Add("c", 3); !errors.Is(err, ErrDraining) {
+			t.Errorf("Add after Drain: %v, want ErrDraining", err)
+		}
+		waited := false
+		go func() { r.Wait(); waited = true }()
+		synctest.Wait()
+		if waited {
+			t.Error("Wait returned before Leave")
+		}
+		r.Leave()
+		synctest.Wait()
+		if !waited {
+			t.Error("Wait did not return after Leave")
+		}
+	})
+}
+
+func TestUpgradeIsFoundInLists(t *testing.T) {
+	for name, tt := range map[string]struct {
+		header http.Header
+		want   bool
+	}{
+		"browser":    {http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}, true},
+		"lists":      {http.Header{"Connection": {"keep-alive, UPGRADE"}, "Upgrade": {"h2c", "WebSocket "}}, true},
+		"plain":      {http.Header{}, false},
+		"no upgrade": {http.Header{"Connection": {"keep-alive"}, "Upgrade": {"websocket"}}, false},
+		"other":      {http.Header{"Connection": {"upgrade"}, "Upgrade": {"websocket2"}}, false},
+	} {
+		if got := IsUpgrade(&http.Request{Header: tt.header}); got != tt.want {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+func TestRefusalSpeaksForItselfOnly(t *testing.T) {
+	for name, tt := range map[string]struct {
+		err     error
+		status  int
+		message string
+	}{
+		"any error": {errors.New("evil.example is not in the list"), 403, "Forbidden"},
+		"refusal":   {fmt.Errorf("limit: %w", &Refusal{429, "Too many"}), 429, "Too many"},
+		"no text":   {&Refusal{Status: 401}, 401, "Forbidden"},
+		"no error":  {&Refusal{Status: 399, Message: "x"}, 403, "Forbidden"},
+		"no status": {&Refusal{Status: 600, Message: "x"}, 403, "Forbidden"},
+	} {
+		if status, message := RefusalOf(tt.err); status != tt.status || message != tt.message {
+			t.Errorf("%s: %d %q, want %d %q", name, status, message, tt.status, tt.message)
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package ws
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// Errors of Roster.Add.
+var (
+	ErrDraining = errors.New("ws: the server ends")
+	ErrTaken    = errors.New("ws: the key is in use")
+)
+
+// Roster is the requests and sessions of a server, for the end of it:
+// http.Server.Shutdown forgets hijacked connections. A request enters, and leaves
+// when all that it started has ended; a session is listed by a key meanwhile. The
+// zero value is ready; all methods may be called concurrently.
+type Roster[K comparable, S any] struct {
+	requests sync.WaitGroup
+
+	mu       sync.Mutex
+	draining bool
+	sessions map[K]S
+}
+
+// Enter counts a request in, so that Wait waits for its Leave, or reports that the
+// server ends.
+func (r *Roster[K, S]) Enter() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.draining {
+		return false
+	}
+	r.requests.Add(1)
+	return true
+}
+
+// Leave undoes Enter.
+func (r *Roster[K, S]) Leave() { r.requests.Done() }
+
+// Add lists s: it is either in the result of Drain, or turned away with
+// ErrDraining. A key that is in use is ErrTaken.
+func (r *Roster[K, S]) Add(key K, s S) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.draining {
+		return ErrDraining
+	}
+	if _, taken := r.sessions[key]; taken {
+		return ErrTaken
+	}
+	if r.sessions == nil {
+		r.sessions = make(map[K]S)
+	}
+	r.sessions[key] = s
+	return nil
+}
+
+// Remove undoes Add.
+func (r *Roster[K, S]) Remove(key K) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.sessions, key)
+}
+
+// Get is the session of key.
+func (r *Roster[K, S]) Get(key K) (s S, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, ok = r.sessions[key]
+	return s, ok
+}
+
+// Len is the number of sessions.
+func (r *Roster[K, S]) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.sessions)
+}
+
+// Drain lets nobody in any more and returns the sessions, which the caller ends.
+func (r *Roster[K, S]) Drain() []S {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.draining = true
+	return slices.Collect(maps.Values(r.sessions))
+}
+
+// Wait returns when every request has left. It comes after Drain.
+func (r *Roster[K, S]) Wait() { r.requests.Wait() }

@@ -1,0 +1,93 @@
+package ws
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// errHungUp is the end of the stream, whether in order or within a message.
+var errHungUp = errors.New("ws: the client hung up")
+
+// tap is the connection under a websocket. It gives us what coder/websocket keeps
+// to itself: deadlines that cost no timer per write and end blocked calls at once,
+// the difference between the end of a message and the end of the stream, and when
+// something came.
+type tap struct {
+	net.Conn
+	opened time.Time
+	last   atomic.Int64 // nanoseconds after opened: see touch
+
+	mu     sync.Mutex
+	ending bool // endBy has set the last deadline
+}
+
+// Read never returns io.EOF. coder/websocket v1.8.15 takes one in the middle of a
+// message for the message's end, when it comes between two reads of a frame or
+// between two fragments (read.go, msgReader.Read): half a message would pass for
+// a whole one.
+func (c *tap) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.touch()
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errHungUp
+	}
+	return n, err
+}
+
+// touch marks the client as heard of, now.
+func (c *tap) touch() { c.last.Store(int64(time.Since(c.opened))) }
+
+// heard is when touch was called last.
+func (c *tap) heard() time.Time { return c.opened.Add(time.Duration(c.last.Load())) }
+
+// allowWrite gives the writes that follow d, unless the end is near anyway.
+func (c *tap) allowWrite(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ending {
+		c.SetWriteDeadline(time.Now().Add(d)) // fails on a closed conn only, as the write will
+	}
+}
+
+// endBy stops all reads and writes at t, for good.
+func (c *tap) endBy(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ending = true
+	c.SetDeadline(t)
+}
+
+// cut closes the connection without a word. tls.Conn.Close would wait up to 5 s to
+// tell a client that does not read.
+func (c *tap) cut() {
+	raw := c.Conn
+	if t, ok := raw.(interface{ NetConn() net.Conn }); ok {
+		raw = t.NetConn()
+	}
+	raw.Close()
+}
+
+// hijacker is a ResponseWriter whose hijacked connection is a tap.
+type hijacker struct {
+	http.ResponseWriter
+	tap *tap // after Hijack
+}
+
+// Hijack leaves buffered input in place: websocket.Accept reads it before the tap.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	raw, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	h.tap = &tap{Conn: raw, opened: time.Now()}
+	rw.Writer.Reset(h.tap) // it would write past the tap, and hold http.Server's connection
+	return h.tap, rw, nil
+}
