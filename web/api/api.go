@@ -1,0 +1,139 @@
+// Package api is the HTTP API (CONTRACT §5): a backend in any language
+// publishes to clients and asks about the cluster. JSON in and out, real status
+// codes, errors as {"error":{"code","message"}}.
+//
+// Reading order: api.go (routes, who may call), publish.go, nodes.go, errors.go.
+package api
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	_ "embed"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/meshrt/meshrt/node"
+)
+
+// Config says who may call and how much.
+type Config struct {
+	// Keys are the accepted API keys. None: everybody who reaches the listener
+	// may call, so it must be on loopback then.
+	Keys []string
+	// MaxBody is the largest request body in bytes. Default 1,100,000: a message
+	// of the default payload limit with what is around it.
+	MaxBody int64
+	Logger  *slog.Logger
+}
+
+//go:embed openapi.json
+var openapi []byte
+
+type handler struct {
+	cfg  Config
+	node *node.Node
+	keys [][sha256.Size]byte
+}
+
+// NewHandler serves /api/... and /broadcast on n.
+func NewHandler(cfg Config, n *node.Node) http.Handler {
+	if cfg.MaxBody <= 0 {
+		cfg.MaxBody = 1_100_000
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	h := &handler{cfg: cfg, node: n}
+	for _, k := range cfg.Keys {
+		h.keys = append(h.keys, sha256.Sum256([]byte(k)))
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /api/publish", h.post(h.publish))
+	mux.HandleFunc("POST /api/broadcast", h.post(h.broadcast))
+	mux.HandleFunc("POST /broadcast", h.post(h.broadcast))
+	mux.HandleFunc("POST /api/direct", h.post(h.direct))
+	mux.HandleFunc("GET /api/nodes", h.nodes)
+	mux.HandleFunc("GET /api/openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(openapi)
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { h.noRoute(mux, w, r) })
+	// A page that a browser on this machine has open must not be able to use the
+	// API, which needs no key on loopback.
+	browsers := http.NewCrossOriginProtection()
+	browsers.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, http.StatusForbidden, node.CodeForbidden, "cross-origin request of a browser")
+	}))
+	return browsers.Handler(h.authenticate(mux))
+}
+
+// authenticate lets requests with a key in, which may be in either header.
+func (h *handler) authenticate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(h.keys) > 0 && !h.keyed(r) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="meshrt"`)
+			writeError(w, http.StatusUnauthorized, node.CodeForbidden, "missing or wrong API key")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (h *handler) keyed(r *http.Request) bool {
+	key := r.Header.Get("X-API-Key")
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		key = token
+	}
+	// Hashes have one length, so that comparing tells nothing about a key's.
+	given, ok := sha256.Sum256([]byte(key)), 0
+	for _, k := range h.keys {
+		ok |= subtle.ConstantTimeCompare(k[:], given[:])
+	}
+	return ok == 1
+}
+
+// noRoute answers in the API's form what the mux would answer in its own.
+func (h *handler) noRoute(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	other := http.MethodGet
+	if r.Method == http.MethodGet {
+		other = http.MethodPost
+	}
+	probe := r.Clone(r.Context())
+	probe.Method = other
+	if _, pattern := mux.Handler(probe); pattern != "/" {
+		w.Header().Set("Allow", other)
+		writeError(w, http.StatusMethodNotAllowed, node.CodeInvalid, r.URL.Path+" takes "+other)
+		return
+	}
+	writeError(w, http.StatusNotFound, node.CodeInvalid, "no such route: "+r.URL.Path)
+}
+
+// post reads the JSON body, hands it to do and answers {"ok":true} or its error.
+func (h *handler) post(do func(body []byte) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+			writeError(w, http.StatusUnsupportedMediaType, node.CodeInvalid, "Content-Type must be application/json")
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.cfg.MaxBody))
+		if err == nil {
+			err = do(body)
+		}
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, map[string]bool{"ok": true})
+	}
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v) // a client that is gone needs no answer
+}

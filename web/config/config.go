@@ -1,0 +1,231 @@
+// Package config turns flags, environment and a file into the options of a
+// server. Every name here is a promise to users: CONTRACT §1.
+//
+// Precedence: flags, then MESHRT_NAME in the environment, then -config FILE (one
+// "name value" a line), then the default.
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/peterbourgon/ff/v3"
+
+	"github.com/meshrt/meshrt/cluster/gossip"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// Config is what a server was told.
+type Config struct {
+	HTTP, API       string
+	Bind, Advertise string
+	Join            []string
+	Node            string
+	Cluster, Region string
+	Secrets         [][]byte
+	Profile         gossip.Profile
+
+	Path, WSPath   string
+	Namespaces     []string
+	PingInterval   time.Duration
+	PingTimeout    time.Duration
+	ConnectTimeout time.Duration
+	MaxPayload     int
+	QueueBytes     int
+	Origins        []string
+	Relay          bool
+	APIKeys        []string
+	Demo           bool
+
+	LogLevel  slog.Level
+	LogFormat string
+}
+
+// list is a flag of several values: comma-separated, and repeatable.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+func (l *list) Set(s string) error {
+	for v := range strings.SplitSeq(s, ",") {
+		if v = strings.TrimSpace(v); v == "" {
+			return errors.New("empty value")
+		}
+		*l = append(*l, v)
+	}
+	return nil
+}
+
+// size is a flag of a number of bytes, with an optional KiB, MiB or GiB.
+type size int
+
+func (v *size) String() string { return strconv.Itoa(int(*v)) }
+
+func (v *size) Set(s string) error {
+	unit := 1
+	for suffix, u := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+		if rest, ok := strings.CutSuffix(s, suffix); ok {
+			s, unit = rest, u
+		}
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > (1<<40)/unit {
+		return errors.New("want a positive number of bytes, such as 1000000 or 1MiB")
+	}
+	*v = size(n * unit)
+	return nil
+}
+
+// raw is the flags before they are checked.
+type raw struct {
+	Config
+	join, namespaces, origins, apiKeys list
+	secrets, secretFiles, apiKeyFiles  list
+	profile, logLevel                  string
+	maxPayload, queueBytes             size
+}
+
+func (r *raw) flags(fs *flag.FlagSet) {
+	fs.StringVar(&r.HTTP, "http", ":8080", "`address` for clients: Socket.IO, WebSocket, chat demo, health")
+	fs.StringVar(&r.API, "api", "127.0.0.1:7980", "`address` of the HTTP API and metrics; not loopback needs -api-key; off turns it off")
+	fs.StringVar(&r.Bind, "bind", "0.0.0.0:7946", "`address` for other nodes, UDP and TCP; without a secret 0.0.0.0 means this machine's private addresses")
+	fs.StringVar(&r.Advertise, "advertise", "", "`address` that other nodes dial (default: found)")
+	fs.Var(&r.join, "join", "`host:port` of other nodes, comma-separated, repeatable; tried for ever")
+	fs.StringVar(&r.Node, "node", "", "`name` of this node (default: hostname)")
+	fs.StringVar(&r.Cluster, "cluster", "meshrt", "`name` of the cluster; others never mix with it")
+	fs.StringVar(&r.Region, "region", "", "`name` of the region; carried, not used yet")
+	fs.Var(&r.secrets, "secret", "cluster `secret`, 32 bytes or more; repeatable for rotation: the first signs, all are accepted. None: private networks only")
+	fs.Var(&r.secretFiles, "secret-file", "`file` with a cluster secret; repeatable")
+	fs.StringVar(&r.profile, "profile", "lan", "gossip timing: lan, wan or local")
+	fs.StringVar(&r.Path, "path", "/socket.io/", "`path` of Socket.IO")
+	fs.StringVar(&r.WSPath, "ws-path", "/ws", "`path` of plain WebSocket")
+	r.namespaces = nil
+	fs.Var(&r.namespaces, "namespaces", "Socket.IO `namespaces` that clients may open, comma-separated; * for all (default /)")
+	fs.DurationVar(&r.PingInterval, "ping-interval", 25*time.Second, "`time` between heartbeats of a client")
+	fs.DurationVar(&r.PingTimeout, "ping-timeout", 20*time.Second, "`time` for the answer to a heartbeat")
+	fs.DurationVar(&r.ConnectTimeout, "connect-timeout", 45*time.Second, "`time` for a Socket.IO client to open a namespace")
+	r.maxPayload = 1_000_000
+	fs.Var(&r.maxPayload, "max-payload", "`bytes` of one client message")
+	r.queueBytes = 1 << 20
+	fs.Var(&r.queueBytes, "queue-bytes", "`bytes` that may wait for one client before it is cut")
+	fs.Var(&r.origins, "origins", "web `origins` allowed to connect, exact or *.example.com; * for all (default: same host)")
+	fs.BoolVar(&r.Relay, "relay", true, "the built-in verbs join, leave, publish, broadcast, direct")
+	fs.Var(&r.apiKeys, "api-key", "`key` for the HTTP API; repeatable")
+	fs.Var(&r.apiKeyFiles, "api-key-file", "`file` with a key for the HTTP API; repeatable")
+	fs.BoolVar(&r.Demo, "demo", true, "the chat at /")
+	fs.StringVar(&r.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&r.LogFormat, "log-format", "text", "text or json")
+	fs.String("config", "", "`file` of settings, one \"name value\" a line")
+}
+
+// Parse reads the options of the serving command. flag.ErrHelp means that help
+// was asked for and written to help; any other error is one clear line.
+func Parse(args []string, help io.Writer) (*Config, error) {
+	var r raw
+	fs := flag.NewFlagSet("meshrt", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	r.flags(fs)
+	err := ff.Parse(fs, args, ff.WithEnvVarPrefix("MESHRT"), ff.WithConfigFileFlag("config"), ff.WithConfigFileParser(ff.PlainParser))
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(help, "Usage: meshrt [flags]\n\nServes realtime clients; nodes with -join form one cluster. Each flag can be set\nas MESHRT_NAME in the environment too. Further commands: meshrt version.\n\n")
+		fs.SetOutput(help)
+		fs.PrintDefaults()
+		return nil, err
+	case err != nil:
+		return nil, plainly(err)
+	case fs.NArg() > 0:
+		return nil, fmt.Errorf("unknown command %q; see meshrt -h", fs.Arg(0))
+	}
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	return &r.Config, nil
+}
+
+// plainly takes the prefixes of the libraries off an error.
+func plainly(err error) error {
+	text := err.Error()
+	for _, prefix := range []string{"error parsing commandline arguments: ", "error parsing environment variables: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	text = strings.Replace(text, "flag provided but not defined:", "unknown flag", 1)
+	return errors.New(strings.ReplaceAll(text, "\n", " "))
+}
+
+func (r *raw) check() (err error) {
+	c := &r.Config
+	c.Join, c.Namespaces, c.Origins, c.APIKeys = r.join, r.namespaces, r.origins, r.apiKeys
+	c.MaxPayload, c.QueueBytes = int(r.maxPayload), int(r.queueBytes)
+	if c.Namespaces == nil {
+		c.Namespaces = []string{"/"}
+	}
+	if c.API == "off" {
+		c.API = ""
+	}
+	if c.Profile, err = gossip.ParseProfile(r.profile); err != nil {
+		return fmt.Errorf("-profile: %w", err)
+	}
+	if err := c.LogLevel.UnmarshalText([]byte(r.logLevel)); err != nil {
+		return fmt.Errorf("-log-level %q: want debug, info, warn or error", r.logLevel)
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		return fmt.Errorf("-log-format %q: want text or json", c.LogFormat)
+	}
+	if c.MaxPayload > wire.MaxMessage {
+		return fmt.Errorf("-max-payload %d: at most %d bytes are possible", c.MaxPayload, wire.MaxMessage)
+	}
+	if c.Node == "" {
+		if c.Node, err = os.Hostname(); err != nil {
+			return fmt.Errorf("-node is needed, the host has no name: %w", err)
+		}
+	}
+	return r.files()
+}
+
+// files reads what is kept out of the command line, where others could see it.
+func (r *raw) files() error {
+	for _, s := range r.secrets {
+		r.Secrets = append(r.Secrets, []byte(s))
+	}
+	for _, name := range r.secretFiles {
+		text, err := readLine(name)
+		if err != nil {
+			return fmt.Errorf("-secret-file: %w", err)
+		}
+		r.Secrets = append(r.Secrets, []byte(text))
+	}
+	for _, name := range r.apiKeyFiles {
+		text, err := readLine(name)
+		if err != nil {
+			return fmt.Errorf("-api-key-file: %w", err)
+		}
+		r.APIKeys = append(r.APIKeys, text)
+	}
+	for _, s := range r.Secrets {
+		if len(s) < 32 {
+			return fmt.Errorf("-secret: a cluster secret has 32 bytes or more, this one has %d", len(s))
+		}
+	}
+	return nil
+}
+
+// readLine is the only line of a file, without the space around it.
+func readLine(name string) (string, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimSpace(string(b))
+	if text == "" || strings.Contains(text, "\n") {
+		return "", fmt.Errorf("%s: want one line", name)
+	}
+	return text, nil
+}

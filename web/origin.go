@@ -1,0 +1,67 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// origins are the web origins that may connect. Browsers send a page's origin
+// with every websocket and every cross-origin request; programs send none and
+// are let in: what keeps them out is authentication. Unchecked, any page that a
+// user has open could talk to us in that user's network (CSWSH, MESH §8).
+type origins struct {
+	all   bool
+	exact map[string]bool // "https://host[:port]" or "host[:port]"
+	under []string        // ".example.com"
+}
+
+var errOrigin = errors.New("this web origin is not allowed")
+
+func parseOrigins(patterns []string) (*origins, error) {
+	o := &origins{exact: map[string]bool{}}
+	for _, p := range patterns {
+		p = strings.ToLower(strings.TrimSpace(p))
+		scheme, host, full := strings.Cut(p, "://")
+		if !full {
+			host = p
+		}
+		suffix, wild := strings.CutPrefix(host, "*.")
+		switch {
+		case p == "*":
+			o.all = true
+		case host == "" || strings.ContainsAny(host, "/?#@ ") || full && scheme != "http" && scheme != "https",
+			strings.Contains(suffix, "*") || wild && (full || suffix == ""):
+			return nil, fmt.Errorf("-origins: %q is no origin; write https://host, host, *.example.com or *", p)
+		case wild:
+			o.under = append(o.under, "."+suffix) // whole labels: never the end of another name
+		default:
+			o.exact[p] = true
+		}
+	}
+	return o, nil
+}
+
+// check lets requests without an origin, of the same host and of allowed
+// origins in.
+func (o *origins) check(r *http.Request) error {
+	origin := r.Header.Get("Origin")
+	if origin == "" || o.all {
+		return nil
+	}
+	u, err := url.Parse(strings.ToLower(origin))
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return errOrigin // "null" is a sandboxed frame or a file: anybody's
+	}
+	if strings.EqualFold(u.Host, r.Host) || o.exact[u.Scheme+"://"+u.Host] || o.exact[u.Host] {
+		return nil
+	}
+	for _, suffix := range o.under {
+		if strings.HasSuffix(u.Hostname(), suffix) {
+			return nil
+		}
+	}
+	return errOrigin
+}

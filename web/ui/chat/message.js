@@ -1,0 +1,73 @@
+// What a chat message is, on the wire and in this page. Pure: no DOM, no network.
+//
+// On the wire it is the data of the event "chat":
+//   {id, name, text, node, at}   at in milliseconds since 1970
+// In the page it also has
+//   from   session id of the sender, "" for one that came by the HTTP API
+//   mine   whether this page wrote it
+//   state  pending | sent | failed (own), received (others)
+//   error  why it failed
+
+export const EVENT = 'chat';
+
+// Lengths in UTF-16 units, as the maxlength of an input counts them.
+export const MAX_TEXT = 4000;
+export const MAX_NAME = 40;
+export const MAX_ROOM = 80; // at most 240 bytes of UTF-8; the server takes 255
+const MAX_NODE = 64;
+const MAX_ID = 64;
+const MAX_TIME = 8.64e15; // the last moment that Date knows
+
+// compose makes a message of our own.
+export function compose(name, text, node) {
+  return {
+    id: newId(),
+    name,
+    text: text.slice(0, MAX_TEXT),
+    node,
+    at: Date.now(),
+    from: '',
+    mine: true,
+    state: 'pending',
+    error: '',
+  };
+}
+
+// toWire is the part of a message that others get.
+export function toWire({ id, name, text, node, at }) {
+  return { id, name, text, node, at };
+}
+
+// fromWire reads what somebody sent. Anybody can send anything, by hand too, so
+// only a text is needed, and all else is checked and cut. null: no chat message.
+export function fromWire(data, from) {
+  if (typeof data !== 'object' || data === null || !isText(data.text)) {
+    return null;
+  }
+  return {
+    id: isText(data.id) && data.id.length <= MAX_ID ? data.id : newId(),
+    name: isText(data.name) ? data.name.trim().slice(0, MAX_NAME) : 'unnamed',
+    text: data.text.slice(0, MAX_TEXT),
+    node: isText(data.node) ? data.node.slice(0, MAX_NODE) : '',
+    at: isTime(data.at) ? data.at : Date.now(),
+    from: from ?? '',
+    mine: false,
+    state: 'received',
+    error: '',
+  };
+}
+
+function isText(value) {
+  return typeof value === 'string' && value.trim() !== '';
+}
+
+function isTime(value) {
+  return typeof value === 'number' && Math.abs(value) <= MAX_TIME;
+}
+
+// newId is 128 random bits. crypto.randomUUID would be shorter, but a page that
+// came by http from another machine does not have it.
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,226 @@
+// Package web puts the protocols on HTTP: it owns the listeners, routes
+// requests to Socket.IO, plain WebSocket, the HTTP API and the pages, and ends
+// them in order. It also mounts in a program's own http.Server.
+//
+// Reading order: web.go (Config, Server, Run), routes.go (which path is whose),
+// origin.go (which web pages may connect), health.go, metrics.go.
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshrt/meshrt/node"
+	"github.com/meshrt/meshrt/web/api"
+	"github.com/meshrt/meshrt/web/plain"
+	"github.com/meshrt/meshrt/web/socketio"
+)
+
+// Config says what is served where. Zero values mean the default.
+type Config struct {
+	// HTTP is the address for clients. Empty: New binds nothing, and Handler is
+	// mounted in a server of the program's own.
+	HTTP string
+	// API is the address of the HTTP API and the metrics. Empty: none. An
+	// address other than loopback needs APIConfig.Keys.
+	API string
+
+	Path   string // of Socket.IO; default /socket.io/
+	WSPath string // of plain WebSocket; default /ws
+	// Origins are the web origins that may connect besides the page's own host:
+	// "https://app.example.com", "app.example.com", "*.example.com", "*".
+	Origins []string
+	Demo    bool // the chat at /
+
+	SocketIO  socketio.Config
+	Plain     plain.Config
+	APIConfig api.Config
+
+	Version string // for meshrt_build_info
+	Logger  *slog.Logger
+}
+
+// Limits of requests, before any protocol has a say. Headers beyond 16 KiB and
+// clients that take longer than 5 s for them are attacks or accidents.
+const (
+	headerTimeout = 5 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 16 << 10
+	// shutdownTimeout is what requests of the API may still take at the end.
+	shutdownTimeout = 5 * time.Second
+)
+
+// Server serves a node to its clients.
+type Server struct {
+	cfg      Config
+	node     *node.Node
+	log      *slog.Logger
+	socketio *socketio.Server
+	plain    *plain.Server
+	handler  http.Handler // for clients
+	apiMux   http.Handler
+	http     net.Listener // nil without Config.HTTP
+	api      net.Listener // nil without Config.API
+	draining atomic.Bool
+}
+
+func (c *Config) setDefaults() {
+	if c.Path == "" {
+		c.Path = "/socket.io/"
+	}
+	if c.WSPath == "" {
+		c.WSPath = "/ws"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Validate says what is wrong with c, in words for whoever configured it.
+func (c Config) Validate() error {
+	c.setDefaults()
+	if err := c.SocketIO.Engine.Validate(); err != nil {
+		return err
+	}
+	for _, path := range []string{c.Path, c.WSPath} {
+		if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "{} ") {
+			return fmt.Errorf("path %q must start with / and have no braces or spaces", path)
+		}
+	}
+	if io, ws := strings.Trim(c.Path, "/"), strings.Trim(c.WSPath, "/"); io == ws || io == "" || ws == "" {
+		return fmt.Errorf("path %q and ws-path %q must differ from each other and from /", c.Path, c.WSPath)
+	}
+	if c.API != "" && len(c.APIConfig.Keys) == 0 && !isLoopback(c.API) {
+		return fmt.Errorf("api address %s is open to other machines: it needs an API key there, or a loopback address", c.API)
+	}
+	_, err := parseOrigins(c.Origins)
+	return err
+}
+
+// New validates cfg and binds its addresses; nothing is served before Run.
+func New(cfg Config, n *node.Node) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.setDefaults()
+	origins, err := parseOrigins(cfg.Origins)
+	if err != nil {
+		return nil, err
+	}
+	cfg.SocketIO.Logger, cfg.Plain.Logger, cfg.APIConfig.Logger = cfg.Logger, cfg.Logger, cfg.Logger
+	cfg.SocketIO.Engine.Accept = origins.check
+	cfg.Plain.Accept = origins.check
+	s := &Server{cfg: cfg, node: n, log: cfg.Logger}
+	s.socketio = socketio.NewServer(cfg.SocketIO, n)
+	s.plain = plain.NewServer(cfg.Plain, n)
+	s.handler, s.apiMux = s.clientRoutes(), s.apiRoutes()
+	return s, s.listen()
+}
+
+func (s *Server) listen() (err error) {
+	if s.http, err = listenOn(s.cfg.HTTP); err != nil {
+		return fmt.Errorf("listen for clients: %w", err)
+	}
+	if s.api, err = listenOn(s.cfg.API); err != nil {
+		if s.http != nil {
+			s.http.Close()
+		}
+		return fmt.Errorf("listen for the HTTP API: %w", err)
+	}
+	return nil
+}
+
+// listenOn gives errors that name the address once and plainly.
+func listenOn(addr string) (net.Listener, error) {
+	if addr == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", addr)
+	var sys *os.SyscallError
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s: address already in use", addr)
+	case errors.As(err, &sys):
+		return nil, fmt.Errorf("%s: %w", addr, sys.Err)
+	}
+	return nil, err
+}
+
+// isLoopback tells whether only this machine can reach a listener on addr.
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// Handler serves everything that is for clients. Whoever mounts it runs Run too.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Addr is where clients are served, nil without Config.HTTP.
+func (s *Server) Addr() net.Addr { return addrOf(s.http) }
+
+// APIAddr is where the HTTP API is served, nil without Config.API.
+func (s *Server) APIAddr() net.Addr { return addrOf(s.api) }
+
+func addrOf(l net.Listener) net.Addr {
+	if l == nil {
+		return nil
+	}
+	return l.Addr()
+}
+
+// Run serves until ctx ends. Then it is unready, closes every client so that it
+// connects elsewhere, lets requests of the API end, and returns when all its
+// goroutines have. The node should run until after that.
+func (s *Server) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	defer context.AfterFunc(ctx, func() { s.draining.Store(true) })()
+	s.serve(ctx, g, s.http, s.handler)
+	s.serve(ctx, g, s.api, s.apiMux)
+	g.Go(func() error { return s.socketio.Run(ctx) })
+	g.Go(func() error { return s.plain.Run(ctx) })
+	return g.Wait()
+}
+
+func (s *Server) serve(ctx context.Context, g *errgroup.Group, l net.Listener, h http.Handler) {
+	if l == nil {
+		return
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	g.Go(func() error {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve %s: %w", l.Addr(), err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		// Websockets are hijacked and end by the protocols' own Run.
+		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		if server.Shutdown(patience) != nil {
+			server.Close()
+		}
+		return nil
+	})
+}
