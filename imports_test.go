@@ -1,0 +1,73 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allowed is the order of the packages, DESIGN.md: each row lists what a
+// package may import of this module. Packages for tests have a row too; only
+// test files may import those of forTests.
+var allowed = map[string][]string{
+	"":                    {"cluster", "cluster/port", "node", "node/relay", "web", "web/api", "web/config", "web/engineio", "web/plain", "web/socketio", "wire"},
+	"wire":                {},
+	"wire/eio":            {},
+	"wire/sio":            {"wire"},
+	"wire/plain":          {"wire"},
+	"cluster/port":        {},
+	"cluster/gossip":      {"wire"},
+	"cluster/mesh":        {"wire"},
+	"cluster":             {"cluster/gossip", "cluster/mesh", "wire"},
+	"cluster/clustertest": {},
+	"node":                {"cluster", "wire"},
+	"node/relay":          {"node", "wire"},
+	"web/ws":              {},
+	"web/engineio":        {"web/ws", "wire/eio"},
+	"web/socketio":        {"node", "web/engineio", "wire", "wire/eio", "wire/sio"},
+	"web/plain":           {"node", "web/ws", "wire", "wire/plain"},
+	"web/api":             {"cluster", "node", "wire"},
+	"web/ui":              {},
+	"web/config":          {"cluster/gossip", "wire"},
+	"web":                 {"cluster", "node", "web/api", "web/engineio", "web/plain", "web/socketio", "web/ui", "wire"},
+	"web/webtest":         {},
+	"web/e2e":             {},
+}
+
+var forTests = []string{"cluster/clustertest", "web/webtest"}
+
+const module = "github.com/meshrt/meshrt"
+
+func TestImportsFollowTheOrderOfPackages(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := 0
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		pkg := strings.Trim(strings.TrimPrefix(fields[0], module), "/")
+		may, ok := allowed[pkg]
+		if !ok {
+			t.Errorf("package %s has no row in the table", pkg)
+			continue
+		}
+		seen++
+		for _, imp := range fields[1:] {
+			name, ours := strings.CutPrefix(imp, module+"/")
+			if !ours {
+				continue
+			}
+			if !slices.Contains(may, name) {
+				t.Errorf("%s imports %s, against the order of packages", pkg, name)
+			}
+			if slices.Contains(forTests, name) && !slices.Contains(forTests, pkg) {
+				t.Errorf("%s imports %s outside its tests", pkg, name)
+			}
+		}
+	}
+	if seen < 5 {
+		t.Errorf("go list named %d packages only", seen)
+	}
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meshrt/meshrt/cluster"
+	"github.com/meshrt/meshrt/cluster/port"
+	"github.com/meshrt/meshrt/node"
+	"github.com/meshrt/meshrt/node/relay"
+	"github.com/meshrt/meshrt/web"
+	"github.com/meshrt/meshrt/web/api"
+	"github.com/meshrt/meshrt/web/config"
+	"github.com/meshrt/meshrt/web/engineio"
+	"github.com/meshrt/meshrt/web/plain"
+	"github.com/meshrt/meshrt/web/socketio"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// serve is the command without a name.
+func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	cfg, err := config.Parse(args, stdout)
+	if err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return usageError{err}
+	}
+	log := newLogger(stderr, cfg.LogLevel, cfg.LogFormat)
+	n, w, err := build(cfg, log)
+	if err != nil {
+		return err
+	}
+	log.Info("serving", "node", cfg.Node, "boot", n.ID(), "http", addr(w.Addr()), "api", addr(w.APIAddr()), "version", version())
+	return runAll(ctx, n, w, log)
+}
+
+// build checks what can be checked and then binds, the cluster's port first.
+func build(cfg *config.Config, log *slog.Logger) (*node.Node, *web.Server, error) {
+	wc := webConfig(cfg, log)
+	if err := wc.Validate(); err != nil {
+		return nil, nil, usageError{err}
+	}
+	id := wire.NewNodeID()
+	p, err := port.Listen(port.Config{Cluster: cfg.Cluster, Node: cfg.Node + "@" + id.String(), Bind: cfg.Bind,
+		Advertise: cfg.Advertise, Secrets: cfg.Secrets, Logger: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	n, err := node.New(node.Config{Logger: log, Cluster: cluster.Config{ID: id, Name: cfg.Node, Cluster: cfg.Cluster,
+		Region: cfg.Region, Seeds: cfg.Join, Profile: cfg.Profile, Net: p, Logger: log}})
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	if err := namespaces(cfg, n); err != nil {
+		return nil, nil, usageError{err}
+	}
+	w, err := web.New(wc, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	return n, w, nil
+}
+
+// namespaces opens what -namespaces names, each with the relay's verbs.
+func namespaces(cfg *config.Config, n *node.Node) error {
+	attach := func(ns *node.Namespace) {
+		if cfg.Relay {
+			relay.Attach(ns)
+		}
+	}
+	if slices.Contains(cfg.Namespaces, "*") {
+		n.NamespaceFunc(func(string) bool { return true }, attach)
+	}
+	for _, name := range append(slices.Clone(cfg.Namespaces), "/") {
+		switch {
+		case name == "*":
+		case !node.ValidNamespace(name):
+			return fmt.Errorf("-namespaces: %q is no namespace; it starts with / and has no comma or question mark", name)
+		default:
+			attach(n.Namespace(name))
+		}
+	}
+	return nil
+}
+
+func webConfig(cfg *config.Config, log *slog.Logger) web.Config {
+	return web.Config{
+		HTTP: cfg.HTTP, API: cfg.API, Path: cfg.Path, WSPath: cfg.WSPath, Origins: cfg.Origins, Demo: cfg.Demo,
+		SocketIO: socketio.Config{ConnectTimeout: cfg.ConnectTimeout, Engine: engineio.Config{PingInterval: cfg.PingInterval,
+			PingTimeout: cfg.PingTimeout, MaxPayload: cfg.MaxPayload, QueueBytes: cfg.QueueBytes}},
+		Plain: plain.Config{PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, MaxPayload: cfg.MaxPayload,
+			QueueBytes: cfg.QueueBytes},
+		APIConfig: api.Config{Keys: cfg.APIKeys, MaxBody: int64(cfg.MaxPayload) + 100_000},
+		Version:   strings.TrimSpace(version()),
+		Logger:    log,
+	}
+}
+
+// runAll serves until ctx ends or a part fails. The web ends before the node,
+// so that the last words of clients are heard.
+func runAll(ctx context.Context, n *node.Node, w *web.Server, log *slog.Logger) error {
+	g, gctx := errgroup.WithContext(ctx)
+	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopNode()
+	g.Go(func() error {
+		defer stopNode()
+		return w.Run(gctx)
+	})
+	g.Go(func() error { return n.Run(nodeCtx) })
+	err := g.Wait()
+	log.Info("stopped")
+	return err
+}
+
+func addr(a net.Addr) string {
+	if a == nil {
+		return "off"
+	}
+	return a.String()
+}
