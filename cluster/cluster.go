@@ -109,7 +109,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	}
 	var err error
 	c.gossip, err = gossip.New(gossip.Config{ID: cfg.ID, Name: cfg.Name, Cluster: cfg.Cluster, Region: cfg.Region,
-		Seeds: cfg.Seeds, Profile: cfg.Profile, Net: cfg.Net, Logger: cfg.Logger})
+		MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion, Seeds: cfg.Seeds, Profile: cfg.Profile, Net: cfg.Net, Logger: cfg.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}

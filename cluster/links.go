@@ -46,6 +46,7 @@ func (h links) LinkUp(l *mesh.Link) {
 		c.core.linkUp(p.ID)
 		c.introduceLocked(p)
 	})
+	c.gossip.Meet(p.ID, p.Addr)
 	c.log.Info("linked", "peer", p.Name, "addr", p.Addr)
 	c.changed()
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/meshrt/meshrt/web/engineio"
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -67,8 +68,8 @@ func (c collector) build(e emitter) {
 func (c collector) clients(e emitter) {
 	io := c.s.socketio.Stats()
 	const open, closed = "connections", "connections_closed_total"
-	for transport, n := range io.Engine.Open {
-		e.gauge(open, "Clients connected now.", n, "protocol", "socket.io", "transport", transport)
+	for _, transport := range []string{engineio.Polling, engineio.WebSocket} {
+		e.gauge(open, "Clients connected now.", io.Engine.Open[transport], "protocol", "socket.io", "transport", transport)
 	}
 	for reason, n := range io.Engine.Closed {
 		e.counter(closed, "Connections that ended.", n, "protocol", "socket.io", "reason", reason.String())

@@ -79,13 +79,7 @@ func (c *Config) check() error {
 	case len(c.Seeds) > maxSeeds:
 		return fmt.Errorf("%d addresses to join, at most %d are possible", len(c.Seeds), maxSeeds)
 	}
-	if err := checkName(c.Name, maxName); err != nil {
-		return fmt.Errorf("node name: %w", err)
-	}
-	if err := checkName(c.Cluster, maxCluster); err != nil {
-		return fmt.Errorf("cluster name: %w", err)
-	}
-	return nil
+	return CheckNames(c.Name, c.Cluster)
 }
 
 func (c *Config) setDefaults() {
@@ -97,6 +91,18 @@ func (c *Config) setDefaults() {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
+}
+
+// CheckNames says what is wrong with the operator's names of a node and a
+// cluster, if anything is, for whoever reads them from a user.
+func CheckNames(node, cluster string) error {
+	if err := checkName(node, maxName); err != nil {
+		return fmt.Errorf("node name: %w", err)
+	}
+	if err := checkName(cluster, maxCluster); err != nil {
+		return fmt.Errorf("cluster name: %w", err)
+	}
+	return nil
 }
 
 func checkName(s string, most int) error {

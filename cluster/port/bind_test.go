@@ -84,19 +84,13 @@ func TestListenRefusesWhatItCannotServe(t *testing.T) {
 }
 
 func TestBusyPortIsOnePlainLine(t *testing.T) {
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tcp.Close()
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer udp.Close()
-	for addr, network := range map[string]string{tcp.Addr().String(): "tcp", udp.LocalAddr().String(): "udp"} {
-		_, err := Listen(config(bindTo(addr)))
-		want := fmt.Sprintf("bind cluster port %s/%s: address already in use", addr, network)
+	for _, network := range []string{"tcp", "udp"} {
+		busy := listen(t).socks[0]
+		if network == "udp" {
+			busy.tcp.Close()
+		}
+		_, err := Listen(config(bindTo(busy.local.String())))
+		want := fmt.Sprintf("bind cluster port %s/%s: address already in use", busy.local, network)
 		if !errors.Is(err, syscall.EADDRINUSE) || err.Error() != want {
 			t.Errorf("error %q, want %q", err, want)
 		}

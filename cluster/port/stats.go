@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"sync/atomic"
+	"syscall"
 )
 
 // reason is why something was turned away. Each is counted apart.
@@ -120,8 +121,8 @@ func judge(err error) reason {
 		return notTLS
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &ne) && ne.Timeout():
 		return timeout
-	case errors.Is(err, errGone):
-		return gone
+	case errors.Is(err, errGone), errors.Is(err, syscall.ECONNRESET):
+		return gone // who refuses our certificate says so before it closes
 	case errors.Is(err, errNoProtocol):
 		return noProtocol
 	}

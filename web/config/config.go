@@ -187,6 +187,9 @@ func (r *raw) check() (err error) {
 			return fmt.Errorf("-node is needed, the host has no name: %w", err)
 		}
 	}
+	if err := gossip.CheckNames(c.Node, c.Cluster); err != nil {
+		return err
+	}
 	return r.files()
 }
 

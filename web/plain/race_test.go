@@ -17,7 +17,7 @@ import (
 // Real sockets, real time: commands, broadcasts and ends from everywhere at once.
 // The race detector, the leak check of TestMain and host.stop judge too.
 func TestEveryConnectionEndsExactlyOnce(t *testing.T) {
-	const clients = 60
+	const clients = 40
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func TestEveryConnectionEndsExactlyOnce(t *testing.T) {
 	for i := range clients {
 		all.Go(func() { h.live(i) })
 	}
-	for i := range 200 {
+	for i := range 100 {
 		h.main.To("r").Emit("noise", i)
 	}
 	all.Wait()

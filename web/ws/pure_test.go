@@ -1,13 +1,16 @@
 package ws
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -167,6 +170,18 @@ func TestRosterTurnsAwayOnceItDrains(t *testing.T) {
 			t.Error("Wait did not return after Leave")
 		}
 	})
+}
+
+func TestGuardTellsAPanicFromAReturn(t *testing.T) {
+	var log bytes.Buffer
+	l := slog.New(slog.NewTextHandler(&log, nil))
+	if !Guard(l, "10.0.0.1:5", func() {}) || log.Len() > 0 {
+		t.Errorf("a part that returned is no panic: %s", log.String())
+	}
+	if Guard(l, "10.0.0.1:5", func() { panic("bug") }) || !strings.Contains(log.String(), "panic=bug") ||
+		!strings.Contains(log.String(), "addr=10.0.0.1:5") {
+		t.Errorf("a panic was taken for a return, or not logged: %s", log.String())
+	}
 }
 
 func TestUpgradeIsFoundInLists(t *testing.T) {

@@ -56,12 +56,14 @@ export class Chat extends EventTarget {
     return true;
   }
 
-  // retry sends a message that failed once more, as the same message.
+  // retry sends a message that failed once more, as the same message. false: too
+  // many wait.
   retry(roomName, message) {
-    if (message.state !== 'failed' || this.#outbox.full) return;
+    if (this.#outbox.full) return false;
     Object.assign(message, { state: 'pending', error: '' });
     this.#tell('changed', { message });
     this.#outbox.push(roomName, message);
+    return true;
   }
 
   // wake is for moments when the network may have changed unseen: it connects

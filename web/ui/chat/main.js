@@ -18,7 +18,7 @@ const $ = (id) => document.getElementById(id);
 const entry = $('entry');
 const connection = new Connection(socketURL());
 const chat = new Chat(connection);
-const log = new Log($('log'), $('jump'), (message) => chat.retry(current, message));
+const log = new Log($('log'), $('jump'), retry);
 const composer = new Composer($('composer'), send);
 let current = ''; // the room on the page, "" while the entry form is there
 
@@ -47,13 +47,20 @@ function leave(reason = '') {
 }
 
 function send(text) {
-  const taken = chat.send(current, text);
-  if (!taken) {
-    const text = 'Too many messages are waiting to be sent.';
-    composer.say(text);
-    announce(text);
-  }
-  return taken;
+  return sayIfFull(chat.send(current, text));
+}
+
+function retry(message) {
+  sayIfFull(chat.retry(current, message));
+  composer.focus(); // the button that had it is gone
+}
+
+function sayIfFull(taken) {
+  if (taken) return true;
+  const text = 'Too many messages are waiting to be sent.';
+  composer.say(text);
+  announce(text);
+  return false;
 }
 
 function showRoom(shown) {
@@ -67,7 +74,7 @@ function showJoined(joined) {
 
 function showEntryError(text) {
   $('entry-error').textContent = text;
-  entry.elements.room.toggleAttribute('aria-invalid', text !== '');
+  entry.elements.room.setAttribute('aria-invalid', text !== '');
 }
 
 function showConnection() {
