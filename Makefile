@@ -10,7 +10,7 @@ E2E     := web/e2e
 .PHONY: run build test fmt lint unit fuzz e2e deps clean
 
 run: build
-	@deploy/three-nodes
+	@HTTP=$(HTTP) API=$(API) BIND=$(BIND) deploy/three-nodes
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.commit=$(COMMIT)' -o bin/meshrt .

@@ -59,6 +59,17 @@ func need(t *testing.T, programs ...string) {
 	}
 }
 
+// needPackages is need for the packages of package.json.
+func needPackages(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("node_modules/socket.io-client"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("npm packages are missing and in CI nothing is skipped")
+		}
+		t.Skip("npm packages are missing; web/e2e/deps installs them")
+	}
+}
+
 // node is one meshrt process on loopback.
 type node struct {
 	t    *testing.T
@@ -300,12 +311,7 @@ type process struct {
 func startScript(t *testing.T, limit time.Duration, name string, options any) *process {
 	t.Helper()
 	need(t, "node")
-	if _, err := os.Stat("node_modules/socket.io-client"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("npm packages are missing and in CI nothing is skipped")
-		}
-		t.Skip("npm packages are missing; run web/e2e/deps")
-	}
+	needPackages(t)
 	text, err := json.Marshal(options)
 	if err != nil {
 		t.Fatal(err)
