@@ -4,7 +4,7 @@
 
 GO      ?= go
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
-FUZZ    ?= 5s
+FUZZ    ?= 10s
 E2E     := web/e2e
 
 .PHONY: run build test fmt lint unit fuzz e2e deps clean
