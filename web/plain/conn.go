@@ -168,9 +168,6 @@ func (c *conn) endLocked(why reason) {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	if !why.graceful() {
-		c.out.Drop()
-	}
 	c.ws.End(reasons[why].status, why.text())
 }
 
@@ -178,7 +175,7 @@ func (c *conn) endLocked(why reason) {
 func (c *conn) finish() {
 	c.mu.Lock()
 	why := c.reason
-	c.out.Drop()
+	c.out.Drop() // handlers may keep the session
 	c.mu.Unlock()
 	c.server.roster.Remove(c)
 	c.server.counters.closed[why].Add(1)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/meshrt/meshrt/cluster"
+	"github.com/meshrt/meshrt/cluster/clustertest"
 	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/web/plain"
 )
@@ -121,6 +123,21 @@ func TestCommandsWaitUntilTheSessionIsOpen(t *testing.T) {
 			t.Errorf("first frame %s, want a welcome", got)
 		}
 		c.want(`{"type":"ack","id":1,"ok":true}`)
+	})
+}
+
+// A command that was on its way when the connection ended is not carried out.
+func TestNothingIsReceivedAfterTheEnd(t *testing.T) {
+	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
+		opened := make(chan *node.Session, 1)
+		h.main.OnConnect(func(s *node.Session) error { opened <- s; return nil })
+		h.main.On("late", func(*node.Event) { t.Error("a late command was carried out") })
+		c := h.open()
+		synctest.Wait() // the reader waits for a command
+		(<-opened).Disconnect(true)
+		synctest.Wait()
+		c.send(`{"type":"emit","event":"late"}`)
+		c.wantEnd("", closing(1000, "server namespace disconnect"))
 	})
 }
 
@@ -265,6 +282,28 @@ func TestRunWaitsForTheHandlersOfDisconnect(t *testing.T) {
 		<-h.ran
 		if took := time.Since(start); took != time.Minute {
 			t.Errorf("Run took %v to end, want the handler's minute", took)
+		}
+	})
+}
+
+// The other nodes may take seconds to learn of a session.
+func TestRunDoesNotWaitForSessionsThatAreBeingOpened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newPipeListener()
+		h := newHost(t, l, plain.Config{}, cluster.Config{Name: "n1", Cluster: "test",
+			Net: clustertest.NewNetwork(1).Host("n1"), Seeds: []string{"10.9.9.9:7946"}})
+		h.use(l.dial)
+		defer h.stop()
+		c := h.connect("")
+		synctest.Wait()
+		start := time.Now()
+		h.stopRun()
+		if got, end := c.readAll(); got != "" || end.Code != websocket.StatusServiceRestart {
+			t.Errorf("got %s and %v, want nothing and 1012", got, end)
+		}
+		<-h.ran
+		if took := time.Since(start); took != 0 {
+			t.Errorf("Run took %v to end, want no time", took)
 		}
 	})
 }

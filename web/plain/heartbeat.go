@@ -9,7 +9,7 @@ import "time"
 type heartbeat struct {
 	interval, timeout time.Duration
 
-	pinged time.Time // of the ping that awaits a sign of life; zero when none does
+	pinged time.Time // when the last ping went out; zero before the first
 }
 
 // beat is what to do.
@@ -24,13 +24,12 @@ const (
 // check says what is due at now for a client that was heard last at heard, and how
 // long to wait for the next check.
 func (h *heartbeat) check(now, heard time.Time) (due beat, wait time.Duration) {
-	if !h.pinged.IsZero() && heard.Before(h.pinged) {
+	if heard.Before(h.pinged) {
 		if wait = h.pinged.Add(h.timeout).Sub(now); wait <= 0 {
 			return beatDead, 0
 		}
 		return beatNone, wait
 	}
-	h.pinged = time.Time{}
 	if wait = heard.Add(h.interval).Sub(now); wait > 0 {
 		return beatNone, wait
 	}

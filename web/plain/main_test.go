@@ -84,15 +84,15 @@ func inBubble(t *testing.T, cfg plain.Config, test func(t *testing.T, h *host)) 
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l := newPipeListener()
-		h := newHost(t, l, cfg)
+		h := newHost(t, l, cfg, cluster.Config{Name: "n1"})
 		h.use(l.dial)
 		defer h.stop()
 		test(t, h)
 	})
 }
 
-func newHost(t *testing.T, l net.Listener, cfg plain.Config) *host {
-	n, err := node.New(node.Config{Cluster: cluster.Config{Name: "n1"}})
+func newHost(t *testing.T, l net.Listener, cfg plain.Config, others cluster.Config) *host {
+	n, err := node.New(node.Config{Cluster: others})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,10 +192,13 @@ func (h *host) open() *client {
 	return c
 }
 
-// read is the next frame.
+// read is the next frame. Heartbeats would let a bubble's clock run for ever while
+// it waits for one that never comes.
 func (c *client) read() string {
 	c.t.Helper()
-	typ, data, err := c.Read(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	typ, data, err := c.Read(ctx)
 	if err != nil || typ != websocket.MessageText {
 		c.t.Fatalf("read: %v %v", typ, err)
 	}
@@ -231,9 +234,11 @@ func (c *client) join(room string) {
 // readAll reads until the connection ends: what came, and the close frame, with
 // status -1 for none.
 func (c *client) readAll() (got string, end websocket.CloseError) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
 	var all []string
 	for {
-		_, data, err := c.Read(context.Background())
+		_, data, err := c.Read(ctx)
 		if err != nil {
 			end.Code = -1
 			errors.As(err, &end)

@@ -118,8 +118,9 @@ func TestCommandWithoutIDIsAnsweredOnlyWhenItFails(t *testing.T) {
 		} {
 			h.main.On(event, func(e *node.Event) { e.Ack(answer) })
 		}
+		h.main.On("two", func(e *node.Event) { e.Ack(map[string]bool{"ok": false}, map[string]bool{}) })
 		c := h.open()
-		for _, event := range []string{"fine", "value", "false", "list", "loud"} {
+		for _, event := range []string{"fine", "value", "false", "list", "loud", "two"} {
 			c.send(`{"type":"emit","event":"` + event + `"}`) // silent
 		}
 		c.send(`{"type":"join","room":"r"}`, `{"type":"leave","room":"r"}`, `{"type":"publish","room":"r","event":"x"}`,

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/web/ws"
 )
 
@@ -60,6 +61,16 @@ func TestReasonsAreCompleteAndNamedAsTheOfficialServerNamesThem(t *testing.T) {
 			t.Errorf("cause %d is %v, want %v", cause, causes[cause], want)
 		}
 	}
+}
+
+// Waking a goroutine costs more than all else of a publish without an id.
+func TestSilentAnswerWakesNoWriter(t *testing.T) {
+	c := &conn{server: &Server{}} // Flush would need a websocket
+	ok := &node.Delivery{Kind: node.KindAck, AckID: silent, Args: []byte(`[{"ok":true}]`)}
+	if !c.Deliver(ok) {
+		t.Error("Deliver = false, want the answer passed over")
+	}
+	c.Flush()
 }
 
 // Whatever a client sends, a command is an event whose arguments are JSON.

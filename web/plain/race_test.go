@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/meshrt/meshrt/cluster"
 	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/web/plain"
 )
@@ -22,7 +23,7 @@ func TestEveryConnectionEndsExactlyOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newHost(t, l, plain.Config{QueueGroups: 64})
+	h := newHost(t, l, plain.Config{QueueGroups: 64}, cluster.Config{})
 	h.use(func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
 	})

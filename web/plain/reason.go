@@ -67,9 +67,6 @@ func (r reason) official() string {
 	return reasons[r].name
 }
 
-// graceful says that what waits is written and the websocket closed in order.
-func (r reason) graceful() bool { return reasons[r].status != 0 }
-
 // retryWithin is over how long the clients of a node that stops are asked to
 // spread when they connect again, which is to the other nodes.
 const retryWithin = 5 * time.Second

@@ -172,8 +172,9 @@ func (c *Conn) over() bool {
 }
 
 // hangUp waits for End and closes the connection, which stops the reader. A
-// graceful end waits for the client's close frame: a connection that is closed
-// before the client has read all loses what was written last.
+// graceful end waits for the client's close frame: closing at once, with unread
+// input, makes the kernel reset the connection, and the client loses what was
+// written last.
 func (c *Conn) hangUp() {
 	<-c.ended
 	if c.status == 0 {

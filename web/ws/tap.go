@@ -15,9 +15,13 @@ import (
 var errHungUp = errors.New("ws: the client hung up")
 
 // tap is the connection under a websocket. It gives us what coder/websocket keeps
-// to itself: deadlines that cost no timer per write and end blocked calls at once,
-// the difference between the end of a message and the end of the stream, and when
-// something came.
+// to itself: deadlines, the difference between the end of a message and the end of
+// the stream, and when something came.
+//
+// A deadline in the past stops a blocked reader and writer at once, from any
+// goroutine. A context would cost a timer and an AfterFunc per write, and
+// websocket.Conn.CloseNow waits up to 15 s for a Close in progress instead of
+// breaking it.
 type tap struct {
 	net.Conn
 	opened time.Time
@@ -30,7 +34,7 @@ type tap struct {
 // Read never returns io.EOF. coder/websocket v1.8.15 takes one in the middle of a
 // message for the message's end, when it comes between two reads of a frame or
 // between two fragments (read.go, msgReader.Read): half a message would pass for
-// a whole one.
+// a whole one. TestMessageThatIsCutShortIsNotReceived marks the places.
 func (c *tap) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {

@@ -73,8 +73,8 @@ func (c *Conn) writeFrame(f Frame) error {
 	return c.ws.Write(context.Background(), typ, f.Data)
 }
 
-// writeFailed leaves net.ErrClosed to the reader: a close frame has been read or
-// written there, and the reader has seen why.
+// writeFailed leaves net.ErrClosed to the reader: the library has answered a close
+// frame there, or a message that is too big, and the reader has seen why.
 func (c *Conn) writeFailed(h Handler, err error) {
 	if !errors.Is(err, net.ErrClosed) {
 		c.fail(h, causeOf(err))
