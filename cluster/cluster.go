@@ -3,8 +3,8 @@
 // topics and nodes; clients and HTTP are somebody else's.
 //
 // Reading order: cluster.go (Config, Cluster, Run), core.go (the protocol, pure),
-// links.go (frames in, effects out), follow.go (membership to links), nodes.go
-// (what operators see). DESIGN.md has the reasons and what is promised.
+// links.go (frames in, effects out), calls.go (questions to one node), follow.go
+// (membership to links), nodes.go (what operators see). DESIGN.md has the reasons and what is promised.
 //
 // Locks: a caller may hold its own lock while it calls Publish or SetInterest,
 // which never block; calls to the Handler and to done functions hold none.
@@ -43,11 +43,14 @@ type Network interface {
 	Run(ctx context.Context) error
 }
 
-// Handler receives the messages of other nodes.
+// Handler receives the messages and requests of other nodes.
 type Handler interface {
 	// HandleMessage gets each message once, those of one node in order. Calls
 	// for different nodes overlap. It may block to slow that node's link down.
 	HandleMessage(m *wire.Message)
+	// HandleRequest answers a Call of another node. Calls overlap, as many as
+	// maxServing for each peer; ctx ends with Run.
+	HandleRequest(ctx context.Context, from wire.NodeID, method string, body []byte) ([]byte, error)
 }
 
 // Config is what a Cluster needs.
@@ -82,7 +85,9 @@ type Cluster struct {
 	mu    sync.Mutex
 	core  *core
 	links map[wire.NodeID]*mesh.Link
+	calls calls
 
+	server     server
 	poke       chan struct{} // capacity one: links changed
 	settled    chan struct{} // closed when joins count
 	duplicates atomic.Uint64
@@ -102,6 +107,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{},
+		calls: calls{waiting: map[uint64]*call{}}, server: server{serving: map[wire.NodeID]int{}},
 		poke: make(chan struct{}, 1), settled: make(chan struct{}), started: time.Now()}
 	if cfg.Net == nil {
 		c.settle()
@@ -159,6 +165,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 		return err
 	})
 	network.Go(func() error { c.accept.run(netCtx); return nil })
+	defer c.server.open(ctx)()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.gossip.Run(gctx) })
 	g.Go(func() error { return c.mesh.Run(gctx) })

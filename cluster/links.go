@@ -72,6 +72,7 @@ func (h links) LinkDown(l *mesh.Link, err error) {
 	c.do(func() {
 		delete(c.links, p.ID)
 		c.core.linkDown(p.ID)
+		c.calls.goneLocked(p.ID)
 	})
 	if mesh.Routine(err) {
 		c.log.Info("link ended", "peer", p.Name, "reason", err)
@@ -113,6 +114,18 @@ func (h links) HandleFrame(l *mesh.Link, f wire.Frame) error {
 			return err
 		}
 		h.c.gossip.Learn(addrs...)
+	case wire.KindRequest:
+		r, err := wire.DecodeRequest(f)
+		if err != nil {
+			return err
+		}
+		h.c.serve(l, r)
+	case wire.KindReply:
+		r, err := wire.DecodeReply(f)
+		if err != nil {
+			return err
+		}
+		h.c.answered(id, r)
 	case wire.KindHello:
 		return fmt.Errorf("second hello: %w", wire.ErrMalformed)
 	}

@@ -20,9 +20,11 @@ const (
 	KindPong                     // the clock of the PING that it answers
 	KindPeers                    // nodes that the sender is linked to
 	KindBye                      // the link ends on purpose, with the reason
+	KindRequest                  // a question to the receiver
+	KindReply                    // the answer to a REQUEST
 )
 
-var kindNames = [...]string{"?", "hello", "sync", "interest", "intack", "data", "ping", "pong", "peers", "bye"}
+var kindNames = [...]string{"?", "hello", "sync", "interest", "intack", "data", "ping", "pong", "peers", "bye", "request", "reply"}
 
 // Kinds is the number of kinds that this version knows, for tables of counters.
 const Kinds = len(kindNames)

@@ -328,6 +328,11 @@ func FuzzFrame(f *testing.F) {
 		DecodeInterest(fr)
 		DecodePeers(fr)
 		DecodeBye(fr)
+		if r, err := DecodeRequest(fr); err == nil {
+			var v struct{ A, B []string }
+			Unmarshal(r.Body, &v)
+		}
+		DecodeReply(fr)
 		DecodeNumber(fr, KindPing)
 	})
 }
@@ -353,6 +358,41 @@ func FuzzArgs(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestRequestsAndRepliesRoundTrip(t *testing.T) {
+	q := Request{ID: 7, Method: "rooms", Body: []byte{1, 2}}
+	if got, err := DecodeRequest(body(AppendRequest(nil, q))); err != nil || !reflect.DeepEqual(got, q) {
+		t.Errorf("got %+v, %v, want %+v", got, err, q)
+	}
+	a := Reply{ID: 7, Error: "no", Body: []byte{3}}
+	if got, err := DecodeReply(body(AppendReply(nil, a))); err != nil || !reflect.DeepEqual(got, a) {
+		t.Errorf("got %+v, %v, want %+v", got, err, a)
+	}
+}
+
+func TestBodiesGrowAtTheirEnd(t *testing.T) {
+	type older struct{ A int }
+	type newer struct {
+		A int
+		B []string
+	}
+	b, err := Marshal(newer{5, []string{"x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o older
+	if err := Unmarshal(b, &o); err != nil || o.A != 5 {
+		t.Errorf("an older reader got %+v, %v", o, err)
+	}
+	b, _ = Marshal(older{6})
+	var n newer
+	if err := Unmarshal(b, &n); err != nil || n.A != 6 || n.B != nil {
+		t.Errorf("a newer reader got %+v, %v", n, err)
+	}
+	if err := Unmarshal([]byte{0xdd, 0xff, 0xff, 0xff, 0xff}, &n); err == nil {
+		t.Error("a lying length is taken")
+	}
 }
 
 func BenchmarkData(b *testing.B) {

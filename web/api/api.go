@@ -2,7 +2,7 @@
 // publishes to clients and asks about the cluster. JSON in and out, real status
 // codes, errors as {"error":{"code","message"}}.
 //
-// Reading order: api.go (routes, who may call), publish.go, nodes.go, errors.go.
+// Reading order: api.go (routes, who may call), publish.go, lists.go, errors.go.
 package api
 
 import (
@@ -57,6 +57,8 @@ func NewHandler(cfg Config, n *node.Node) http.Handler {
 	mux.HandleFunc("POST /broadcast", h.post(h.broadcast))
 	mux.HandleFunc("POST /api/direct", h.post(h.direct))
 	mux.HandleFunc("GET /api/nodes", h.nodes)
+	mux.HandleFunc("GET /api/rooms", h.rooms)
+	mux.HandleFunc("GET /api/sockets", h.sockets)
 	mux.HandleFunc("GET /api/openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(openapi)

@@ -236,3 +236,35 @@ func TestNodesAndDescription(t *testing.T) {
 		}
 	})
 }
+
+func TestListsArePagedAndStrict(t *testing.T) {
+	serve(t, api.Config{}, func(t *testing.T, s *webtest.Server, _, _ *listener, ids []string) {
+		slices.Sort(ids)
+		for path, want := range map[string]string{
+			"/api/rooms":                  `{"rooms":[{"room":"x","sockets":1,"nodes":[""]}],"missing":[]}`,
+			"/api/rooms?namespace=/other": `{"rooms":[],"missing":[]}`,
+			"/api/rooms?after=x":          `{"rooms":[],"missing":[]}`,
+			"/api/sockets?room=nobody":    `{"sockets":[],"missing":[]}`,
+		} {
+			if status, got := s.Get(path); status != 200 || got != want {
+				t.Errorf("%s: %d %s, want %s", path, status, got, want)
+			}
+		}
+		var body struct {
+			Sockets []struct {
+				ID    string
+				Rooms []string
+			}
+			Next string
+		}
+		_, got := s.Get("/api/sockets?limit=1")
+		if err := json.Unmarshal([]byte(got), &body); err != nil || len(body.Sockets) != 1 || body.Sockets[0].ID != ids[0] || body.Next != ids[0] {
+			t.Errorf("first page %s, %v", got, err)
+		}
+		for _, bad := range []string{"limit=0", "limit=1001", "limit=x", "rooms=x", "after=a&after=b", "%zz"} {
+			if status, got := s.Get("/api/sockets?" + bad); status != 400 {
+				t.Errorf("%s: %d %s", bad, status, got)
+			}
+		}
+	})
+}

@@ -35,3 +35,6 @@ func (s *socket) Flush() { s.conn.engine.Flush() }
 
 // Close implements node.Sink.
 func (s *socket) Close(connection bool) { s.conn.kick(s, connection) }
+
+// Transport is told in lists.
+func (s *socket) Transport() string { return s.conn.engine.Transport() }

@@ -1,0 +1,166 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/meshrt/meshrt/cluster/mesh"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// Why a Call has no answer.
+var (
+	ErrNotLinked = errors.New("node is not linked")
+	ErrGone      = errors.New("node went away")
+	ErrBusy      = errors.New("node is busy")
+)
+
+// maxServing limits the requests of one peer that are served at a time; one
+// more is answered with ErrBusy. An asker waits for its answers, so that many
+// are a fault.
+const maxServing = 64
+
+// calls are the requests of this node that wait for an answer. Cluster.mu
+// guards them.
+type calls struct {
+	last    uint64
+	waiting map[uint64]*call
+}
+
+type call struct {
+	to   wire.NodeID
+	done chan reply // capacity one
+}
+
+type reply struct {
+	body []byte
+	err  error
+}
+
+// Call asks one node and waits for its answer, until ctx ends or the node's
+// link does: a node that died delays nobody (G9). Requests to this node itself
+// are not for Call.
+func (c *Cluster) Call(ctx context.Context, to wire.NodeID, method string, body []byte) ([]byte, error) {
+	if len(body) > wire.MaxBody {
+		return nil, fmt.Errorf("request of %d bytes, allowed are %d", len(body), wire.MaxBody)
+	}
+	id, w := c.ask(to, method, body)
+	if w == nil {
+		return nil, ErrNotLinked
+	}
+	select {
+	case r := <-w.done:
+		return r.body, r.err
+	case <-ctx.Done():
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.calls.waiting, id)
+		return nil, ctx.Err()
+	}
+}
+
+func (c *Cluster) ask(to wire.NodeID, method string, body []byte) (uint64, *call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.links[to]
+	if l == nil {
+		return 0, nil
+	}
+	c.calls.last++
+	id, w := c.calls.last, &call{to: to, done: make(chan reply, 1)}
+	if l.Send(wire.AppendRequest(nil, wire.Request{ID: id, Method: method, Body: body}), false) != nil {
+		return 0, nil
+	}
+	c.calls.waiting[id] = w
+	return id, w
+}
+
+// answered ends the call that a REPLY is for. One that comes after its asker
+// has given up is nobody's.
+func (c *Cluster) answered(from wire.NodeID, r wire.Reply) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.calls.waiting[r.ID]
+	if w == nil || w.to != from {
+		return
+	}
+	delete(c.calls.waiting, r.ID)
+	answer := reply{body: r.Body}
+	if r.Error != "" {
+		answer = reply{err: errors.New(strings.Clone(r.Error))}
+		if r.Error == ErrBusy.Error() {
+			answer.err = ErrBusy
+		}
+	}
+	w.done <- answer
+}
+
+// goneLocked ends the calls that wait for a node whose link ended.
+func (c *calls) goneLocked(id wire.NodeID) {
+	for k, w := range c.waiting {
+		if w.to == id {
+			delete(c.waiting, k)
+			w.done <- reply{err: ErrGone}
+		}
+	}
+}
+
+// server answers the requests of all peers.
+type server struct {
+	mu      sync.Mutex
+	ctx     context.Context // of Run; nil before and after
+	serving map[wire.NodeID]int
+	wg      sync.WaitGroup
+}
+
+// serve answers one request beside the link's reader, which has more to read.
+func (c *Cluster) serve(l *mesh.Link, r wire.Request) {
+	s, from := &c.server, l.Peer().ID
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ctx := s.ctx
+	if ctx == nil || s.serving[from] >= maxServing {
+		l.Send(wire.AppendReply(nil, wire.Reply{ID: r.ID, Error: ErrBusy.Error()}), false)
+		return
+	}
+	s.serving[from]++
+	s.wg.Go(func() {
+		defer s.left(from)
+		body, err := c.h.HandleRequest(ctx, from, r.Method, r.Body)
+		answer := wire.Reply{ID: r.ID, Body: body}
+		switch {
+		case err != nil:
+			answer.Body, answer.Error = nil, err.Error()
+		case len(body) > wire.MaxBody:
+			answer.Body, answer.Error = nil, "the answer is too large"
+		}
+		l.Send(wire.AppendReply(nil, answer), false) // the asker learns of an ended link by itself
+	})
+}
+
+func (s *server) left(from wire.NodeID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.serving[from]--; s.serving[from] == 0 {
+		delete(s.serving, from)
+	}
+}
+
+// open lets requests in until the function that it returns is called, which
+// waits for those under way.
+func (s *server) open(ctx context.Context) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ctx = ctx
+	return func() {
+		s.mu.Lock()
+		s.ctx = nil
+		s.mu.Unlock()
+		cancel()
+		s.wg.Wait()
+	}
+}
