@@ -208,24 +208,25 @@ func (c *Cluster) WhenInForce(version uint64, done func()) {
 	c.do(func() { c.core.whenInForce(version, done) })
 }
 
-// Linked tells whether id is this node or one that a link leads to.
-func (c *Cluster) Linked(id wire.NodeID) bool {
+// Reachable tells whether id is this node or one to which messages flow.
+func (c *Cluster) Reachable(id wire.NodeID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return id == c.cfg.ID || c.links[id] != nil
+	p := c.core.peers[id]
+	return id == c.cfg.ID || p != nil && p.synced
 }
 
 // Congested tells that a peer reads more slowly than this node publishes:
 // publishers should pause for some milliseconds (MESH §6, back-pressure).
-func (c *Cluster) Congested() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, l := range c.links {
-		if l.Congested() {
-			return true
-		}
+func (c *Cluster) Congested() bool { return c.mesh != nil && c.mesh.Congested() }
+
+func (c *Cluster) hasSettled() bool {
+	select {
+	case <-c.settled:
+		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func (c *Cluster) settle() {

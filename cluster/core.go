@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/meshrt/meshrt/wire"
@@ -58,10 +57,12 @@ func newCore() *core {
 
 // take hands out the effects since the last call. The slice is good until the
 // next call of any method.
-func (c *core) take() []effect {
-	e := c.effects
+func (c *core) take() []effect { return c.effects }
+
+// applied lets go of the effects that take handed out.
+func (c *core) applied() {
+	clear(c.effects)
 	c.effects = c.effects[:0]
-	return e
 }
 
 func (c *core) send(to wire.NodeID, frame []byte) {
@@ -82,18 +83,22 @@ func (c *core) linkUp(id wire.NodeID) {
 	p := c.peer(id)
 	p.linked, p.synced, p.parts = true, false, nil
 	p.acked = 0 // what it had in force it may have forgotten
-	topics := slices.SortedFunc(maps.Keys(c.own), compareTopics)
-	c.send(id, wire.AppendSync(nil, wire.Sync{Frontier: p.frontier, Version: c.version, Topics: topics}))
+	c.send(id, wire.AppendSync(nil, wire.Sync{Frontier: p.frontier, Version: c.version, Topics: c.topics()}))
 }
 
-func compareTopics(a, b wire.Topic) int {
-	switch {
-	case a.Namespace != b.Namespace && a.Namespace < b.Namespace, a.Namespace == b.Namespace && a.Room < b.Room:
-		return -1
-	case a == b:
-		return 0
+// topics is the own interest, those of one namespace together, which SYNC
+// makes use of. There may be very many, and publishers wait meanwhile, so they
+// are not sorted.
+func (c *core) topics() []wire.Topic {
+	by := map[string][]wire.Topic{}
+	for t := range c.own {
+		by[t.Namespace] = append(by[t.Namespace], t)
 	}
-	return 1
+	all := make([]wire.Topic, 0, len(c.own))
+	for _, topics := range by {
+		all = append(all, topics...)
+	}
+	return all
 }
 
 // linkDown: nobody waits for a node that is not linked. It learns of the
@@ -133,12 +138,26 @@ func (c *core) setInterest(t wire.Topic, on bool) uint64 {
 // whenInForce calls done when every linked peer has the interest of version in
 // force: a message that any of them publishes later comes here.
 func (c *core) whenInForce(version uint64, done func()) {
+	if c.settled && version <= c.floor() {
+		c.effects = append(c.effects, effect{done: done})
+		return
+	}
 	i := len(c.waits)
 	for i > 0 && c.waits[i-1].version > version {
 		i--
 	}
 	c.waits = slices.Insert(c.waits, i, wait{version, done})
-	c.progress()
+}
+
+// floor is the version that is in force at every linked peer.
+func (c *core) floor() uint64 {
+	floor := c.version
+	for _, p := range c.peers {
+		if p.linked {
+			floor = min(floor, p.acked)
+		}
+	}
+	return floor
 }
 
 // settle says that the node is linked to the cluster that it started into, or
@@ -153,18 +172,12 @@ func (c *core) progress() {
 	if !c.settled || len(c.waits) == 0 {
 		return
 	}
-	floor := c.version
-	for _, p := range c.peers {
-		if p.linked {
-			floor = min(floor, p.acked)
-		}
+	floor := c.floor()
+	for len(c.waits) > 0 && c.waits[0].version <= floor {
+		c.effects = append(c.effects, effect{done: c.waits[0].done})
+		c.waits[0] = wait{}
+		c.waits = c.waits[1:] // not shifted: there may be very many
 	}
-	n := 0
-	for n < len(c.waits) && c.waits[n].version <= floor {
-		c.effects = append(c.effects, effect{done: c.waits[n].done})
-		n++
-	}
-	c.waits = slices.Delete(c.waits, 0, n)
 }
 
 // sync takes a part of a peer's interest. The last part puts it in force.

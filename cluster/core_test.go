@@ -44,6 +44,7 @@ func (x *fakeMesh) do(id wire.NodeID, call func(c *core)) {
 			x.wires[[2]wire.NodeID{id, e.to}] = append(x.wires[[2]wire.NodeID{id, e.to}], f)
 		}
 	}
+	x.cores[id].applied()
 	for _, f := range done {
 		f()
 	}
@@ -266,6 +267,32 @@ func TestReconnectBringsTheWholeInterest(t *testing.T) {
 	x.settle()
 	if len(x.got[2]) != 1 || x.got[2][0].Rooms[0] != "fresh" {
 		t.Errorf("got %v, want the message to fresh alone", x.got[2])
+	}
+}
+
+// TestManyWaitsCostLittleEach: a stalled peer collects joins, and its recovery
+// must not stop the node while they end.
+func TestManyWaitsCostLittleEach(t *testing.T) {
+	c := newCore()
+	c.settle()
+	c.linkUp(2)
+	c.sync(2, wire.Sync{})
+	const count = 200_000
+	ended := 0
+	for range count {
+		v := c.setInterest(wire.Topic{Namespace: "/", Room: "r"}, true)
+		c.whenInForce(v, func() { ended++ })
+		c.applied()
+	}
+	for v := range uint64(count) {
+		c.intAck(2, v+1)
+		for _, e := range c.take() {
+			e.done()
+		}
+		c.applied()
+	}
+	if ended != count || len(c.waits) != 0 {
+		t.Errorf("%d of %d ended, %d left", ended, count, len(c.waits))
 	}
 }
 

@@ -15,10 +15,11 @@ func (c *Cluster) follow(ctx context.Context) {
 	patience := time.NewTimer(c.cfg.Settle)
 	defer patience.Stop()
 	for settled := false; ; {
+		joined := c.gossip.Joined() // before the members that a join brings
 		members := c.gossip.Members()
 		c.mesh.SetPeers(peersOf(members))
 		c.forgetGone(members)
-		if !settled && c.gossip.Joined() && c.inStep(members) {
+		if !settled && joined && c.inStep(members) {
 			settled = true
 			c.settle()
 		}

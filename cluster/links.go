@@ -33,6 +33,7 @@ func (c *Cluster) applyLocked() (done []func()) {
 			l.Send(e.frame, e.droppable) // a refusal is counted by the link
 		}
 	}
+	c.core.applied()
 	return done
 }
 
@@ -108,6 +109,9 @@ func (h links) HandleFrame(l *mesh.Link, f wire.Frame) error {
 			return err
 		}
 		h.c.do(func() { h.c.core.intAck(id, v) })
+		if !h.c.hasSettled() {
+			h.c.changed()
+		}
 	case wire.KindPeers:
 		addrs, err := wire.DecodePeers(f)
 		if err != nil {

@@ -58,17 +58,12 @@ func contains(members []gossip.Member, id wire.NodeID) bool {
 // started into, and names the members without a link now. The latter never
 // make a node unready: one hung node would take all out of their balancer.
 func (c *Cluster) Ready() (ready bool, cut []string) {
-	select {
-	case <-c.settled:
-		ready = true
-	default:
-	}
 	for _, n := range c.Nodes() {
 		if n.State == "cut" {
 			cut = append(cut, n.Name)
 		}
 	}
-	return ready, cut
+	return c.hasSettled(), cut
 }
 
 // Stats are counters since New and the state of now.

@@ -30,6 +30,7 @@ const (
 	KindEvent   Kind = iota // Message
 	KindAck                 // AckID, Args, Attachments: the answer to a client's event
 	KindConnect             // Session is open; always its first delivery
+	kindEnd                 // a Disconnect that waits; no Sink sees it
 )
 
 // Delivery is one thing to tell a client. It is immutable and may be shared by
@@ -42,6 +43,8 @@ type Delivery struct {
 	// Args is the JSON text of an ack's argument list.
 	Args        json.RawMessage
 	Attachments [][]byte
+
+	flag bool // of kindEnd: the connection too
 
 	encoded [formats]struct {
 		once  sync.Once

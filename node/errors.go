@@ -34,8 +34,12 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
+// ErrNotNow is found in errors that are no answer of the application: the node
+// stops, or others did not answer. The client should try again, elsewhere.
+var ErrNotNow = errors.New("not now")
+
 // ErrClosed reports a session, or a node, that has ended.
-var ErrClosed = &Error{Code: CodeUnavailable, Message: "session is closed"}
+var ErrClosed = &Error{Code: CodeUnavailable, Message: "session is closed", Err: ErrNotNow}
 
 // ErrNoSocket is found in the error of a Direct to a socket that is not there.
 var ErrNoSocket = errors.New("no such socket")

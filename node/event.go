@@ -38,7 +38,7 @@ func (e *Event) Arg(i int, v any) error {
 // counts; it may be given later and from anywhere. It arrives behind all that
 // the session was sent before.
 func (e *Event) Ack(args ...any) error {
-	if !e.HasAck || e.acked.Swap(true) {
+	if !e.HasAck || e.acked.Load() {
 		return nil
 	}
 	payload, attachments, err := wire.MarshalArgs("", args...)
@@ -48,6 +48,9 @@ func (e *Event) Ack(args ...any) error {
 	list, err := wire.SplitArgs(payload)
 	if err != nil {
 		return Errorf(CodeInvalid, "ack: %v", err)
+	}
+	if e.acked.Swap(true) {
+		return nil
 	}
 	e.Session.tell(&Delivery{Kind: KindAck, AckID: e.AckID, Args: list[1:].Join(), Attachments: attachments})
 	return nil
@@ -87,7 +90,7 @@ func (s *Session) Receive(e *Event) {
 }
 
 func (s *Session) dispatch(e *Event) (err error) {
-	defer s.node.recoverHandler(s, e.Name, &err)
+	defer s.node.recoverHandler(s.ID(), e.Name, &err)
 	if err := CheckEvent(e.Name); err != nil {
 		return err
 	}
@@ -102,5 +105,5 @@ func (s *Session) dispatch(e *Event) (err error) {
 		}
 	}
 	s.node.stats.unhandled.Add(1)
-	return Errorf(CodeInvalid, "no handler for event %q", e.Name)
+	return Errorf(CodeInvalid, "no handler for event %.60q", e.Name)
 }

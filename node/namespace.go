@@ -46,7 +46,9 @@ func (n *Node) Namespace(name string) *Namespace {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.namespaceLocked(name)
+	ns := n.namespaceLocked(name)
+	ns.dynamic = false // from now on it stays
+	return ns
 }
 
 func (n *Node) namespaceLocked(name string) *Namespace {
@@ -70,30 +72,47 @@ func (n *Node) NamespaceFunc(match func(name string) bool, setup func(*Namespace
 // enter counts a session into its namespace. The rules of NamespaceFunc run
 // without the lock; of two clients that make a namespace at once one wins.
 func (n *Node) enter(name string) (*Namespace, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	ns := n.namespaces[name]
+	ns, rules := n.enterIf(name, nil)
 	if ns == nil {
-		rules := slices.Clone(n.dynamic)
-		n.mu.Unlock()
-		made := makeDynamic(n, name, rules)
-		n.mu.Lock()
-		if ns = n.namespaces[name]; ns == nil && made != nil {
-			ns = made
-			n.namespaces[name] = ns
+		if made := n.makeDynamic(name, rules); made != nil {
+			ns, _ = n.enterIf(name, made)
 		}
 	}
 	if ns == nil {
 		return nil, Errorf(CodeInvalid, "Invalid namespace") // the official server's words
 	}
-	ns.sessions++
 	return ns, nil
 }
 
-func makeDynamic(n *Node, name string, rules []dynamic) *Namespace {
+// enterIf counts a session into the namespace of that name, or into made if
+// there is none.
+func (n *Node) enterIf(name string, made *Namespace) (*Namespace, []dynamic) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ns := n.namespaces[name]
+	if ns == nil && made != nil {
+		ns = made
+		n.namespaces[name] = ns
+	}
+	if ns != nil {
+		ns.sessions++
+	}
+	return ns, slices.Clone(n.dynamic)
+}
+
+// makeDynamic applies the rules, which are the application's: a panic of one
+// is as good as its no.
+func (n *Node) makeDynamic(name string, rules []dynamic) (made *Namespace) {
 	if !ValidNamespace(name) {
 		return nil
 	}
+	var err error
+	defer func() {
+		if err != nil {
+			made = nil
+		}
+	}()
+	defer n.recoverHandler("", "namespace "+name, &err)
 	for _, r := range rules {
 		if r.match(name) {
 			ns := &Namespace{node: n, name: name, on: map[string]func(*Event){}, dynamic: true}

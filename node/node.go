@@ -50,6 +50,8 @@ type Node struct {
 	sessions   map[wire.SessionID]*Session
 	rooms      map[wire.Topic]*room
 	closed     bool
+
+	done chan struct{} // closed when Run has ended
 }
 
 // room is a topic with local members.
@@ -76,7 +78,7 @@ func New(cfg Config) (*Node, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, namespaces: map[string]*Namespace{},
-		sessions: map[wire.SessionID]*Session{}, rooms: map[wire.Topic]*room{}}
+		sessions: map[wire.SessionID]*Session{}, rooms: map[wire.Topic]*room{}, done: make(chan struct{})}
 	for range cfg.Shards {
 		n.shards = append(n.shards, newShard(&n.stats))
 	}
@@ -101,6 +103,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.mu.Lock()
 	n.closed = true
 	n.mu.Unlock()
+	close(n.done)
 	return err
 }
 

@@ -2,10 +2,12 @@ package node_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,8 +138,9 @@ func TestWhatIsEmittedOnConnectFollowsTheConnect(t *testing.T) {
 	setup := func(n *node.Node) {
 		n.Namespace("/").OnConnect(func(s *node.Session) error {
 			s.Emit("welcome", string(s.Handshake().Auth))
-			s.Namespace().To(s.ID()).Emit("lost", "the session is not open yet")
-			return s.Join(context.Background(), "lobby")
+			err := s.Join(context.Background(), "lobby")
+			s.Namespace().To("lobby").Emit("joined") // the joiner too, as in Socket.IO's connection handler
+			return err
 		})
 	}
 	alone(t, setup, func(t *testing.T, n *node.Node) {
@@ -147,7 +150,7 @@ func TestWhatIsEmittedOnConnectFollowsTheConnect(t *testing.T) {
 			t.Fatal(err)
 		}
 		n.In("/").To("lobby").Emit("hi")
-		expect(t, c, "connect", `["welcome","{\"a\":1}"]`, `["hi"]`)
+		expect(t, c, "connect", `["welcome","{\"a\":1}"]`, `["joined"]`, `["hi"]`)
 		if got := s.Rooms(); !slices.Equal(got, []string{"lobby"}) {
 			t.Errorf("rooms %q", got)
 		}
@@ -183,6 +186,9 @@ func TestUnhandledAndReservedEventsAreAnswered(t *testing.T) {
 		n.Namespace("/").On("boom", func(*node.Event) { panic("boom") })
 		n.Namespace("/").OnAny(func(e *node.Event) bool {
 			if e.Name == "any" {
+				if err := e.Ack(func() {}); err == nil { // no JSON; the answer is still to be had
+					t.Error("a func is taken for an answer")
+				}
 				e.Ack(len(e.Args))
 				e.Ack("second answers do not count")
 			}
@@ -217,6 +223,9 @@ func TestOperatorsRefuseWhatCannotBeSent(t *testing.T) {
 			{n.In("/").To(strings.Repeat("r", node.MaxRoomName+1)).Emit("e"), node.CodeInvalid},
 			{n.In("/").To("\xff").Emit("e"), node.CodeInvalid},
 			{n.In("/").Emit("e", func() {}), node.CodeInvalid},
+			{n.In("/").Emit("e", json.RawMessage("\"\xff\"")), node.CodeInvalid},
+			{n.In("/").EmitArgs("e", wire.Args{[]byte(`1],["x"`)}, nil), node.CodeInvalid},
+			{n.In("/").EmitArgs("e", make(wire.Args, wire.MaxArgs), nil), node.CodeLimit},
 			{n.In("/").Emit("e", make([]byte, wire.MaxMessage+1)), node.CodeLimit},
 			{n.In("/").Direct("nobody", "e", nil, nil), node.CodeInvalid},
 			{n.In("/").Direct(string(wire.NewSessionID(n.ID())), "e", nil, nil), node.CodeUnavailable},
@@ -280,12 +289,160 @@ func TestClosedSessionIsGoneEverywhere(t *testing.T) {
 	})
 }
 
-func TestDisconnectComesAfterWhatWasEmitted(t *testing.T) {
+func TestDisconnectComesAfterWhatWasEmittedAndBeforeTheRest(t *testing.T) {
 	alone(t, root, func(t *testing.T, n *node.Node) {
 		a := connect(t, n, "/")
+		a.join("x")
 		a.session.Emit("last")
 		a.session.Disconnect(true)
+		a.session.Emit("late")
+		n.In("/").To("x").Emit("late")
+		n.In("/").Emit("late")
 		expect(t, a, `["last"]`, "close true")
+	})
+}
+
+// TestG2HoldsWhileASessionOpens: "join, then load the history" loses nothing.
+func TestG2HoldsWhileASessionOpens(t *testing.T) {
+	setup := func(n *node.Node) {
+		n.Namespace("/").OnConnect(func(s *node.Session) error {
+			if err := s.Join(context.Background(), "lobby"); err != nil {
+				return err
+			}
+			time.Sleep(time.Second) // loads something
+			return nil
+		})
+		n.Namespace("/kick").OnConnect(func(s *node.Session) error { s.Disconnect(false); return nil })
+		n.Namespace("/flood").OnConnect(func(s *node.Session) error {
+			for i := range 5000 {
+				s.Emit("e", i)
+			}
+			return nil
+		})
+	}
+	alone(t, setup, func(t *testing.T, n *node.Node) {
+		go func() {
+			for i := range 20 {
+				time.Sleep(100 * time.Millisecond)
+				n.In("/").To("lobby").Emit("e", i)
+			}
+		}()
+		c := &client{t: t}
+		if _, err := n.Open(t.Context(), node.SessionConfig{Namespace: "/", Sink: c}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		expect(t, c, append([]string{"connect"}, numbered("e", 0, 20)...)...)
+
+		c = &client{t: t}
+		n.Open(t.Context(), node.SessionConfig{Namespace: "/kick", Sink: c})
+		expect(t, c, "connect", "close false")
+
+		c = &client{t: t} // more than may wait: ended, not left with a hole
+		n.Open(t.Context(), node.SessionConfig{Namespace: "/flood", Sink: c})
+		synctest.Wait()
+		if got := c.take(); len(got) != 1+4096+1 || got[len(got)-1] != "close true" {
+			t.Errorf("%d deliveries, the last %q", len(got), got[len(got)-1])
+		}
+	})
+}
+
+func TestPanicsOfTheApplicationEndNothingElse(t *testing.T) {
+	setup := func(n *node.Node) {
+		n.Namespace("/")
+		n.NamespaceFunc(func(name string) bool { return strings.Split(name, "-")[1] == "x" }, func(*node.Namespace) {})
+		n.NamespaceFunc(func(name string) bool { return true }, func(*node.Namespace) { panic("boom") })
+	}
+	alone(t, setup, func(t *testing.T, n *node.Node) {
+		for _, name := range []string{"/a", "/a-y"} {
+			if _, err := n.Open(t.Context(), node.SessionConfig{Namespace: name, Sink: &client{t: t}}); err == nil {
+				t.Errorf("%s is open", name)
+			}
+		}
+		a := connect(t, n, "/")
+		a.session.JoinFunc([]string{"x"}, func(error) { panic("boom") })
+		n.In("/").To("x").Emit("e")
+		expect(t, a, `["e"]`)
+		if got := n.Stats().Panics; got != 3 {
+			t.Errorf("%d panics counted, want 3", got)
+		}
+	})
+}
+
+func TestNamespaceThatIsNamedStays(t *testing.T) {
+	alone(t, func(n *node.Node) {
+		n.NamespaceFunc(func(string) bool { return true }, func(*node.Namespace) {})
+	}, func(t *testing.T, n *node.Node) {
+		a := connect(t, n, "/later")
+		n.Namespace("/later").On("ping", func(e *node.Event) { e.Ack("pong") })
+		a.session.Close("x")
+		a = connect(t, n, "/later")
+		a.emit(1, "ping")
+		expect(t, a, `ack 1 ["pong"]`)
+	})
+}
+
+// TestJoinsThatWaitAreLimited: a client cannot fill the memory while another
+// node is silent; its reader waits instead.
+func TestJoinsThatWaitAreLimited(t *testing.T) {
+	together(t, 2, root, func(t *testing.T, b *lab) {
+		a := connect(t, b.nodes[0], "/")
+		b.net.SetDelay(b.hosts[0], b.hosts[1], time.Second)
+		start := time.Now()
+		var acked sync.WaitGroup
+		acked.Add(65)
+		for i := range 65 {
+			if took := time.Since(start); i <= 64 && took != 0 {
+				t.Errorf("join %d waited %v", i, took)
+			}
+			a.session.JoinFunc([]string{fmt.Sprint(i)}, func(error) { acked.Done() })
+		}
+		if took := time.Since(start); took < time.Second {
+			t.Errorf("the 65th join did not wait: %v", took)
+		}
+		acked.Wait()
+	})
+}
+
+func TestNobodyWaitsForANodeThatHasStopped(t *testing.T) {
+	together(t, 2, root, func(t *testing.T, b *lab) {
+		a := connect(t, b.nodes[0], "/")
+		b.net.SetDelay(b.hosts[0], b.hosts[1], time.Hour)
+		errs := make(chan error, 2)
+		go func() { errs <- a.session.Join(context.Background(), "x") }()
+		go func() {
+			_, err := b.nodes[0].Open(context.Background(), node.SessionConfig{Namespace: "/", Sink: &client{t: t}})
+			errs <- err
+		}()
+		synctest.Wait()
+		b.stops[0]()
+		if err := <-errs; err != nil && !errors.Is(err, node.ErrNotNow) {
+			t.Errorf("join: %v", err)
+		}
+		<-errs
+	})
+}
+
+// TestStartingNodeIsNotHeldUpByEarlyClients: it settles when it is in step, not
+// after its patience.
+func TestStartingNodeIsNotHeldUpByEarlyClients(t *testing.T) {
+	together(t, 2, root, func(t *testing.T, b *lab) {
+		for range 5 {
+			n := b.start(root)
+			for _, h := range b.hosts[:len(b.hosts)-1] {
+				b.net.SetDelay(h, b.hosts[len(b.hosts)-1], 5*time.Millisecond)
+				b.net.SetDelay(b.hosts[len(b.hosts)-1], h, 5*time.Millisecond)
+			}
+			start := time.Now()
+			s, err := n.Open(t.Context(), node.SessionConfig{Namespace: "/", Sink: &client{t: t}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("open took %v", took)
+			}
+			s.Close("done")
+		}
 	})
 }
 

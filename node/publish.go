@@ -1,8 +1,10 @@
 package node
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/meshrt/meshrt/wire"
 )
@@ -67,7 +69,7 @@ func (o Operator) WithSender() Operator {
 }
 
 // Emit sends event(args...). Arguments are JSON values; a []byte goes as a
-// binary attachment, a json.RawMessage as it is. It returns when the message
+// binary attachment, copied, a json.RawMessage as it is. It returns when the message
 // has its number and is queued for every node that wants it, and may block for
 // a moment when queues are long.
 func (o Operator) Emit(event string, args ...any) error {
@@ -79,11 +81,20 @@ func (o Operator) Emit(event string, args ...any) error {
 }
 
 // EmitArgs is Emit for arguments that are JSON texts already and go on byte
-// for byte. They must be valid; placeholders stand for the attachments in order.
+// for byte. Placeholders in them stand for the attachments, which must not
+// change any more.
 func (o Operator) EmitArgs(event string, args wire.Args, attachments [][]byte) error {
 	name, err := wire.MarshalJSON(event)
 	if err != nil {
 		return Errorf(CodeInvalid, "event name: %v", err)
+	}
+	if len(args) >= wire.MaxArgs {
+		return Errorf(CodeLimit, "more than %d arguments", wire.MaxArgs-1)
+	}
+	for i, a := range args {
+		if !json.Valid(a) {
+			return Errorf(CodeInvalid, "argument %d of event %.60q is not JSON", i+1, event)
+		}
 	}
 	return o.emit(event, append(wire.Args{name}, args...).Join(), attachments)
 }
@@ -122,6 +133,9 @@ func (o Operator) emit(event string, payload []byte, attachments [][]byte) error
 		Payload: payload, Attachments: attachments}
 	if err := o.check(event, m.Size()); err != nil {
 		return err
+	}
+	if !utf8.Valid(payload) { // browsers would close the websocket that it arrives on
+		return Errorf(CodeInvalid, "event %.60q is not valid UTF-8", event)
 	}
 	return o.node.publish(m)
 }
@@ -223,7 +237,7 @@ func (s *Session) Direct(id string, event string, args wire.Args, attachments []
 
 func (n *Node) reachable(id wire.SessionID, owner wire.NodeID, namespace string) bool {
 	if owner != n.ID() {
-		return n.cluster.Linked(owner)
+		return n.cluster.Reachable(owner)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

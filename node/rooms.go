@@ -21,19 +21,38 @@ func (s *Session) Join(ctx context.Context, rooms ...string) error {
 	return s.node.inForce(ctx, version)
 }
 
-// JoinFunc is Join for callers that must not block: done is called, once, when
-// Join would return, possibly before JoinFunc does, and must not block.
+// maxJoins limits the JoinFuncs of one session that wait for other nodes.
+const maxJoins = 64
+
+// JoinFunc is Join that does not wait: done is called, once, when Join would
+// return, possibly before JoinFunc does. It must neither block nor join. While
+// maxJoins of the session wait already, JoinFunc waits for one of them, so that
+// a client cannot fill the memory while a node is silent.
 func (s *Session) JoinFunc(rooms []string, done func(error)) {
+	s.joins.Do(func() { s.joining = make(chan struct{}, maxJoins) })
+	select {
+	case s.joining <- struct{}{}:
+	case <-s.node.done:
+		done(ErrClosed)
+		return
+	}
 	version, err := s.join(rooms)
 	if err != nil {
+		<-s.joining
 		done(err)
 		return
 	}
-	s.node.cluster.WhenInForce(version, func() { done(nil) })
+	s.node.cluster.WhenInForce(version, func() {
+		<-s.joining
+		var failed error // reported by recoverHandler
+		defer s.node.recoverHandler(s.ID(), "join", &failed)
+		done(nil)
+	})
 }
 
 func (s *Session) join(rooms []string) (version uint64, err error) {
 	n := s.node
+	n.slowDown()
 	for _, r := range rooms {
 		if err := s.checkRoom(r); err != nil {
 			return 0, err
@@ -92,8 +111,7 @@ func (s *Session) checkRoom(room string) error {
 	if err := CheckRoom(room); err != nil {
 		return err
 	}
-	owner := wire.SessionID(room).Node()
-	if owner != 0 && room != string(s.id) && s.node.cluster.Linked(owner) {
+	if wire.SessionID(room).Node() != 0 && room != string(s.id) {
 		return Errorf(CodeForbidden, "room is another socket's id")
 	}
 	return nil
@@ -104,6 +122,7 @@ func (s *Session) checkRoom(room string) error {
 // not overtake what came before.
 func (s *Session) Leave(rooms ...string) {
 	n := s.node
+	n.slowDown()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if s.state == sessionClosed {
@@ -154,7 +173,9 @@ func (n *Node) inForce(ctx context.Context, version uint64) error {
 	select {
 	case <-done:
 		return nil
+	case <-n.done:
+		return ErrClosed
 	case <-ctx.Done():
-		return Errorf(CodeUnavailable, "the other nodes did not answer in time")
+		return &Error{Code: CodeUnavailable, Message: "the other nodes did not answer in time", Err: ErrNotNow}
 	}
 }

@@ -51,7 +51,9 @@ type Session struct {
 	// guarded by Node.mu
 	state sessionState
 	rooms map[string]struct{}
-	early []item // for the shard, while opening
+
+	joins   sync.Once
+	joining chan struct{} // a place for each JoinFunc that waits; made by the first
 
 	data sync.Map // of the application
 
@@ -60,6 +62,8 @@ type Session struct {
 	sweep   uint64
 	touched bool
 	dropped bool
+	held    bool        // not open yet: deliveries wait in pending
+	pending []*Delivery // at most maxHeld
 }
 
 type sessionState uint8
@@ -72,8 +76,10 @@ const (
 
 // Open makes a session. It runs the namespace's OnConnect handlers and waits,
 // at most until ctx ends, for the other nodes to know that this one has
-// sessions in the namespace; then the Sink gets its KindConnect. An error is
-// for the client: see CodeOf.
+// sessions in the namespace; then the Sink gets its KindConnect, and after it
+// all that came for the session meanwhile. An error is the application's answer
+// to the client, see CodeOf, unless ErrNotNow is in it: then the client should
+// connect again, elsewhere.
 func (n *Node) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
 	ns, err := n.enter(cfg.Namespace)
 	if err != nil {
@@ -81,8 +87,10 @@ func (n *Node) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
 	}
 	s := &Session{id: wire.NewSessionID(n.ID()), node: n, ns: ns, shard: n.shards[int(cfg.Affinity)%len(n.shards)],
 		sink: cfg.Sink, handshake: cfg.Handshake, since: time.Now(), rooms: map[string]struct{}{}, spots: map[wire.Topic]int{}}
-	version := s.register()
-	err = s.runConnect()
+	version, err := s.register()
+	if err == nil {
+		err = s.runConnect()
+	}
 	if err == nil {
 		err = n.inForce(ctx, version)
 	}
@@ -97,16 +105,25 @@ func (n *Node) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
 	return s, nil
 }
 
-// register makes the session a member of its namespace.
-func (s *Session) register() (version uint64) {
+// register makes the session a member of its namespace. Its shard holds back
+// what comes for it until it is open: a room that an OnConnect handler joins
+// loses nothing.
+func (s *Session) register() (version uint64, err error) {
 	n := s.node
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.sessions[s.id] = s
-	return n.countInLocked(wire.Topic{Namespace: s.ns.name})
+	topic := wire.Topic{Namespace: s.ns.name}
+	version = n.countInLocked(topic)
+	if n.closed {
+		return 0, ErrClosed
+	}
+	s.pushLocked(item{op: opHold})
+	s.pushLocked(item{op: opJoin, topic: topic})
+	return version, nil
 }
 
-// admit hands the session to its shard, behind the news that it is open.
+// admit lets the session have what waits for it, behind the news that it is open.
 func (s *Session) admit() bool {
 	n := s.node
 	n.mu.Lock()
@@ -115,32 +132,20 @@ func (s *Session) admit() bool {
 		return false
 	}
 	s.state = sessionOpen
-	s.shard.push(item{op: opOpen, session: s, d: &Delivery{Kind: KindConnect, Session: s}})
-	s.shard.push(item{op: opJoin, session: s, topic: wire.Topic{Namespace: s.ns.name}})
-	for _, it := range s.early {
-		s.shard.push(it)
-	}
-	s.early = nil
+	s.pushLocked(item{op: opOpen, d: &Delivery{Kind: KindConnect, Session: s}})
 	return true
 }
 
 // pushLocked is for items of this session. Node.mu is held.
 func (s *Session) pushLocked(it item) {
-	it.session = s
-	switch s.state {
-	case sessionOpening:
-		if len(s.early) == inboxItems {
-			s.node.stats.refused.Add(1)
-			return
-		}
-		s.early = append(s.early, it)
-	case sessionOpen:
+	if s.state != sessionClosed {
+		it.session = s
 		s.shard.push(it)
 	}
 }
 
 func (s *Session) runConnect() (err error) {
-	defer s.node.recoverHandler(s, "connect", &err)
+	defer s.node.recoverHandler(s.ID(), "connect", &err)
 	for _, h := range s.ns.connectHandlers() {
 		if err := h(s); err != nil {
 			return err
@@ -150,10 +155,10 @@ func (s *Session) runConnect() (err error) {
 }
 
 // recoverHandler keeps a panic of a handler from ending more than its event.
-func (n *Node) recoverHandler(s *Session, what string, err *error) {
+func (n *Node) recoverHandler(session, what string, err *error) {
 	if r := recover(); r != nil {
 		n.stats.panics.Add(1)
-		n.log.Error("handler panicked", "event", what, "session", string(s.id), "panic", r, "stack", string(debug.Stack()))
+		n.log.Error("handler panicked", "event", what, "session", session, "panic", r, "stack", string(debug.Stack()))
 		*err = Errorf(CodeUnavailable, "internal error")
 	}
 }
@@ -181,7 +186,7 @@ func (s *Session) Get(key any) any {
 }
 
 // Disconnect ends the session; with connection also the others of the same
-// client. What was emitted before arrives before. The OnDisconnect handlers
+// client. What was emitted before arrives before, and nothing after. The OnDisconnect handlers
 // run once the protocol has said Close.
 func (s *Session) Disconnect(connection bool) {
 	s.node.mu.Lock()
@@ -199,7 +204,7 @@ func (s *Session) Close(reason string) {
 	for _, h := range s.ns.disconnectHandlers() {
 		func() {
 			var err error
-			defer s.node.recoverHandler(s, "disconnect", &err)
+			defer s.node.recoverHandler(s.ID(), "disconnect", &err)
 			h(s, reason)
 		}()
 	}
@@ -222,7 +227,7 @@ func (s *Session) end() {
 	n := s.node
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s.state, s.early = sessionClosed, nil
+	s.state = sessionClosed
 	if n.sessions[s.id] != s {
 		return
 	}

@@ -28,7 +28,8 @@ type op uint8
 const (
 	opMessage op = iota // d.Message to the members it names
 	opTell              // d to session
-	opOpen              // session is there
+	opHold              // session is there; what comes for it waits
+	opOpen              // d to session, then what waited
 	opJoin              // session is a member of topic
 	opLeave             // ... no more
 	opDrop              // session is gone
@@ -146,9 +147,11 @@ func (s *shard) apply(it *item) {
 		s.deliver(it.d)
 	case opTell:
 		s.give(it.session, it.d)
-	case opOpen:
+	case opHold:
 		s.byID[it.session.id] = it.session
-		s.give(it.session, it.d)
+		it.session.held = true
+	case opOpen:
+		s.release(it.session, it.d)
 	case opJoin:
 		s.join(it.session, it.topic)
 	case opLeave:
@@ -156,10 +159,37 @@ func (s *shard) apply(it *item) {
 	case opDrop:
 		s.drop(it.session)
 	case opClose:
-		if !it.session.dropped {
-			it.session.sink.Flush()
-			it.session.sink.Close(it.flag)
-		}
+		s.end(it.session, it.flag)
+	}
+}
+
+// release opens a session: d comes first, then what waited. One for which more
+// came than may wait has lost some of it and is ended.
+func (s *shard) release(x *Session, d *Delivery) {
+	pending := x.pending
+	x.held, x.pending = false, nil
+	s.give(x, d)
+	for _, p := range pending[:min(len(pending), maxHeld)] {
+		s.give(x, p)
+	}
+	if len(pending) > maxHeld {
+		s.end(x, true)
+	}
+}
+
+// maxHeld limits the deliveries that wait for a session to be open.
+const maxHeld = 4096
+
+// end closes a session's Sink behind what was delivered; nothing comes after.
+func (s *shard) end(x *Session, connection bool) {
+	switch {
+	case x.dropped:
+	case x.held:
+		x.pending = append(x.pending, &Delivery{Kind: kindEnd, flag: connection})
+	default:
+		s.drop(x)
+		x.sink.Flush()
+		x.sink.Close(connection)
 	}
 }
 
@@ -200,7 +230,7 @@ func (s *shard) drop(x *Session) {
 		s.leave(x, t)
 	}
 	delete(s.byID, x.id)
-	x.dropped = true
+	x.dropped, x.pending = true, nil
 }
 
 // deliver gives a message to each member of its rooms once.
@@ -246,6 +276,18 @@ func (s *shard) offer(x *Session, d *Delivery) {
 
 func (s *shard) give(x *Session, d *Delivery) {
 	if x.dropped {
+		return
+	}
+	if x.held {
+		if len(x.pending) <= maxHeld {
+			x.pending = append(x.pending, d)
+		} else {
+			s.stats.refused.Add(1)
+		}
+		return
+	}
+	if d.Kind == kindEnd {
+		s.end(x, d.flag)
 		return
 	}
 	if !x.sink.Deliver(d) {

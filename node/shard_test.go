@@ -23,7 +23,7 @@ func TestShardForgetsDroppedSessions(t *testing.T) {
 	ns := &Namespace{name: "/"}
 	for range 3 {
 		x := newTestSession(s, ns)
-		for _, it := range []item{{op: opOpen, session: x, d: &Delivery{Kind: KindConnect}},
+		for _, it := range []item{{op: opHold, session: x}, {op: opOpen, session: x, d: &Delivery{Kind: KindConnect}},
 			{op: opJoin, session: x, topic: wire.Topic{Namespace: "/"}}, {op: opJoin, session: x, topic: wire.Topic{Namespace: "/", Room: "r"}},
 			{op: opDrop, session: x}, {op: opJoin, session: x, topic: wire.Topic{Namespace: "/", Room: "late"}}} {
 			s.apply(&it)

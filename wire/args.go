@@ -106,7 +106,7 @@ func MarshalArgs(event string, args ...any) (payload []byte, attachments [][]byt
 	for i, v := range append([]any{event}, args...) {
 		if b, ok := v.([]byte); ok {
 			list = append(list, fmt.Appendf(nil, `{"_placeholder":true,"num":%d}`, len(attachments)))
-			attachments = append(attachments, b)
+			attachments = append(attachments, bytes.Clone(b)) // the caller may use its buffer again
 			continue
 		}
 		text, err := MarshalJSON(v)

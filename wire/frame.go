@@ -76,10 +76,17 @@ func (f Frame) Kind() Kind {
 }
 
 // Reader reads frames from a link.
-type Reader struct{ br *bufio.Reader }
+type Reader struct {
+	br    *bufio.Reader
+	limit uint32
+}
 
 // NewReader reads from r, 64 KiB at a time as links write.
-func NewReader(r io.Reader) *Reader { return &Reader{bufio.NewReaderSize(r, 64<<10)} }
+func NewReader(r io.Reader) *Reader { return &Reader{bufio.NewReaderSize(r, 64<<10), MaxFrame} }
+
+// Limit changes the largest frame that Next takes, in bytes of its body. A
+// reader starts with MaxFrame.
+func (r *Reader) Limit(bytes int) { r.limit = uint32(min(bytes, MaxFrame)) }
 
 // Next blocks until a whole frame is there. The frame has bytes of its own:
 // messages keep views of them. io.EOF means that the link ended between frames.
@@ -92,8 +99,8 @@ func (r *Reader) Next() (Frame, error) {
 		return nil, err
 	}
 	n := binary.BigEndian.Uint32(head)
-	if n == 0 || n > MaxFrame {
-		return nil, fmt.Errorf("wire: frame of %d bytes, allowed are 1 to %d: %w", n, MaxFrame, ErrMalformed)
+	if n == 0 || n > r.limit {
+		return nil, fmt.Errorf("wire: frame of %d bytes, allowed are 1 to %d: %w", n, r.limit, ErrMalformed)
 	}
 	r.br.Discard(frameHeader)
 	f := make(Frame, n)

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 )
 
 // NodeID names one run of one node: 64 random bits drawn at process start (the
@@ -52,28 +53,32 @@ func ParseNodeID(s string) (NodeID, error) {
 // session, which is why a message to a single session needs no interest table.
 type SessionID string
 
+// A session id is base64url of the node, random bytes and a checksum. The
+// checksum tells ids from names of rooms: nobody's room has such a name by chance.
 const (
 	sessionRandom = 12 // bytes; 96 bits never meet twice
-	sessionLen    = 27 // base64url of 8 + 12 bytes
+	sessionBody   = 8 + sessionRandom
+	sessionBytes  = sessionBody + 4
+	sessionLen    = sessionBytes / 3 * 4
 )
 
 // NewSessionID draws a session id on the given node.
 func NewSessionID(node NodeID) SessionID {
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, 8+sessionRandom), uint64(node))
-	b = b[:cap(b)]
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, sessionBytes), uint64(node))
+	b = b[:sessionBody]
 	rand.Read(b[8:])
+	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 	return SessionID(base64.RawURLEncoding.EncodeToString(b))
 }
 
-// Node is the node that s was made on, zero when s has not the form of a
-// session id. A room may have a name of that form, so callers must also know
-// that node.
+// Node is the node that s was made on, zero when s is no session id.
 func (s SessionID) Node() NodeID {
 	if len(s) != sessionLen {
 		return 0
 	}
-	var b [8 + sessionRandom]byte
-	if _, err := base64.RawURLEncoding.Strict().Decode(b[:], []byte(s)); err != nil {
+	var b [sessionBytes]byte
+	if _, err := base64.RawURLEncoding.Decode(b[:], []byte(s)); err != nil ||
+		crc32.ChecksumIEEE(b[:sessionBody]) != binary.BigEndian.Uint32(b[sessionBody:]) {
 		return 0
 	}
 	return NodeID(binary.BigEndian.Uint64(b[:8]))

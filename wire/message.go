@@ -46,15 +46,16 @@ type Message struct {
 // Size is what the message costs in queues and on the wire, in bytes, near
 // enough for limits.
 func (m *Message) Size() int {
+	const each = 5 // header of a string or byte string
 	n := 64 + len(m.Namespace) + len(m.From) + len(m.Payload)
 	for _, r := range m.Rooms {
-		n += len(r)
+		n += len(r) + each
 	}
 	for _, r := range m.Except {
-		n += len(r)
+		n += len(r) + each
 	}
 	for _, a := range m.Attachments {
-		n += len(a)
+		n += len(a) + each
 	}
 	return n
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshrt/meshrt/wire"
@@ -19,9 +20,26 @@ import (
 // behind the HELLO may be in its buffer.
 type greeted struct {
 	conn net.Conn
+	in   *counted
 	r    *wire.Reader
 	peer Peer
 }
+
+// counted counts the bytes that are read: a frame may take long to arrive on
+// a thin line, and its peer is not silent meanwhile.
+type counted struct {
+	net.Conn
+	bytes atomic.Uint64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.bytes.Add(uint64(n))
+	return n, err
+}
+
+// maxHello limits the first frame, which comes before it is known who speaks.
+const maxHello = 64 << 10
 
 // hello is what this node says of itself.
 func (m *Mesh) hello() []byte {
@@ -82,7 +100,9 @@ func refuse(conn net.Conn, err error) {
 // readHello reads the other side's HELLO and holds it against the identity
 // that the connection proves, if it proves one.
 func readHello(conn net.Conn) (*greeted, error) {
-	r := wire.NewReader(conn)
+	in := &counted{Conn: conn}
+	r := wire.NewReader(in)
+	r.Limit(maxHello)
 	f, err := r.Next()
 	if err != nil {
 		return nil, fmt.Errorf("read hello: %w", err)
@@ -106,7 +126,8 @@ func readHello(conn net.Conn) (*greeted, error) {
 			return nil, fmt.Errorf("hello of %s@%v on a connection of %q", h.Name, h.Node, proven)
 		}
 	}
-	return &greeted{conn, r, Peer{ID: h.Node, Name: strings.Clone(h.Name), Addr: strings.Clone(h.Addr)}}, nil
+	r.Limit(wire.MaxFrame)
+	return &greeted{conn, in, r, Peer{ID: h.Node, Name: strings.Clone(h.Name), Addr: strings.Clone(h.Addr)}}, nil
 }
 
 // byeError is the reason of a BYE as the error that the other side meant.

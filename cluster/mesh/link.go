@@ -20,6 +20,7 @@ const keepBuffer = 256 << 10
 type Link struct {
 	m       *Mesh
 	conn    net.Conn
+	in      *counted
 	r       *wire.Reader
 	peer    Peer
 	dialler wire.NodeID
@@ -28,23 +29,21 @@ type Link struct {
 
 	wake chan struct{} // capacity one: there is something to write, or an end
 
-	mu      sync.Mutex
-	queue   []byte // whole frames that wait for the writer
-	spare   []byte // the writer's last buffer, to be reused
-	ended   error  // why the link ends; set once
-	flush   bool   // write what waits before the end
-	writing int    // bytes that the writer has taken and not yet written
+	mu        sync.Mutex
+	queue     []byte // whole frames that wait for the writer
+	spare     []byte // the writer's last buffer, to be reused
+	ended     error  // why the link ends; set once
+	flush     bool   // write what waits before the end
+	writing   int    // bytes that the writer has taken and not yet written
+	congested bool   // counted in Mesh
 
-	lastRead atomic.Int64 // as now counts
 	handling atomic.Bool  // the Handler is at work, or holds the link back on purpose
 	rtt      atomic.Int64 // nanoseconds; 0 before the first PONG
 }
 
 func newLink(m *Mesh, conn net.Conn, g *greeted, dialler wire.NodeID) *Link {
-	l := &Link{m: m, conn: conn, r: g.r, peer: g.peer, dialler: dialler, since: time.Now(),
+	return &Link{m: m, conn: conn, in: g.in, r: g.r, peer: g.peer, dialler: dialler, since: time.Now(),
 		done: make(chan struct{}), wake: make(chan struct{}, 1)}
-	l.lastRead.Store(l.now())
-	return l
 }
 
 // now is monotonic time since the link began.
@@ -83,12 +82,13 @@ func (l *Link) Send(frame []byte, droppable bool) error {
 	if waiting := len(l.queue) + l.writing; waiting > 0 && waiting+len(frame) > limit {
 		l.m.counters.refused.Add(1)
 		if !droppable {
-			l.endLocked(ErrFull)
+			l.endByLocked(ErrFull, false, time.Unix(1, 0))
 		}
 		return ErrFull
 	}
 	l.m.counters.out[countAs(wire.Frame(frame[4:]))].Add(1)
 	l.queue = append(l.queue, frame...)
+	l.measureLocked()
 	l.poke()
 	return nil
 }
@@ -108,31 +108,54 @@ func (l *Link) poke() {
 	}
 }
 
-// end makes the link go down with err. What is queued is lost.
-func (l *Link) end(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.endLocked(err)
+// measureLocked keeps the count of links of whose queue three quarters are in use.
+func (l *Link) measureLocked() {
+	now := l.ended == nil && len(l.queue)+l.writing > l.m.cfg.QueueBytes/4*3
+	switch {
+	case now && !l.congested:
+		l.m.counters.congested.Add(1)
+	case !now && l.congested:
+		l.m.counters.congested.Add(-1)
+	}
+	l.congested = now
 }
 
-func (l *Link) endLocked(err error) {
-	if l.ended == nil {
-		l.ended = err
-	}
-	l.flush = false
-	l.poke()
-	l.conn.SetDeadline(time.Unix(1, 0)) // wakes reader and writer; the latter closes
-}
+// end makes the link go down with err at once. What is queued is lost.
+func (l *Link) end(err error) { l.endBy(err, false, time.Unix(1, 0)) }
 
-// bye ends the link after what is queued and a BYE have been written.
-func (l *Link) bye(err error) {
+// bye ends the link after what is queued and a BYE have been written and the
+// other side has closed, or after byePatience.
+func (l *Link) bye(err error) { l.endBy(err, true, time.Now().Add(byePatience)) }
+
+// byePatience is what an end in order may take.
+const byePatience = time.Second
+
+// writeFailed ends the link once all has been read that the peer sent: its
+// last words may be on the way behind what broke the writing.
+func (l *Link) writeFailed(err error) { l.endBy(err, false, time.Now().Add(l.m.cfg.Silence)) }
+
+// endBy sets the end in motion; reader and writer stop at the deadline at the
+// latest. A later call can only hasten it.
+func (l *Link) endBy(err error, flush bool, deadline time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended != nil {
-		return
+	l.endByLocked(err, flush, deadline)
+}
+
+func (l *Link) endByLocked(err error, flush bool, deadline time.Time) {
+	switch {
+	case l.ended == nil:
+		l.ended, l.flush = err, flush
+		if flush {
+			l.queue = wire.AppendBye(l.queue, err.Error())
+		}
+	case flush:
+		return // ends already
+	default:
+		l.flush = false
 	}
-	l.queue = wire.AppendBye(l.queue, err.Error())
-	l.ended, l.flush = err, true
+	l.measureLocked()
+	l.conn.SetDeadline(deadline)
 	l.poke()
 }
 
@@ -153,30 +176,31 @@ func (m *Mesh) serve(ctx context.Context, l *Link) (linked bool, err error) {
 	defer context.AfterFunc(ctx, func() { l.end(ErrLeaving) })()
 	m.counters.up.Add(1)
 	m.h.LinkUp(l)
-	var writer sync.WaitGroup
-	writer.Go(l.writeLoop)
-	err = l.readLoop()
-	l.end(err)
-	writer.Wait()
+	stop := make(chan struct{})
+	var beside sync.WaitGroup
+	beside.Go(l.writeLoop)
+	beside.Go(func() { l.watchSilence(stop) })
+	l.end(l.readLoop())
+	close(stop)
+	l.conn.Close()
+	beside.Wait()
 	m.counters.down.Add(1)
 	m.h.LinkDown(l, l.cause())
 	return true, l.cause()
 }
 
+// readLoop reads until the peer closes or the link's end has come. Frames that
+// arrive while the link ends count: the peer sent them before it knew.
 func (l *Link) readLoop() error {
 	for {
 		f, err := l.r.Next()
 		if err != nil {
-			if cause := l.cause(); cause != nil {
-				return cause
-			}
 			return fmt.Errorf("read link: %w", err)
 		}
 		l.m.counters.in[countAs(f)].Add(1)
 		l.m.counters.bytesIn.Add(uint64(len(f)) + 4)
 		l.handling.Store(true)
 		err = l.dispatch(f)
-		l.lastRead.Store(l.now())
 		l.handling.Store(false)
 		if err != nil {
 			return err
@@ -209,20 +233,12 @@ func (l *Link) dispatch(f wire.Frame) error {
 }
 
 // writeLoop writes all that waits in one Write: batches form by themselves
-// under load and nothing waits when idle. It also keeps the heartbeat, and it
-// alone closes the connection.
+// under load and nothing waits when idle. It also keeps the heartbeat. After a
+// BYE it closes its direction only: a socket that is closed while the peer still
+// writes is reset, and the peer loses what it had not read yet.
 func (l *Link) writeLoop() {
 	beat := time.NewTicker(l.m.cfg.Heartbeat)
 	defer beat.Stop()
-	defer l.conn.Close()
-	watch := make(chan struct{})
-	defer func() { <-watch }()
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() { // ends with stop; apart from the writer, which may hang in a Write
-		defer close(watch)
-		l.watchSilence(stop)
-	}()
 	for {
 		select {
 		case <-l.wake:
@@ -230,8 +246,11 @@ func (l *Link) writeLoop() {
 			l.Send(wire.AppendNumber(nil, wire.KindPing, uint64(l.now())), false)
 		}
 		if !l.writeAll() {
-			return
+			break
 		}
+	}
+	if half, ok := l.conn.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite() // an error means that the other direction is gone too
 	}
 }
 
@@ -246,7 +265,7 @@ func (l *Link) writeAll() bool {
 		l.m.counters.bytesO.Add(uint64(len(b)))
 		l.give(b)
 		if err != nil {
-			l.end(fmt.Errorf("write link: %w", err))
+			l.writeFailed(fmt.Errorf("write link: %w", err))
 			return false
 		}
 	}
@@ -268,25 +287,31 @@ func (l *Link) give(b []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writing = 0
+	l.measureLocked()
 	if cap(b) <= keepBuffer {
 		l.spare = b[:0]
 	}
 }
 
 // watchSilence ends the link when nothing arrived for Silence. PINGs of the
-// other side arrive four times a second, so silence is trouble.
+// other side arrive four times a second, so silence is trouble. While the
+// Handler holds the reader back nothing is held against the peer.
 func (l *Link) watchSilence(stop <-chan struct{}) {
 	t := time.NewTicker(l.m.cfg.Heartbeat)
 	defer t.Stop()
+	var seen uint64
+	heard := l.now()
 	for {
 		select {
 		case <-stop:
 			return
 		case <-t.C:
 		}
-		if quiet := l.now() - l.lastRead.Load(); quiet > int64(l.m.cfg.Silence) && !l.handling.Load() {
+		if bytes := l.in.bytes.Load(); bytes != seen || l.handling.Load() {
+			seen, heard = bytes, l.now()
+		}
+		if quiet := l.now() - heard; quiet > int64(l.m.cfg.Silence) {
 			l.end(fmt.Errorf("nothing read for %v: %w", time.Duration(quiet).Round(time.Millisecond), ErrSilent))
-			l.conn.Close() // also ends a Write that hangs
 			return
 		}
 	}
@@ -295,9 +320,4 @@ func (l *Link) watchSilence(stop <-chan struct{}) {
 // Routine tells ends of links that an operator need not hear of.
 func Routine(err error) bool {
 	return errors.Is(err, ErrLeaving) || errors.Is(err, ErrReplaced) || errors.Is(err, ErrDuplicate)
-}
-
-// Congested tells that three quarters of what may wait do wait.
-func (l *Link) Congested() bool {
-	return l.Queued() > l.m.cfg.QueueBytes/4*3
 }

@@ -120,6 +120,7 @@ type counters struct {
 	in, out         [wire.Kinds]atomic.Uint64
 	bytesIn, bytesO atomic.Uint64
 	refused         atomic.Uint64 // droppable frames refused by full queues
+	congested       atomic.Int64  // links of which most of the queue is in use
 	up, down        atomic.Uint64
 }
 
@@ -259,6 +260,9 @@ func (m *Mesh) Links() []*Link {
 	return m.linksLocked()
 }
 
+// Congested tells that a peer reads more slowly than this node sends.
+func (m *Mesh) Congested() bool { return m.counters.congested.Load() > 0 }
+
 // Stats are counters since New; indexes of Frames are wire.Kind.
 type Stats struct {
 	FramesIn, FramesOut [wire.Kinds]uint64
@@ -303,7 +307,7 @@ func (m *Mesh) register(l *Link) error {
 		if l.dialler != old.dialler && old.dialler == min(m.cfg.ID, l.peer.ID) {
 			return fmt.Errorf("link to %v: %w", l.peer.ID, ErrDuplicate)
 		}
-		old.end(ErrReplaced)
+		old.bye(ErrReplaced)
 		<-old.done
 	}
 }

@@ -24,6 +24,10 @@ func (p *peer) poke() {
 // dial before it dials itself: where both can dial, one connection is enough.
 const politeness = 500 * time.Millisecond
 
+// stable is how long a link must have lived to be dialled again at once. Two
+// nodes that end each other's links for a reason would make thousands else.
+const stable = 5 * time.Second
+
 // keep dials a wanted peer whenever it has no link, until it is wanted no
 // more or ctx ends.
 func (m *Mesh) keep(ctx, linkCtx context.Context, p *peer) {
@@ -36,8 +40,9 @@ func (m *Mesh) keep(ctx, linkCtx context.Context, p *peer) {
 		if m.cfg.ID > target.ID && !m.pause(ctx, p, politeness) {
 			continue
 		}
+		start := time.Now()
 		linked, err := m.dial(ctx, linkCtx, target)
-		if linked {
+		if linked && time.Since(start) > stable {
 			b.reset()
 			continue
 		}

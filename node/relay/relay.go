@@ -29,6 +29,7 @@ func join(e *node.Event) {
 		answer(e, err)
 		return
 	}
+	e.Args, e.Attachments = nil, nil // not to be held while it waits
 	e.Session.JoinFunc([]string{room}, func(err error) { answer(e, err) })
 }
 
