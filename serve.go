@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -53,6 +54,9 @@ func build(cfg *config.Config, log *slog.Logger) (*node.Node, *web.Server, error
 	id := wire.NewNodeID()
 	p, err := port.Listen(port.Config{Cluster: cfg.Cluster, Node: cfg.Node + "@" + id.String(), Bind: cfg.Bind,
 		Advertise: cfg.Advertise, Secrets: cfg.Secrets, Logger: log})
+	if errno := syscall.Errno(0); err != nil && !errors.As(err, &errno) {
+		return nil, nil, usageError{err} // it is not the system that refuses
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -77,6 +81,7 @@ func namespaces(cfg *config.Config, n *node.Node) error {
 		if cfg.Relay {
 			relay.Attach(ns)
 		}
+		relay.Forward(ns, cfg.Forward...)
 	}
 	if slices.Contains(cfg.Namespaces, "*") {
 		n.NamespaceFunc(func(string) bool { return true }, attach)
@@ -96,6 +101,7 @@ func namespaces(cfg *config.Config, n *node.Node) error {
 func webConfig(cfg *config.Config, log *slog.Logger) web.Config {
 	return web.Config{
 		HTTP: cfg.HTTP, API: cfg.API, Path: cfg.Path, WSPath: cfg.WSPath, Origins: cfg.Origins, Demo: cfg.Demo,
+		TLSCert: cfg.TLSCert, TLSKey: cfg.TLSKey,
 		SocketIO: socketio.Config{ConnectTimeout: cfg.ConnectTimeout, Engine: engineio.Config{PingInterval: cfg.PingInterval,
 			PingTimeout: cfg.PingTimeout, MaxPayload: cfg.MaxPayload, QueueBytes: cfg.QueueBytes}},
 		Plain: plain.Config{PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, MaxPayload: cfg.MaxPayload,

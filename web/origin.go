@@ -32,7 +32,7 @@ func parseOrigins(patterns []string) (*origins, error) {
 		switch {
 		case p == "*":
 			o.all = true
-		case host == "" || strings.ContainsAny(host, "/?#@ ") || full && scheme != "http" && scheme != "https",
+		case host == "" || strings.ContainsAny(host, "/?#@ ") || full && scheme == "",
 			strings.Contains(suffix, "*") || wild && (full || suffix == ""):
 			return nil, fmt.Errorf("-origins: %q is no origin; write https://host, host, *.example.com or *", p)
 		case wild:
@@ -52,8 +52,15 @@ func (o *origins) check(r *http.Request) error {
 		return nil
 	}
 	u, err := url.Parse(strings.ToLower(origin))
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	if err != nil || u.Host == "" {
 		return errOrigin // "null" is a sandboxed frame or a file: anybody's
+	}
+	web := u.Scheme == "http" || u.Scheme == "https"
+	if !web { // an app's own scheme, which must be named
+		if o.exact[u.Scheme+"://"+u.Host] {
+			return nil
+		}
+		return errOrigin
 	}
 	if strings.EqualFold(u.Host, r.Host) || o.exact[u.Scheme+"://"+u.Host] || o.exact[u.Host] {
 		return nil

@@ -29,12 +29,14 @@ func (s *Server) apiRoutes() http.Handler {
 	calls := api.NewHandler(s.cfg.APIConfig, s.node)
 	mux.Handle("/api/", calls)
 	mux.Handle("/broadcast", calls)
-	mux.Handle("GET /metrics", s.metrics())
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	protected := func(pattern string, h http.Handler) { mux.Handle(pattern, api.Protect(s.cfg.APIConfig.Keys, h)) }
+	protected("GET /metrics", s.metrics())
+	protected("GET /debug/pprof/", http.HandlerFunc(pprof.Index))
+	protected("GET /debug/pprof/profile", http.HandlerFunc(pprof.Profile))
+	protected("GET /debug/pprof/symbol", http.HandlerFunc(pprof.Symbol))
+	protected("GET /debug/pprof/trace", http.HandlerFunc(pprof.Trace))
+	// Not cmdline: secrets may be on it.
+	protected("GET /debug/pprof/cmdline", http.NotFoundHandler())
 	s.health(mux)
 	return mux
 }

@@ -8,6 +8,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,6 +43,9 @@ type Config struct {
 	// "https://app.example.com", "app.example.com", "*.example.com", "*".
 	Origins []string
 	Demo    bool // the chat at /
+	// TLSCert and TLSKey are files with the certificate chain and key for HTTP,
+	// loaded again when they change. Both or none.
+	TLSCert, TLSKey string
 
 	SocketIO  socketio.Config
 	Plain     plain.Config
@@ -72,6 +76,7 @@ type Server struct {
 	apiMux   http.Handler
 	http     net.Listener // nil without Config.HTTP
 	api      net.Listener // nil without Config.API
+	cert     *certificate
 	draining atomic.Bool
 }
 
@@ -94,12 +99,20 @@ func (c Config) Validate() error {
 		return err
 	}
 	for _, path := range []string{c.Path, c.WSPath} {
-		if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "{} ") {
-			return fmt.Errorf("path %q must start with / and have no braces or spaces", path)
+		if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "{}?#%") || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+			return fmt.Errorf("path %q must start with / and have letters, digits and plain punctuation only", path)
 		}
 	}
 	if io, ws := strings.Trim(c.Path, "/"), strings.Trim(c.WSPath, "/"); io == ws || io == "" || ws == "" {
 		return fmt.Errorf("path %q and ws-path %q must differ from each other and from /", c.Path, c.WSPath)
+	}
+	for name, addr := range map[string]string{"http": c.HTTP, "api": c.API} {
+		if _, err := net.ResolveTCPAddr("tcp", addr); addr != "" && err != nil {
+			return fmt.Errorf("%s address %q: want host:port", name, addr)
+		}
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("tls-cert and tls-key go together")
 	}
 	if c.API != "" && len(c.APIConfig.Keys) == 0 && !isLoopback(c.API) {
 		return fmt.Errorf("api address %s is open to other machines: it needs an API key there, or a loopback address", c.API)
@@ -129,8 +142,16 @@ func New(cfg Config, n *node.Node) (*Server, error) {
 }
 
 func (s *Server) listen() (err error) {
+	if s.cfg.TLSCert != "" {
+		if s.cert, err = loadCertificate(s.cfg.TLSCert, s.cfg.TLSKey, s.log); err != nil {
+			return err
+		}
+	}
 	if s.http, err = listenOn(s.cfg.HTTP); err != nil {
 		return fmt.Errorf("listen for clients: %w", err)
+	}
+	if s.http != nil && s.cert != nil {
+		s.http = tls.NewListener(s.http, s.cert.config())
 	}
 	if s.api, err = listenOn(s.cfg.API); err != nil {
 		if s.http != nil {

@@ -34,6 +34,8 @@ func TestOrigins(t *testing.T) {
 		{"", "file://", "a.example", false},
 		{"*", "https://b.example", "a.example", true},
 		{"*", "null", "a.example", true},
+		{"capacitor://localhost", "capacitor://localhost", "a.example", true},
+		{"", "capacitor://a.example", "a.example", false},
 		{"https://b.example", "https://b.example", "a.example", true},
 		{"https://b.example", "http://b.example", "a.example", false},
 		{"b.example", "http://b.example", "a.example", true},
@@ -62,7 +64,7 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("allowed %q, origin %q at %q: %v, want %v", tt.allowed, tt.origin, tt.host, got, tt.ok)
 		}
 	}
-	for _, bad := range []string{"", "https://", "https://a/path", "ftp://a", "*.", "a.*.b", "https://*.b", "*.*"} {
+	for _, bad := range []string{"", "https://", "https://a/path", "*.", "a.*.b", "https://*.b", "*.*"} {
 		if _, err := parseOrigins([]string{bad}); err == nil {
 			t.Errorf("pattern %q is taken", bad)
 		}
@@ -77,6 +79,8 @@ func TestConfigIsChecked(t *testing.T) {
 		"must differ":            {Path: "/x/", WSPath: "/x"},
 		"from /":                 {Path: "/"},
 		"must start with /":      {WSPath: "ws"},
+		"plain punctuation":      {Path: "/a\tb"},
+		"want host:port":         {HTTP: "bogus"},
 		"-origins":               {Origins: []string{"https://a/b"}},
 	} {
 		err := cfg.Validate()
@@ -173,6 +177,29 @@ func TestOtherOriginsAreRefusedOnEveryTransport(t *testing.T) {
 	})
 }
 
+func TestWhatOperatorsSeeNeedsTheKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, _ := node.New(node.Config{})
+		s, err := New(Config{APIConfig: api.Config{Keys: []string{"k"}}}, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ops := webtest.Serve(t, s.apiMux)
+		for _, path := range []string{"/metrics", "/api/nodes", "/debug/pprof/", "/debug/pprof/heap"} {
+			if got, _ := ops.Get(path); got != 401 {
+				t.Errorf("%s without a key: %d", path, got)
+			}
+			if got, _ := ops.Get(path, "X-API-Key", "k"); got != 200 {
+				t.Errorf("%s with the key: %d", path, got)
+			}
+		}
+		if got, _ := ops.Get("/healthz"); got != 200 {
+			t.Errorf("health: %d", got)
+		}
+		ops.Stop()
+	})
+}
+
 func TestPathsAndPages(t *testing.T) {
 	serve(t, cluster.Config{}, func(t *testing.T, s *Server, clients, ops *webtest.Server, _ func()) {
 		for _, tt := range []struct {
@@ -188,6 +215,9 @@ func TestPathsAndPages(t *testing.T) {
 			if got, body := tt.from.Get(tt.path); got != tt.want {
 				t.Errorf("%s: %d %.80s, want %d", tt.path, got, body, tt.want)
 			}
+		}
+		if got, _ := ops.Get("/debug/pprof/cmdline"); got != 404 {
+			t.Errorf("the command line, with its secrets: %d", got)
 		}
 		_, text := ops.Get("/metrics")
 		for _, sample := range []string{

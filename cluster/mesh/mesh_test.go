@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/meshrt/meshrt/cluster/clustertest"
+	"github.com/meshrt/meshrt/cluster/port"
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -36,6 +37,7 @@ type recorder struct {
 	up    map[wire.NodeID]*Link
 	data  map[wire.NodeID][]uint64
 	block chan struct{} // when set, HandleFrame waits for it
+	slow  time.Duration // what HandleFrame takes at least
 }
 
 func (r *recorder) LinkUp(l *Link) {
@@ -62,7 +64,20 @@ func (r *recorder) HandleFrame(l *Link, f wire.Frame) error {
 	if r.block != nil {
 		<-r.block
 	}
-	v, err := wire.DecodeNumber(f, wire.KindIntAck)
+	if r.slow > 0 {
+		for start := time.Now(); time.Since(start) < r.slow; {
+		}
+		l.Send(wire.AppendNumber(nil, wire.KindIntAck, 1), true) // talks back meanwhile
+	}
+	var v uint64
+	var err error
+	if f.Kind() == wire.KindReply {
+		var reply wire.Reply
+		reply, err = wire.DecodeReply(f)
+		v = reply.ID
+	} else {
+		v, err = wire.DecodeNumber(f, wire.KindIntAck)
+	}
 	if err != nil {
 		return err
 	}
@@ -448,6 +463,103 @@ func TestBackoffGrowsToItsLimit(t *testing.T) {
 	for range 1000 {
 		if d := b.next(); d < backoffMax/2 || d > backoffMax {
 			t.Fatalf("pause %v", d)
+		}
+	}
+}
+
+// TestEndlessRefusalsAreDialledSlowly: two nodes that end each other's links for
+// a reason must not make thousands of them.
+func TestEndlessRefusalsAreDialledSlowly(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, nil), b.start(2, nil)
+		x.mesh.SetPeers([]Peer{y.peer()})
+		for range 60 {
+			pass(time.Second)
+			if l := x.link(2); l != nil {
+				l.Send(wire.AppendNumber(nil, wire.KindPeers, 1), false) // which y's handler refuses
+			}
+		}
+		if got := x.mesh.Stats().Up; got > 60 {
+			t.Errorf("%d links in a minute", got)
+		}
+	})
+}
+
+// TestGracefulStopLosesNothing: what was written before a BYE is read, however
+// slow the reader, over real sockets: a socket that is closed while the peer
+// still writes is reset, with all that the peer has not read yet.
+func TestGracefulStopLosesNothing(t *testing.T) {
+	const count, size = 2000, 1000
+	secret := [][]byte{[]byte("0123456789abcdef0123456789abcdef")}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	make1 := func(id wire.NodeID, r *recorder) (*Mesh, context.CancelFunc, Peer) {
+		name := fmt.Sprint("n", uint64(id))
+		p, err := port.Listen(port.Config{Cluster: "test", Node: name + "@" + id.String(), Bind: "127.0.0.1:0", Secrets: secret})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns := make(chan net.Conn)
+		all.Go(func() { p.Run(ctx) })
+		all.Go(func() {
+			for {
+				c, err := p.AcceptLink()
+				if err != nil {
+					return
+				}
+				conns <- c
+			}
+		})
+		m := New(Config{ID: id, Name: name, Addr: p.Advertise().String(), Net: portNet{p, conns}}, r)
+		mctx, stop := context.WithCancel(ctx)
+		all.Go(func() { m.Run(mctx) })
+		return m, stop, Peer{ID: id, Name: name, Addr: p.Advertise().String()}
+	}
+	newRecorder := func() *recorder {
+		return &recorder{up: map[wire.NodeID]*Link{}, data: map[wire.NodeID][]uint64{}}
+	}
+	from, to := newRecorder(), newRecorder()
+	x, stop, _ := make1(1, from)
+	to.slow = 50 * time.Microsecond
+	_, _, peer := make1(2, to)
+	x.SetPeers([]Peer{peer})
+	eventually(t, "linked", func() bool { return from.link(2) != nil && to.link(1) != nil })
+	padding := make([]byte, size)
+	for i := range uint64(count) {
+		f := wire.AppendReply(nil, wire.Reply{ID: i, Body: padding})
+		from.link(2).Send(f, true)
+	}
+	eventually(t, "written", func() bool { return from.link(2).Queued() == 0 })
+	stop()
+	eventually(t, "down", func() bool { return to.link(1) == nil })
+	if got := len(to.got(1)); got != count {
+		t.Errorf("%d of %d frames arrived", got, count)
+	}
+}
+
+// portNet is hostNet for a real port.
+type portNet struct {
+	*port.Port
+	conns chan net.Conn
+}
+
+func (p portNet) AcceptLink(ctx context.Context) (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for start := time.Now(); !ok(); time.Sleep(time.Millisecond) {
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("not within 10 s: " + what)
 		}
 	}
 }

@@ -13,7 +13,9 @@ import (
 	"io"
 	"log/slog"
 	"mime"
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/meshrt/meshrt/node"
@@ -36,7 +38,6 @@ var openapi []byte
 type handler struct {
 	cfg  Config
 	node *node.Node
-	keys [][sha256.Size]byte
 }
 
 // NewHandler serves /api/... and /broadcast on n.
@@ -48,9 +49,6 @@ func NewHandler(cfg Config, n *node.Node) http.Handler {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	h := &handler{cfg: cfg, node: n}
-	for _, k := range cfg.Keys {
-		h.keys = append(h.keys, sha256.Sum256([]byte(k)))
-	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/publish", h.post(h.publish))
 	mux.HandleFunc("POST /api/broadcast", h.post(h.broadcast))
@@ -64,35 +62,52 @@ func NewHandler(cfg Config, n *node.Node) http.Handler {
 		w.Write(openapi)
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { h.noRoute(mux, w, r) })
-	// A page that a browser on this machine has open must not be able to use the
-	// API, which needs no key on loopback.
+	return Protect(cfg.Keys, mux)
+}
+
+// Protect lets requests with one of the keys through to next, which may be in
+// either header. Without keys, which is for loopback, it keeps browsers on this
+// machine from being used by the pages that they have open.
+func Protect(keys []string, next http.Handler) http.Handler {
 	browsers := http.NewCrossOriginProtection()
 	browsers.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusForbidden, node.CodeForbidden, "cross-origin request of a browser")
 	}))
-	return browsers.Handler(h.authenticate(mux))
-}
-
-// authenticate lets requests with a key in, which may be in either header.
-func (h *handler) authenticate(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(h.keys) > 0 && !h.keyed(r) {
+	var hashes [][sha256.Size]byte
+	for _, k := range keys {
+		hashes = append(hashes, sha256.Sum256([]byte(k)))
+	}
+	return browsers.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case len(hashes) > 0 && !keyed(r, hashes):
 			w.Header().Set("WWW-Authenticate", `Bearer realm="meshrt"`)
 			writeError(w, http.StatusUnauthorized, node.CodeForbidden, "missing or wrong API key")
-			return
+		case len(hashes) == 0 && !localName(r.Host):
+			writeError(w, http.StatusForbidden, node.CodeForbidden, "without an API key the host is localhost or an address, not "+strconv.Quote(r.Host))
+		default:
+			next.ServeHTTP(w, r)
 		}
-		next.ServeHTTP(w, r)
-	})
+	}))
 }
 
-func (h *handler) keyed(r *http.Request) bool {
+// localName tells whether a Host header can be that of a request which was
+// meant for this machine. A page of any site can have its own name resolved to
+// loopback (DNS rebinding); that name then is the host.
+func localName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.EqualFold(host, "localhost") || net.ParseIP(strings.Trim(host, "[]")) != nil
+}
+
+func keyed(r *http.Request, keys [][sha256.Size]byte) bool {
 	key := r.Header.Get("X-API-Key")
 	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
 		key = token
 	}
 	// Hashes have one length, so that comparing tells nothing about a key's.
 	given, ok := sha256.Sum256([]byte(key)), 0
-	for _, k := range h.keys {
+	for _, k := range keys {
 		ok |= subtle.ConstantTimeCompare(k[:], given[:])
 	}
 	return ok == 1

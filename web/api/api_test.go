@@ -192,6 +192,7 @@ func TestPagesOfOtherSitesCannotCall(t *testing.T) {
 		for _, headers := range [][]string{
 			{"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "cross-site"}, {"Content-Type", "text/plain"},
 			{"Content-Type", "application/x-www-form-urlencoded"},
+			{"Host", "evil.example:7980", "Origin", "http://evil.example:7980", "Sec-Fetch-Site", "same-origin"}, // DNS rebinding
 		} {
 			if status, _ := s.Post("/broadcast", `{"event":"e"}`, headers...); status != 403 && status != 415 {
 				t.Errorf("%q: %d", headers, status)

@@ -41,12 +41,21 @@ type Config struct {
 	QueueBytes     int
 	Origins        []string
 	Relay          bool
+	Forward        []string
 	APIKeys        []string
 	Demo           bool
+	TLSCert        string
+	TLSKey         string
 
 	LogLevel  slog.Level
 	LogFormat string
+
+	// Settings is every flag with the value in force, secrets hidden, by name.
+	Settings []Setting
 }
+
+// Setting is one flag with its value.
+type Setting struct{ Name, Value string }
 
 // list is a flag of several values: comma-separated, and repeatable.
 type list []string
@@ -86,10 +95,10 @@ func (v *size) Set(s string) error {
 // raw is the flags before they are checked.
 type raw struct {
 	Config
-	join, namespaces, origins, apiKeys list
-	secrets, secretFiles, apiKeyFiles  list
-	profile, logLevel                  string
-	maxPayload, queueBytes             size
+	join, namespaces, origins, forward, apiKeys list
+	secrets, secretFiles, apiKeyFiles           list
+	profile, logLevel                           string
+	maxPayload, queueBytes                      size
 }
 
 func (r *raw) flags(fs *flag.FlagSet) {
@@ -117,9 +126,12 @@ func (r *raw) flags(fs *flag.FlagSet) {
 	fs.Var(&r.queueBytes, "queue-bytes", "`bytes` that may wait for one client before it is cut")
 	fs.Var(&r.origins, "origins", "web `origins` allowed to connect, exact or *.example.com; * for all (default: same host)")
 	fs.BoolVar(&r.Relay, "relay", true, "the built-in verbs join, leave, publish, broadcast, direct")
+	fs.Var(&r.forward, "forward", "`events` that are emitted on to every client of the namespace, the sender too; * for all")
 	fs.Var(&r.apiKeys, "api-key", "`key` for the HTTP API; repeatable")
 	fs.Var(&r.apiKeyFiles, "api-key-file", "`file` with a key for the HTTP API; repeatable")
 	fs.BoolVar(&r.Demo, "demo", true, "the chat at /")
+	fs.StringVar(&r.TLSCert, "tls-cert", "", "`file` with the certificate chain for -http; loaded again when it changes")
+	fs.StringVar(&r.TLSKey, "tls-key", "", "`file` with the key of -tls-cert")
 	fs.StringVar(&r.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&r.LogFormat, "log-format", "text", "text or json")
 	fs.String("config", "", "`file` of settings, one \"name value\" a line")
@@ -147,7 +159,25 @@ func Parse(args []string, help io.Writer) (*Config, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
+	fs.VisitAll(func(f *flag.Flag) { r.Settings = append(r.Settings, Setting{f.Name, shown(f, &r.Config)}) })
 	return &r.Config, nil
+}
+
+// shown is the value in force as it may be printed.
+func shown(f *flag.Flag, c *Config) string {
+	value := f.Value.String()
+	switch {
+	case value == "":
+		switch f.Name {
+		case "node":
+			return c.Node
+		case "namespaces":
+			return strings.Join(c.Namespaces, ",")
+		}
+	case f.Name == "secret" || f.Name == "api-key":
+		return "(hidden)"
+	}
+	return value
 }
 
 // plainly takes the prefixes of the libraries off an error.
@@ -162,7 +192,7 @@ func plainly(err error) error {
 
 func (r *raw) check() (err error) {
 	c := &r.Config
-	c.Join, c.Namespaces, c.Origins, c.APIKeys = r.join, r.namespaces, r.origins, r.apiKeys
+	c.Join, c.Namespaces, c.Origins, c.Forward, c.APIKeys = r.join, r.namespaces, r.origins, r.forward, r.apiKeys
 	c.MaxPayload, c.QueueBytes = int(r.maxPayload), int(r.queueBytes)
 	if c.Namespaces == nil {
 		c.Namespaces = []string{"/"}
@@ -178,6 +208,11 @@ func (r *raw) check() (err error) {
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		return fmt.Errorf("-log-format %q: want text or json", c.LogFormat)
+	}
+	for name, d := range map[string]time.Duration{"ping-interval": c.PingInterval, "ping-timeout": c.PingTimeout, "connect-timeout": c.ConnectTimeout} {
+		if d < time.Millisecond || d%time.Millisecond != 0 {
+			return fmt.Errorf("-%s %v: want whole milliseconds, one or more", name, d)
+		}
 	}
 	if c.MaxPayload > wire.MaxMessage {
 		return fmt.Errorf("-max-payload %d: at most %d bytes are possible", c.MaxPayload, wire.MaxMessage)

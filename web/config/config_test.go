@@ -79,6 +79,8 @@ func TestMistakesAreOneLineThatNamesThem(t *testing.T) {
 		{[]string{"-jion", "x"}, "unknown flag -jion"},
 		{[]string{"serve"}, `unknown command "serve"`},
 		{[]string{"-ping-interval", "soon"}, "-ping-interval"},
+		{[]string{"-ping-interval", "0"}, "-ping-interval"},
+		{[]string{"-connect-timeout", "-1s"}, "-connect-timeout"},
 		{[]string{"-max-payload", "0"}, "-max-payload"},
 		{[]string{"-max-payload", "1GiB"}, "-max-payload"},
 		{[]string{"-queue-bytes", "-1"}, "-queue-bytes"},

@@ -3,6 +3,7 @@ package socketio
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -123,6 +124,12 @@ func (c *conn) connect(namespace string, auth json.RawMessage) {
 	s := &socket{conn: c, namespace: namespace}
 	session, err := c.server.node.Open(ctx, node.SessionConfig{Namespace: namespace, Sink: s, Affinity: c.affinity,
 		Handshake: node.Handshake{Protocol: "socket.io", Query: r.URL.Query(), Header: r.Header, Remote: r.RemoteAddr, Auth: auth}})
+	if errors.Is(err, node.ErrNotNow) {
+		// A connect_error would be final: official clients do not connect again
+		// after one. The loss of a connection they take for what it is.
+		c.engine.Close(engineio.ReasonTransportClose)
+		return
+	}
 	if err != nil {
 		c.connectError(namespace, err)
 		return
@@ -179,7 +186,7 @@ func (c *conn) kick(s *socket, connection bool) {
 	case connection:
 		c.engine.Close(engineio.ReasonForcedServerClose) // Closed ends the sessions
 	case s.session != nil: // else add ends it
-		c.server.calls.Go(func() {
+		c.server.later(func() {
 			c.remove(s)
 			s.session.Close(reasonServer)
 		})

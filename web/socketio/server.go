@@ -42,7 +42,10 @@ type Server struct {
 
 	ctx    context.Context // ends when Run does: nobody waits for a connect then
 	cancel context.CancelFunc
-	calls  sync.WaitGroup // the ends of sessions that the server disconnected
+
+	mu    sync.Mutex
+	ended bool           // Run has: every session is closed
+	calls sync.WaitGroup // the ends of sessions that the server disconnected
 
 	parseErrors atomic.Uint64
 }
@@ -75,8 +78,20 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.cancel()
 	defer context.AfterFunc(ctx, s.cancel)()
 	err := s.engine.Run(ctx)
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
 	s.calls.Wait()
 	return err
+}
+
+// later runs f on a goroutine that Run waits for.
+func (s *Server) later(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.calls.Go(f)
+	}
 }
 
 // Stats are counters since NewServer and the state of now.

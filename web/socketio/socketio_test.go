@@ -402,6 +402,23 @@ func TestShutdownClosesWithoutADisconnectPacket(t *testing.T) {
 	})
 }
 
+// TestClientThatConnectsWhileTheNodeStopsComesBack: a connect_error would be
+// the last that an official client asks.
+func TestClientThatConnectsWhileTheNodeStopsComesBack(t *testing.T) {
+	setup := func(n *node.Node) {
+		n.Namespace("/").OnConnect(func(*node.Session) error { return node.ErrClosed })
+		n.Namespace("/full").OnConnect(func(*node.Session) error { return node.Errorf(node.CodeUnavailable, "full") })
+	}
+	serve(t, setup, nil, func(t *testing.T, s *webtest.Server, _ *node.Node) {
+		c := open(t, s)
+		c.Send("40")
+		c.ExpectClose(websocket.StatusNormalClosure)
+		c = open(t, s)
+		c.Send("40/full,")
+		c.Expect(`44/full,{"message":"full"}`)
+	})
+}
+
 func TestTooManyNamespaces(t *testing.T) {
 	setup := func(n *node.Node) { n.NamespaceFunc(func(string) bool { return true }, func(*node.Namespace) {}) }
 	serve(t, setup, nil, func(t *testing.T, s *webtest.Server, _ *node.Node) {

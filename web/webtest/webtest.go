@@ -191,12 +191,15 @@ func (s *Server) Get(path string, headers ...string) (int, string) {
 
 func (s *Server) do(method, path, body string, headers []string) (int, string) {
 	s.t.Helper()
-	r, err := http.NewRequest(method, "http://meshrt.test"+path, bytes.NewReader([]byte(body)))
+	r, err := http.NewRequest(method, "http://localhost"+path, bytes.NewReader([]byte(body)))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
+	}
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
 	}
 	resp, err := s.Client.Do(r)
 	if err != nil {

@@ -20,7 +20,7 @@ const CloseTimeout = 3 * time.Second
 const (
 	DefaultMaxPayload  = 1_000_000 // bytes, as Socket.IO's maxHttpBufferSize
 	DefaultQueueBytes  = 1 << 20   // bytes
-	DefaultQueueGroups = 2048      // groups
+	DefaultQueueGroups = 64 << 10  // groups
 )
 
 // Config is what a Conn needs. All fields must be set.

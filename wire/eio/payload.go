@@ -3,6 +3,7 @@ package eio
 import (
 	"bytes"
 	"iter"
+	"slices"
 )
 
 // Separator stands between the packets of a payload, section "Packet encoding".
@@ -24,7 +25,7 @@ func AppendPayload(dst []byte, ps ...Packet) []byte {
 // DecodePayload yields the packets of body in order. It splits as it goes, so a
 // body costs no memory for packets that nobody has asked for yet: the number of
 // packets has no limit but the length of body. Each Packet is as DecodePacket
-// makes it and keeps body alive.
+// makes it and keeps body alive; appending to its Data does not touch the next.
 //
 // The first malformed packet is yielded as an error that wraps ErrMalformed, and
 // is the last. An empty packet is malformed, and so is an empty body: thousands
@@ -35,7 +36,7 @@ func DecodePayload(body []byte) iter.Seq2[Packet, error] {
 		for more := true; more; {
 			var one []byte
 			one, rest, more = bytes.Cut(rest, []byte{Separator})
-			p, err := DecodePacket(one, false)
+			p, err := DecodePacket(slices.Clip(one), false)
 			if !yield(p, err) || err != nil {
 				return
 			}
