@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 )
 
@@ -33,10 +34,13 @@ const (
 // meshrt serves.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var err error
-	switch {
-	case len(args) > 0 && args[0] == "version":
-		_, err = fmt.Fprintln(stdout, "meshrt", version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
-	default:
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		if c, ok := find(args[0]); ok {
+			err = c.run(ctx, args[1:], stdout)
+		} else {
+			err = usageError{fmt.Errorf("unknown command %q; see meshrt -h", args[0])}
+		}
+	} else {
 		err = serve(ctx, args, stdout, stderr)
 	}
 	var usage usageError
@@ -80,6 +84,20 @@ func version() string {
 	}
 	return revision + dirty
 }
+
+// buildInfo is what meshrt version tells.
+type buildInfo struct {
+	Version  string `json:"version"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+func build() buildInfo {
+	return buildInfo{version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+}
+
+// discard logs nothing.
+var discard = slog.New(slog.DiscardHandler)
 
 func newLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}

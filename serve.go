@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
@@ -37,42 +39,67 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return usageError{err}
 	}
 	log := newLogger(stderr, cfg.LogLevel, cfg.LogFormat)
-	n, w, err := build(cfg, log)
+	p, n, w, err := assemble(cfg, log)
 	if err != nil {
 		return err
 	}
 	log.Info("serving", "node", cfg.Node, "boot", n.ID(), "http", addr(w.Addr()), "api", addr(w.APIAddr()), "version", version())
-	return runAll(ctx, n, w, log)
+	return runAll(ctx, n, w, func(ctx context.Context) { reloadOnHangup(ctx, args, p, log) }, log)
 }
 
-// build checks what can be checked and then binds, the cluster's port first.
-func build(cfg *config.Config, log *slog.Logger) (*node.Node, *web.Server, error) {
+// reloadOnHangup reads the cluster secrets again on each SIGHUP: the first
+// signs, all are accepted, so that a secret can be replaced node by node without
+// an outage. Certificates for clients need no signal.
+func reloadOnHangup(ctx context.Context, args []string, p *port.Port, log *slog.Logger) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-hangup:
+		case <-ctx.Done():
+			return
+		}
+		cfg, err := config.Parse(args, io.Discard)
+		if err == nil {
+			err = p.SetSecrets(cfg.Secrets)
+		}
+		if err != nil {
+			log.Error("settings not read again, going on with the old ones", "err", err)
+			continue
+		}
+		log.Info("cluster secrets read again", "secrets", len(cfg.Secrets))
+	}
+}
+
+// assemble checks what can be checked and then binds, the cluster's port first.
+func assemble(cfg *config.Config, log *slog.Logger) (*port.Port, *node.Node, *web.Server, error) {
 	wc := webConfig(cfg, log)
 	if err := wc.Validate(); err != nil {
-		return nil, nil, usageError{err}
+		return nil, nil, nil, usageError{err}
 	}
 	id := wire.NewNodeID()
 	p, err := port.Listen(port.Config{Cluster: cfg.Cluster, Node: cfg.Node + "@" + id.String(), Bind: cfg.Bind,
 		Advertise: cfg.Advertise, Secrets: cfg.Secrets, Logger: log})
 	if errno := syscall.Errno(0); err != nil && !errors.As(err, &errno) {
-		return nil, nil, usageError{err} // it is not the system that refuses
+		return nil, nil, nil, usageError{err} // it is not the system that refuses
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	n, err := node.New(node.Config{Logger: log, Cluster: cluster.Config{ID: id, Name: cfg.Node, Cluster: cfg.Cluster,
 		Region: cfg.Region, Seeds: cfg.Join, Profile: cfg.Profile, Net: p, Logger: log}})
 	if err != nil {
-		return nil, nil, usageError{err}
+		return nil, nil, nil, usageError{err}
 	}
 	if err := namespaces(cfg, n); err != nil {
-		return nil, nil, usageError{err}
+		return nil, nil, nil, usageError{err}
 	}
 	w, err := web.New(wc, n)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return n, w, nil
+	return p, n, w, nil
 }
 
 // namespaces opens what -namespaces names, each with the relay's verbs.
@@ -114,8 +141,9 @@ func webConfig(cfg *config.Config, log *slog.Logger) web.Config {
 
 // runAll serves until ctx ends or a part fails. The web ends before the node,
 // so that the last words of clients are heard.
-func runAll(ctx context.Context, n *node.Node, w *web.Server, log *slog.Logger) error {
+func runAll(ctx context.Context, n *node.Node, w *web.Server, beside func(context.Context), log *slog.Logger) error {
 	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { beside(gctx); return nil })
 	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNode()
 	g.Go(func() error {

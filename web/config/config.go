@@ -57,12 +57,12 @@ type Config struct {
 // Setting is one flag with its value.
 type Setting struct{ Name, Value string }
 
-// list is a flag of several values: comma-separated, and repeatable.
-type list []string
+// List is a flag of several values: comma-separated, and repeatable.
+type List []string
 
-func (l *list) String() string { return strings.Join(*l, ",") }
+func (l *List) String() string { return strings.Join(*l, ",") }
 
-func (l *list) Set(s string) error {
+func (l *List) Set(s string) error {
 	for v := range strings.SplitSeq(s, ",") {
 		if v = strings.TrimSpace(v); v == "" {
 			return errors.New("empty value")
@@ -95,8 +95,8 @@ func (v *size) Set(s string) error {
 // raw is the flags before they are checked.
 type raw struct {
 	Config
-	join, namespaces, origins, forward, apiKeys list
-	secrets, secretFiles, apiKeyFiles           list
+	join, namespaces, origins, forward, apiKeys List
+	secrets, secretFiles, apiKeyFiles           List
 	profile, logLevel                           string
 	maxPayload, queueBytes                      size
 }
@@ -147,12 +147,12 @@ func Parse(args []string, help io.Writer) (*Config, error) {
 	err := ff.Parse(fs, args, ff.WithEnvVarPrefix("MESHRT"), ff.WithConfigFileFlag("config"), ff.WithConfigFileParser(ff.PlainParser))
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(help, "Usage: meshrt [flags]\n\nServes realtime clients; nodes with -join form one cluster. Each flag can be set\nas MESHRT_NAME in the environment too. Further commands: meshrt version.\n\n")
+		fmt.Fprint(help, "Usage: meshrt [flags]\n\nServes realtime clients; nodes with -join form one cluster. Each flag can be set\nas MESHRT_NAME in the environment too. Further commands, each with -h: version,\nmembers, publish, secret, check.\n\n")
 		fs.SetOutput(help)
 		fs.PrintDefaults()
 		return nil, err
 	case err != nil:
-		return nil, plainly(err)
+		return nil, Plain(err)
 	case fs.NArg() > 0:
 		return nil, fmt.Errorf("unknown command %q; see meshrt -h", fs.Arg(0))
 	}
@@ -180,8 +180,8 @@ func shown(f *flag.Flag, c *Config) string {
 	return value
 }
 
-// plainly takes the prefixes of the libraries off an error.
-func plainly(err error) error {
+// Plain takes the prefixes of the libraries off an error.
+func Plain(err error) error {
 	text := err.Error()
 	for _, prefix := range []string{"error parsing commandline arguments: ", "error parsing environment variables: "} {
 		text = strings.TrimPrefix(text, prefix)
@@ -234,14 +234,14 @@ func (r *raw) files() error {
 		r.Secrets = append(r.Secrets, []byte(s))
 	}
 	for _, name := range r.secretFiles {
-		text, err := readLine(name)
+		text, err := ReadLine(name)
 		if err != nil {
 			return fmt.Errorf("-secret-file: %w", err)
 		}
 		r.Secrets = append(r.Secrets, []byte(text))
 	}
 	for _, name := range r.apiKeyFiles {
-		text, err := readLine(name)
+		text, err := ReadLine(name)
 		if err != nil {
 			return fmt.Errorf("-api-key-file: %w", err)
 		}
@@ -255,8 +255,8 @@ func (r *raw) files() error {
 	return nil
 }
 
-// readLine is the only line of a file, without the space around it.
-func readLine(name string) (string, error) {
+// ReadLine is the only line of a file, without the space around it.
+func ReadLine(name string) (string, error) {
 	b, err := os.ReadFile(name)
 	if err != nil {
 		return "", err
