@@ -13,8 +13,8 @@ import (
 func (s *Server) clientRoutes() http.Handler {
 	mux := http.NewServeMux()
 	path := strings.TrimSuffix(s.cfg.Path, "/")
-	mux.Handle(path+"/", s.socketio)
-	mux.Handle(path, s.socketio) // addTrailingSlash: false
+	mux.Handle(path+"/", s.origins.cors(s.socketio))
+	mux.Handle(path, s.origins.cors(s.socketio)) // addTrailingSlash: false
 	mux.Handle(s.cfg.WSPath, s.plain)
 	s.health(mux)
 	if s.cfg.Demo {

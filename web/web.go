@@ -70,6 +70,7 @@ type Server struct {
 	cfg      Config
 	node     *node.Node
 	log      *slog.Logger
+	origins  *origins
 	socketio *socketio.Server
 	plain    *plain.Server
 	handler  http.Handler // for clients
@@ -134,7 +135,7 @@ func New(cfg Config, n *node.Node) (*Server, error) {
 	cfg.SocketIO.Logger, cfg.Plain.Logger, cfg.APIConfig.Logger = cfg.Logger, cfg.Logger, cfg.Logger
 	cfg.SocketIO.Engine.Accept = origins.check
 	cfg.Plain.Accept = origins.check
-	s := &Server{cfg: cfg, node: n, log: cfg.Logger}
+	s := &Server{cfg: cfg, node: n, log: cfg.Logger, origins: origins}
 	s.socketio = socketio.NewServer(cfg.SocketIO, n)
 	s.plain = plain.NewServer(cfg.Plain, n)
 	s.handler, s.apiMux = s.clientRoutes(), s.apiRoutes()

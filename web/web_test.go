@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -198,6 +199,37 @@ func TestWhatOperatorsSeeNeedsTheKey(t *testing.T) {
 		}
 		ops.Stop()
 	})
+}
+
+func TestCORSIsForAllowedOriginsOnly(t *testing.T) {
+	o, err := parseOrigins([]string{"https://app.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := o.cors(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("next")) }))
+	for _, tt := range []struct {
+		method, origin string
+		status         int
+		allowed        string
+	}{
+		{"GET", "", 200, ""}, {"GET", "https://app.example", 200, "https://app.example"}, {"POST", "https://evil.example", 200, ""},
+		{"OPTIONS", "https://app.example", 204, "https://app.example"}, {"OPTIONS", "https://evil.example", 403, ""}, {"OPTIONS", "", 403, ""},
+	} {
+		r := httptest.NewRequest(tt.method, "http://a.example/socket.io/", nil)
+		r.Header.Set("Access-Control-Request-Headers", "x-token")
+		if tt.origin != "" {
+			r.Header.Set("Origin", tt.origin)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		got := w.Header().Get("Access-Control-Allow-Origin")
+		if w.Code != tt.status || got != tt.allowed || (got != "") != (w.Header().Get("Access-Control-Allow-Credentials") == "true") {
+			t.Errorf("%s from %q: %d, allows %q, want %d, %q", tt.method, tt.origin, w.Code, got, tt.status, tt.allowed)
+		}
+		if tt.status == 204 && w.Header().Get("Access-Control-Allow-Headers") != "x-token" {
+			t.Errorf("headers %v", w.Header())
+		}
+	}
 }
 
 func TestPathsAndPages(t *testing.T) {

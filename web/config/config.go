@@ -75,6 +75,9 @@ func (l *List) Set(s string) error {
 // size is a flag of a number of bytes, with an optional KiB, MiB or GiB.
 type size int
 
+// maxSize is what an int holds everywhere.
+const maxSize = 1 << 30
+
 func (v *size) String() string { return strconv.Itoa(int(*v)) }
 
 func (v *size) Set(s string) error {
@@ -85,8 +88,8 @@ func (v *size) Set(s string) error {
 		}
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > (1<<40)/unit {
-		return errors.New("want a positive number of bytes, such as 1000000 or 1MiB")
+	if err != nil || n < 1 || n > maxSize/unit {
+		return errors.New("want a number of bytes from 1 to 1GiB, such as 1000000 or 1MiB")
 	}
 	*v = size(n * unit)
 	return nil

@@ -2,7 +2,7 @@
 //
 // Reading order: server.go (Config, Server), conn.go (one client and its
 // namespaces), socket.go (one namespace of it: the Sink of a session),
-// encode.go (deliveries to packets).
+// encode.go (deliveries to packets), client.go (the official client's bundles).
 package socketio
 
 import (
@@ -68,8 +68,12 @@ func NewServer(cfg Config, n *node.Node) *Server {
 	return s
 }
 
-// ServeHTTP serves one request of the path.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
+// ServeHTTP serves one request of the path: of a client, or for the client's code.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.serveClient(w, r) {
+		s.engine.ServeHTTP(w, r)
+	}
+}
 
 // Run ends all clients when ctx ends and returns when their sessions have
 // ended. Their transports are closed without a Socket.IO disconnect, so that

@@ -18,7 +18,7 @@ import (
 	"github.com/meshrt/meshrt/wire"
 )
 
-const path = "/socket.io/?EIO=4&transport=websocket"
+const enginePath = "/socket.io/?EIO=4&transport=websocket"
 
 // conformance is the server that the official Socket.IO suite wants.
 func conformance(n *node.Node) {
@@ -88,7 +88,7 @@ func serve(t *testing.T, setup func(*node.Node), change func(*Config), f func(t 
 // open is a client behind the Engine.IO handshake.
 func open(t *testing.T, s *webtest.Server) *webtest.Conn {
 	t.Helper()
-	c := s.Dial(path)
+	c := s.Dial(enginePath)
 	if first, err := c.Next(); err != nil || !strings.HasPrefix(first, `0{"sid":"`) {
 		t.Fatalf("first frame %q, %v", first, err)
 	}
@@ -416,6 +416,27 @@ func TestClientThatConnectsWhileTheNodeStopsComesBack(t *testing.T) {
 		c = open(t, s)
 		c.Send("40/full,")
 		c.Expect(`44/full,{"message":"full"}`)
+	})
+}
+
+func TestClientBundleIsServedOrSaysWhyNot(t *testing.T) {
+	serve(t, conformance, nil, func(t *testing.T, s *webtest.Server, _ *node.Node) {
+		if status, body := s.Get("/socket.io/socket.io.nothing.js"); status != 404 || !strings.Contains(body, "make build") {
+			t.Errorf("missing bundle: %d %s", status, body)
+		}
+		if status, _ := s.Get("/socket.io/?EIO=4"); status != 400 {
+			t.Errorf("a request without a transport: %d", status)
+		}
+		status, body := s.Get("/socket.io/socket.io.js")
+		if _, err := clientFiles.ReadFile("client/socket.io.js"); err != nil {
+			if status != 404 {
+				t.Errorf("built without the bundle: %d", status)
+			}
+			return
+		}
+		if status != 200 || !strings.Contains(body, "Socket.IO v4") {
+			t.Errorf("bundle: %d, %d bytes", status, len(body))
+		}
 	})
 }
 
