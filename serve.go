@@ -127,10 +127,11 @@ func namespaces(cfg *config.Config, n *node.Node) error {
 
 func webConfig(cfg *config.Config, log *slog.Logger) web.Config {
 	return web.Config{
-		HTTP: cfg.HTTP, API: cfg.API, Path: cfg.Path, WSPath: cfg.WSPath, Origins: cfg.Origins, Demo: cfg.Demo,
+		HTTP: cfg.HTTP, API: cfg.API, Path: cfg.Path, WSPath: cfg.WSPath, SSEPath: cfg.SSEPath, Origins: cfg.Origins, Demo: cfg.Demo,
 		TLSCert: cfg.TLSCert, TLSKey: cfg.TLSKey,
 		SocketIO: socketio.Config{ConnectTimeout: cfg.ConnectTimeout, Engine: engineio.Config{PingInterval: cfg.PingInterval,
-			PingTimeout: cfg.PingTimeout, MaxPayload: cfg.MaxPayload, QueueBytes: cfg.QueueBytes}},
+			PingTimeout: cfg.PingTimeout, UpgradeTimeout: cfg.UpgradeTimeout, Transports: cfg.Transports,
+			MaxPayload: cfg.MaxPayload, QueueBytes: cfg.QueueBytes}},
 		Plain: plain.Config{PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, MaxPayload: cfg.MaxPayload,
 			QueueBytes: cfg.QueueBytes},
 		APIConfig: api.Config{Keys: cfg.APIKeys, MaxBody: int64(cfg.MaxPayload) + 100_000},

@@ -14,7 +14,7 @@ import (
 
 // Handshake is what is known of a client when it connects.
 type Handshake struct {
-	Protocol string // "socket.io", "websocket"
+	Protocol string // "socket.io", "websocket", "sse"
 	Query    url.Values
 	Header   http.Header
 	Remote   string // address of the peer of the connection

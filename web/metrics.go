@@ -128,6 +128,15 @@ func (c collector) plain(e emitter, open, closed string) {
 	for reason, n := range s.Refused {
 		e.counter("requests_refused_total", "Requests of clients that were refused.", n, "protocol", "websocket", "reason", reason)
 	}
+	e.gauge(open, "Clients connected now.", s.Streams.Open, "protocol", "sse", "transport", "sse")
+	for reason, n := range s.Streams.Closed {
+		e.counter(closed, "Connections that ended.", n, "protocol", "sse", "reason", reason)
+	}
+	for reason, n := range s.Streams.Refused {
+		e.counter("requests_refused_total", "Requests of clients that were refused.", n, "protocol", "sse", "reason", reason)
+	}
+	e.counter("packets_sent_total", "Packets to clients.", s.Streams.EventsOut, "protocol", "sse")
+	e.counter("bytes_sent_total", "Bytes to clients, without framing.", s.Streams.BytesOut, "protocol", "sse")
 	e.counter("parse_errors_total", "Messages of clients that made no sense.", s.Invalid, "protocol", "websocket")
 	e.counter("packets_received_total", "Packets of clients.", s.MessagesIn, "protocol", "websocket")
 	e.counter("packets_sent_total", "Packets to clients.", s.MessagesOut, "protocol", "websocket")

@@ -16,6 +16,7 @@ func (s *Server) clientRoutes() http.Handler {
 	mux.Handle(path+"/", s.origins.cors(s.socketio))
 	mux.Handle(path, s.origins.cors(s.socketio)) // addTrailingSlash: false
 	mux.Handle(s.cfg.WSPath, s.plain)
+	mux.Handle(s.cfg.SSEPath, s.origins.cors(http.HandlerFunc(s.plain.ServeEvents)))
 	s.health(mux)
 	if s.cfg.Demo {
 		mux.Handle("/", ui.Handler())

@@ -37,8 +37,9 @@ type Config struct {
 	// address other than loopback needs APIConfig.Keys.
 	API string
 
-	Path   string // of Socket.IO; default /socket.io/
-	WSPath string // of plain WebSocket; default /ws
+	Path    string // of Socket.IO; default /socket.io/
+	WSPath  string // of plain WebSocket; default /ws
+	SSEPath string // of server-sent events; default /sse
 	// Origins are the web origins that may connect besides the page's own host:
 	// "https://app.example.com", "app.example.com", "*.example.com", "*".
 	Origins []string
@@ -88,6 +89,9 @@ func (c *Config) setDefaults() {
 	if c.WSPath == "" {
 		c.WSPath = "/ws"
 	}
+	if c.SSEPath == "" {
+		c.SSEPath = "/sse"
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -99,13 +103,16 @@ func (c Config) Validate() error {
 	if err := c.SocketIO.Engine.Validate(); err != nil {
 		return err
 	}
-	for _, path := range []string{c.Path, c.WSPath} {
+	seen := map[string]bool{"": true}
+	for _, path := range []string{c.Path, c.WSPath, c.SSEPath} {
 		if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "{}?#%") || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 			return fmt.Errorf("path %q must start with / and have letters, digits and plain punctuation only", path)
 		}
-	}
-	if io, ws := strings.Trim(c.Path, "/"), strings.Trim(c.WSPath, "/"); io == ws || io == "" || ws == "" {
-		return fmt.Errorf("path %q and ws-path %q must differ from each other and from /", c.Path, c.WSPath)
+		if name := strings.Trim(path, "/"); seen[name] {
+			return fmt.Errorf("path %q: path, ws-path and sse-path must differ from each other and from /", path)
+		} else {
+			seen[name] = true
+		}
 	}
 	for name, addr := range map[string]string{"http": c.HTTP, "api": c.API} {
 		if _, err := net.ResolveTCPAddr("tcp", addr); addr != "" && err != nil {

@@ -78,6 +78,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"needs an API key":       {API: "0.0.0.0:7980"},
 		"open to other machines": {API: ":7980"},
 		"must differ":            {Path: "/x/", WSPath: "/x"},
+		"path \"/ws\"":           {SSEPath: "/ws"},
 		"from /":                 {Path: "/"},
 		"must start with /":      {WSPath: "ws"},
 		"plain punctuation":      {Path: "/a\tb"},
@@ -241,7 +242,7 @@ func TestPathsAndPages(t *testing.T) {
 		}{
 			{clients, "/", 200}, {clients, "/nothing", 404}, {clients, "/healthz", 200}, {clients, "/readyz", 200},
 			{clients, "/api/nodes", 404}, {clients, "/metrics", 404}, {clients, "/debug/pprof/", 404},
-			{clients, "/ws", 426}, {clients, "/socket.io/", 400},
+			{clients, "/ws", 426}, {clients, "/sse?room=", 400}, {clients, "/socket.io/", 400},
 			{ops, "/healthz", 200}, {ops, "/readyz", 200}, {ops, "/metrics", 200}, {ops, "/api/nodes", 200}, {ops, "/debug/pprof/", 200},
 		} {
 			if got, body := tt.from.Get(tt.path); got != tt.want {

@@ -33,6 +33,9 @@ type Config struct {
 	Profile         gossip.Profile
 
 	Path, WSPath   string
+	SSEPath        string
+	Transports     []string
+	UpgradeTimeout time.Duration
 	Namespaces     []string
 	PingInterval   time.Duration
 	PingTimeout    time.Duration
@@ -99,6 +102,7 @@ func (v *size) Set(s string) error {
 type raw struct {
 	Config
 	join, namespaces, origins, forward, apiKeys List
+	transports                                  List
 	secrets, secretFiles, apiKeyFiles           List
 	profile, logLevel                           string
 	maxPayload, queueBytes                      size
@@ -118,7 +122,9 @@ func (r *raw) flags(fs *flag.FlagSet) {
 	fs.StringVar(&r.profile, "profile", "lan", "gossip timing: lan, wan or local")
 	fs.StringVar(&r.Path, "path", "/socket.io/", "`path` of Socket.IO")
 	fs.StringVar(&r.WSPath, "ws-path", "/ws", "`path` of plain WebSocket")
-	r.namespaces = nil
+	fs.StringVar(&r.SSEPath, "sse-path", "/sse", "`path` of server-sent events")
+	fs.Var(&r.transports, "transports", "`transports` of Socket.IO clients (default polling,websocket)")
+	fs.DurationVar(&r.UpgradeTimeout, "upgrade-timeout", 10*time.Second, "`time` for a client to change from polling to websocket")
 	fs.Var(&r.namespaces, "namespaces", "Socket.IO `namespaces` that clients may open, comma-separated; * for all (default /)")
 	fs.DurationVar(&r.PingInterval, "ping-interval", 25*time.Second, "`time` between heartbeats of a client")
 	fs.DurationVar(&r.PingTimeout, "ping-timeout", 20*time.Second, "`time` for the answer to a heartbeat")
@@ -176,6 +182,8 @@ func shown(f *flag.Flag, c *Config) string {
 			return c.Node
 		case "namespaces":
 			return strings.Join(c.Namespaces, ",")
+		case "transports":
+			return strings.Join(c.Transports, ",")
 		}
 	case f.Name == "secret" || f.Name == "api-key":
 		return "(hidden)"
@@ -200,6 +208,14 @@ func (r *raw) check() (err error) {
 	if c.Namespaces == nil {
 		c.Namespaces = []string{"/"}
 	}
+	if c.Transports = r.transports; c.Transports == nil {
+		c.Transports = []string{"polling", "websocket"}
+	}
+	for _, name := range c.Transports {
+		if name != "polling" && name != "websocket" {
+			return fmt.Errorf("-transports: %q is none; there are polling and websocket", name)
+		}
+	}
 	if c.API == "off" {
 		c.API = ""
 	}
@@ -212,7 +228,7 @@ func (r *raw) check() (err error) {
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		return fmt.Errorf("-log-format %q: want text or json", c.LogFormat)
 	}
-	for name, d := range map[string]time.Duration{"ping-interval": c.PingInterval, "ping-timeout": c.PingTimeout, "connect-timeout": c.ConnectTimeout} {
+	for name, d := range map[string]time.Duration{"ping-interval": c.PingInterval, "ping-timeout": c.PingTimeout, "connect-timeout": c.ConnectTimeout, "upgrade-timeout": c.UpgradeTimeout} {
 		if d < time.Millisecond || d%time.Millisecond != 0 {
 			return fmt.Errorf("-%s %v: want whole milliseconds, one or more", name, d)
 		}

@@ -81,6 +81,7 @@ func TestMistakesAreOneLineThatNamesThem(t *testing.T) {
 		{[]string{"-ping-interval", "soon"}, "-ping-interval"},
 		{[]string{"-ping-interval", "0"}, "-ping-interval"},
 		{[]string{"-connect-timeout", "-1s"}, "-connect-timeout"},
+		{[]string{"-transports", "carrier-pigeon"}, "-transports"},
 		{[]string{"-max-payload", "0"}, "-max-payload"},
 		{[]string{"-max-payload", "1GiB"}, "-max-payload"},
 		{[]string{"-queue-bytes", "-1"}, "-queue-bytes"},

@@ -57,7 +57,13 @@ func TestReadme(t *testing.T) {
 	if !strings.Contains(sender.log.String(), "curl says hi") {
 		t.Errorf("the Socket.IO snippet did not hear of curl:\n%s", sender.log)
 	}
-	stop(listener, sender, nodes)
+	reader := first.start("curl -N 'http://localhost:8080/sse?room=lobby'")
+	first.wait("the stream is open", func() bool { return strings.Contains(reader.log.String(), "session") })
+	first.output(`curl -s -H 'Content-Type: application/json' -d '{"room":"lobby","event":"hello","args":["sse"]}' http://localhost:7982/api/publish`)
+	first.wait("the stream brings the event", func() bool {
+		return strings.Contains(reader.log.String(), "event: hello") || strings.Contains(reader.log.String(), "event:hello")
+	})
+	stop(listener, sender, reader, nodes)
 	r.complete()
 }
 

@@ -29,7 +29,10 @@ func (h *heartbeat) alive(now time.Time) {
 	h.due = now.Add(h.interval)
 }
 
-// fired says what is due at now, and when to fire next.
+// fired says what is due at now, and when to fire next. The timeout starts when the
+// ping was due: a timer that is a little late takes nothing from the exact time at
+// which a dead client is gone. One that is very late, as the whole process stood
+// still, leaves the client all of it.
 func (h *heartbeat) fired(now time.Time) beat {
 	switch {
 	case now.Before(h.due):
@@ -38,6 +41,12 @@ func (h *heartbeat) fired(now time.Time) beat {
 		return beatDead
 	}
 	h.awaited = true
-	h.due = now.Add(h.timeout)
+	if now.Sub(h.due) > h.timeout/10 {
+		h.due = now
+	}
+	h.due = h.due.Add(h.timeout)
 	return beatPing
 }
+
+// dead says that the pong is late at now, if the timer is too.
+func (h *heartbeat) dead(now time.Time) bool { return h.awaited && !now.Before(h.due) }

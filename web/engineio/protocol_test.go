@@ -63,7 +63,12 @@ func TestOfficialErrorsHaveTheirStatusAndBody(t *testing.T) {
 			{"GET", "EIO=4&transport=abc", true, transport},
 			{"GET", "EIO=4&transport=abc", false, transport},
 			{"GET", "", false, transport},
-			{"GET", "EIO=4&transport=polling", false, transport}, // is not served yet
+			{"GET", "transport=polling", false, version},
+			{"GET", "EIO=abc&transport=polling", false, version},
+			{"GET", "EIO=4&transport=polling&sid=abc", false, sid},
+			{"POST", "EIO=4&transport=polling&sid=abc", false, sid},
+			{"POST", "EIO=4&transport=polling", false, method},
+			{"PUT", "EIO=4&transport=polling", false, method},
 			{"GET", "EIO=4&transport=websocket&sid=abc", true, sid},
 			{"POST", "EIO=4&transport=websocket&sid=abc", false, sid},
 			{"POST", "EIO=4&transport=websocket", false, method},
@@ -78,8 +83,8 @@ func TestOfficialErrorsHaveTheirStatusAndBody(t *testing.T) {
 				t.Errorf("%s ?%s: %d %s, want 400 %s", tt.method, tt.query, status, body, tt.want)
 			}
 		}
-		want := map[string]uint64{"Transport unknown": 5, "Session ID unknown": 2, "Bad handshake method": 2,
-			"Bad request": 1, "Forbidden": 0, "Unsupported protocol version": 3}
+		want := map[string]uint64{"Transport unknown": 4, "Session ID unknown": 4, "Bad handshake method": 4,
+			"Bad request": 1, "Forbidden": 0, "Unsupported protocol version": 5}
 		if got := h.server.Stats().Refused; !maps.Equal(got, want) {
 			t.Errorf("Stats().Refused = %v, want %v", got, want)
 		}
@@ -200,15 +205,20 @@ func TestOfficialClosePacketClosesTheWebSocket(t *testing.T) {
 	})
 }
 
+// The handshake is made before the close: clients have no handler for an error there.
 func TestOfficialSecondWebSocketOfASessionIsClosed(t *testing.T) {
 	app := newApp(echo)
 	inBubble(t, official, app, func(t *testing.T, h *host) {
 		c := h.open()
-		query := "EIO=4&transport=websocket&sid=" + (<-app.opened).ID()
+		p := &poller{h: h, s: <-app.opened}
+		p.sid = p.s.ID()
+		if got, status := p.websocket().readAll(); got != "" || status != websocket.StatusPolicyViolation {
+			t.Errorf("second websocket got %q and status %d, want nothing and 1008", got, status)
+		}
 		want := `{"code":3,"message":"Bad request"}`
-		for _, header := range []http.Header{upgrading(), nil} {
-			if status, body := h.get("GET", query, header); status != 400 || body != want {
-				t.Errorf("second websocket: %d %s, want 400 %s", status, body, want)
+		for _, transport := range []string{"websocket", "polling"} {
+			if status, body := h.get("GET", "EIO=4&transport="+transport+"&sid="+p.sid, nil); status != 400 || body != want {
+				t.Errorf("GET for %s: %d %s, want 400 %s", transport, status, body, want)
 			}
 		}
 		c.send("4hello")

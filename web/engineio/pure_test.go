@@ -15,11 +15,12 @@ func TestHeartbeatArithmetic(t *testing.T) {
 		ms   int
 		want beat
 	}{
-		"ping, then dead":          {{299, beatEarly}, {300, beatPing}, {499, beatEarly}, {500, beatDead}},
-		"late timer, late timeout": {{310, beatPing}, {509, beatEarly}, {510, beatDead}},
-		"pong in time":             {{300, beatPing}, {400, pong}, {500, beatEarly}, {700, beatPing}, {900, beatDead}},
-		"pong at the last moment":  {{300, beatPing}, {500, pong}, {500, beatEarly}, {800, beatPing}},
-		"pong before the ping":     {{100, pong}, {300, beatEarly}, {400, beatPing}, {600, beatDead}},
+		"ping, then dead":         {{299, beatEarly}, {300, beatPing}, {499, beatEarly}, {500, beatDead}},
+		"timer a little late":     {{320, beatPing}, {499, beatEarly}, {500, beatDead}},
+		"process stood still":     {{321, beatPing}, {520, beatEarly}, {521, beatDead}},
+		"pong in time":            {{300, beatPing}, {400, pong}, {500, beatEarly}, {700, beatPing}, {900, beatDead}},
+		"pong at the last moment": {{300, beatPing}, {500, pong}, {500, beatEarly}, {800, beatPing}},
+		"pong before the ping":    {{100, pong}, {300, beatEarly}, {400, beatPing}, {600, beatDead}},
 	} {
 		h := heartbeat{interval: 300 * time.Millisecond, timeout: 200 * time.Millisecond}
 		h.alive(start)
@@ -28,6 +29,8 @@ func TestHeartbeatArithmetic(t *testing.T) {
 				h.alive(at(step.ms))
 			} else if got := h.fired(at(step.ms)); got != step.want {
 				t.Errorf("%s: fired at %d ms = %v, want %v", name, step.ms, got, step.want)
+			} else if dead := h.dead(at(step.ms)); dead != (got == beatDead) {
+				t.Errorf("%s: dead at %d ms = %v", name, step.ms, dead)
 			}
 		}
 	}

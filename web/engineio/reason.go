@@ -1,6 +1,10 @@
 package engineio
 
-import "github.com/meshrt/meshrt/web/ws"
+import (
+	"time"
+
+	"github.com/meshrt/meshrt/web/ws"
+)
 
 // Reason is why a session ended.
 type Reason uint8
@@ -23,18 +27,20 @@ const (
 )
 
 // reasons has a row for each: its name, the official name where that differs, and
-// the status that closes a websocket. Without a status the connection is cut.
+// the status that closes a websocket. Without a status the connection is cut. linger
+// is for how long one more poll may fetch what waits, when none was there.
 var reasons = [reasonEnd]struct {
 	name, official string
 	status         ws.Status
+	linger         time.Duration
 }{
-	ReasonTransportClose:    {name: "transport close", status: ws.StatusNormal},
+	ReasonTransportClose:    {name: "transport close", status: ws.StatusNormal, linger: raceTime},
 	ReasonTransportError:    {name: "transport error"},
 	ReasonPingTimeout:       {name: "ping timeout"},
 	ReasonParseError:        {name: "parse error", status: ws.StatusProtocolError},
-	ReasonForcedClose:       {name: "forced close", status: ws.StatusNormal},
-	ReasonForcedServerClose: {name: "forced server close", status: ws.StatusNormal},
-	ReasonShutdown:          {name: "server shutting down", status: ws.StatusGoingAway},
+	ReasonForcedClose:       {name: "forced close", status: ws.StatusNormal, linger: ws.CloseTimeout},
+	ReasonForcedServerClose: {name: "forced server close", status: ws.StatusNormal, linger: ws.CloseTimeout},
+	ReasonShutdown:          {name: "server shutting down", status: ws.StatusGoingAway, linger: ws.CloseTimeout},
 	ReasonSlow:              {name: "slow client", official: "transport error"},
 	ReasonTooBig:            {name: "message too big", official: "transport error", status: ws.StatusTooBig},
 	ReasonInvalidText:       {name: "invalid text", official: "transport error", status: ws.StatusInvalidText},
@@ -75,3 +81,11 @@ func (r Reason) valid() bool { return r > 0 && r < reasonEnd }
 // graceful says that what waits is written and the transport closed in order,
 // within ws.CloseTimeout. Else the transport is cut.
 func (r Reason) graceful() bool { return reasons[r].status != 0 }
+
+// lastGroup is the last packet to a poll: the client gets no close for its own.
+func (r Reason) lastGroup() *Group {
+	if r == ReasonTransportClose {
+		return noopGroup
+	}
+	return closeGroup
+}

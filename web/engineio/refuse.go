@@ -40,9 +40,20 @@ func (c errorCode) Error() string { return c.String() }
 // errShutdown answers what comes while Run ends and after.
 var errShutdown = &Refusal{Status: http.StatusServiceUnavailable, Message: "Server shutting down"}
 
-// refuse answers a request that gets no session, on either transport: a websocket
-// client sees a handshake that failed. The official server does the same, with a
-// body of text there.
+// Errors that are a bad request with a status of its own.
+var (
+	errTooBig = errors.New("Payload too large")
+	errPanic  = errors.New("Internal error")
+)
+
+var statuses = map[error]int{
+	errTooBig: http.StatusRequestEntityTooLarge,
+	errPanic:  http.StatusInternalServerError,
+}
+
+// refuse answers a request with an error, on either transport: a websocket client
+// sees a handshake that failed. The official server does the same, with a body of
+// text there.
 func (s *Server) refuse(w http.ResponseWriter, err error) {
 	status, code, message := refusalOf(err)
 	s.counters.refused[code].Add(1)
@@ -62,6 +73,9 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 func refusalOf(err error) (status int, code errorCode, message string) {
 	if errors.As(err, &code) && code != codeForbidden {
 		return http.StatusBadRequest, code, code.String()
+	}
+	if status, ok := statuses[err]; ok {
+		return status, codeBadRequest, err.Error()
 	}
 	status, message = ws.RefusalOf(err)
 	return status, codeForbidden, message

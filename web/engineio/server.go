@@ -2,11 +2,13 @@ package engineio
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"sync"
 
 	"github.com/meshrt/meshrt/web/ws"
+	"github.com/meshrt/meshrt/wire/eio"
 )
 
 // protocolVersion is the EIO of a query.
@@ -14,17 +16,23 @@ const protocolVersion = "4"
 
 // Server is the http.Handler of the engine path; it does not look at the path. Use
 // NewServer. All methods may be called concurrently.
+//
+// A middleware before it that wraps the http.ResponseWriter must have an Unwrap
+// method, as http.ResponseController wants it: a poll waits long, writes with a
+// deadline, and must be seen to break off.
 type Server struct {
 	cfg      Config
 	handler  Handler
 	serve    map[string]http.HandlerFunc // opens a session, by transport
+	upgrades map[string][]string         // transports that a session may move to, by its own
 	counters counters
 
-	// roster has the sockets by sid, until the transport is gone. Each session
-	// holds its request in until it has ended.
+	// roster has the sockets by sid, until the transport is gone. Each session on
+	// a websocket holds that request in until it has ended, and each one on
+	// polling holds itself in.
 	roster ws.Roster[string, *Socket]
 
-	mu    sync.Mutex
+	mu    sync.Mutex     // a leaf
 	using map[string]int // sockets by transport
 }
 
@@ -35,16 +43,18 @@ func NewServer(cfg Config, h Handler) *Server {
 		panic(err)
 	}
 	s := &Server{
-		cfg:     cfg.withDefaults(),
-		handler: h,
-		serve:   make(map[string]http.HandlerFunc),
-		using:   make(map[string]int),
+		cfg:      cfg.withDefaults(),
+		handler:  h,
+		serve:    make(map[string]http.HandlerFunc),
+		upgrades: make(map[string][]string),
+		using:    make(map[string]int),
 	}
-	transports := map[string]http.HandlerFunc{WebSocket: s.serveWebSocket}
+	transports := map[string]http.HandlerFunc{Polling: s.servePolling, WebSocket: s.serveWebSocket}
 	for _, name := range s.cfg.Transports {
-		if serve, ok := transports[name]; ok {
-			s.serve[name] = serve
-		}
+		s.serve[name] = transports[name]
+	}
+	if s.serve[WebSocket] != nil {
+		s.upgrades[Polling] = []string{WebSocket}
 	}
 	return s
 }
@@ -67,37 +77,54 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // ServeHTTP serves one request of the engine path. For a websocket it returns when
-// the session has ended.
+// the session has ended, or when it was not taken for an upgrade.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.roster.Enter() {
+	query := r.URL.Query()
+	socket, ok := s.enter(query.Get("sid"))
+	if !ok {
 		s.refuse(w, errShutdown)
 		return
 	}
 	defer s.roster.Leave()
-	query := r.URL.Query()
-	if err := s.verify(r, query); err != nil {
+	if err := s.verify(r, query, socket); err != nil {
 		s.refuse(w, err)
 		return
 	}
-	s.serve[query.Get("transport")](w, r)
+	switch transport := query.Get("transport"); {
+	case socket == nil:
+		s.serve[transport](w, r)
+	case transport == WebSocket:
+		s.serveUpgrade(w, r, socket)
+	default:
+		s.serveRequest(w, r, socket)
+	}
+}
+
+// enter counts a request in, and finds its session.
+func (s *Server) enter(sid string) (socket *Socket, ok bool) {
+	if sid != "" {
+		if socket, ok = s.roster.EnterFor(sid); ok {
+			return socket, true
+		}
+	}
+	return nil, s.roster.Enter()
 }
 
 // verify makes the official server's checks in its order, but the version before
 // Accept: Accept has the last word, so that what it counts is a session.
-func (s *Server) verify(r *http.Request, query url.Values) error {
-	transport, sid := query.Get("transport"), query.Get("sid")
-	_, known := s.roster.Get(sid)
+func (s *Server) verify(r *http.Request, query url.Values, socket *Socket) error {
+	transport := query.Get("transport")
 	switch {
 	case s.serve[transport] == nil:
 		return codeUnknownTransport
-	case sid != "" && !known:
+	case socket == nil && query.Get("sid") != "":
 		return codeUnknownSID
-	case sid != "": // a session on a websocket has no second request
-		return codeBadRequest
-	case r.Method != http.MethodGet:
+	case socket == nil && r.Method != http.MethodGet:
 		return codeBadMethod
 	case transport == WebSocket && !ws.IsUpgrade(r):
 		return codeBadRequest
+	case socket != nil:
+		return nil
 	case query.Get("EIO") != protocolVersion:
 		return codeUnsupportedVersion
 	case s.cfg.Accept == nil:
@@ -116,10 +143,41 @@ func (s *Server) register(socket *Socket) error {
 	return nil
 }
 
+// turnedAway is what an error of register means for the client.
+func (s *Server) turnedAway(socket *Socket, err error) Reason {
+	if errors.Is(err, ws.ErrTaken) {
+		s.cfg.Logger.Error("engineio: Config.NewSID gave an id that is in use", "addr", socket.request.RemoteAddr)
+		return ReasonPanic
+	}
+	return ReasonShutdown
+}
+
+// guard runs a call of the layer above and reports whether it returned.
+func (s *Server) guard(socket *Socket, call func()) (ok bool) {
+	return ws.Guard(s.cfg.Logger, socket.request.RemoteAddr, call)
+}
+
 // forget undoes register.
 func (s *Server) forget(socket *Socket) {
 	s.roster.Remove(socket.id)
 	s.count(socket.Transport(), -1)
+}
+
+// countMove counts an upgrade.
+func (s *Server) countMove() {
+	s.count(Polling, -1)
+	s.count(WebSocket, +1)
+	s.counters.upgraded.Add(1)
+}
+
+// countIn counts a packet that came in a POST, as ws.Conn does the others.
+func (s *Server) countIn(p eio.Packet) {
+	size := len(p.Data)
+	if !p.Binary {
+		size++ // the type
+	}
+	s.counters.traffic.MessagesIn.Add(1)
+	s.counters.traffic.BytesIn.Add(uint64(size))
 }
 
 // count adds n to the sockets that use a transport.

@@ -20,10 +20,12 @@ type Socket struct {
 	server   *Server
 	receiver Receiver // the reader's; nil until Opened has returned
 
-	mu        sync.Mutex // a leaf: whoever holds it does not block and calls nothing up
+	mu        sync.Mutex // whoever holds it does not block and calls nothing up
 	transport transport
-	reason    Reason // of the end; zero while the session is open
+	probe     *upgrade // the websocket that the client may move to; nil mostly
+	reason    Reason   // of the end; zero while the session is open
 	out       ws.Outbox
+	pingWaits bool // a ping is in out
 	heartbeat heartbeat
 	timer     *time.Timer // runs fired at heartbeat.due; nil before start
 }
@@ -101,6 +103,7 @@ func (s *Socket) start() {
 	cfg := &s.server.cfg
 	hello := NewGroup(eio.Handshake{
 		SID:          s.id,
+		Upgrades:     s.server.upgrades[s.Transport()],
 		PingInterval: int(cfg.PingInterval.Milliseconds()),
 		PingTimeout:  int(cfg.PingTimeout.Milliseconds()),
 		MaxPayload:   cfg.MaxPayload,
@@ -115,21 +118,30 @@ func (s *Socket) start() {
 	s.timer = time.AfterFunc(time.Until(s.heartbeat.due), s.fired)
 }
 
+// polling is the transport of a session that is on polling.
+func (s *Socket) polling() (p *polling, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok = s.transport.(*polling)
+	return p, ok
+}
+
 // take is what the transport writes next, and whether the session is open. When it
 // is not and nothing is left, all has been said.
 func (s *Socket) take() (groups []*Group, open bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.out.Take(), s.reason == 0
+	return s.takeLocked(), s.reason == 0
 }
 
-// receive acts on one packet of the client. Calls must not overlap.
-func (s *Socket) receive(data []byte, binary bool) {
-	p, err := eio.DecodePacket(data, binary)
-	if err != nil {
-		s.end(ReasonParseError)
-		return
-	}
+func (s *Socket) takeLocked() []*Group {
+	s.pingWaits = false
+	return s.out.Take()
+}
+
+// receive acts on one packet of the client. Calls must not overlap. The reason is
+// why the packet must end the session; zero when it need not.
+func (s *Socket) receive(p eio.Packet) Reason {
 	switch p.Type {
 	case eio.Message:
 		if !s.ended() {
@@ -140,19 +152,24 @@ func (s *Socket) receive(data []byte, binary bool) {
 	case eio.Close:
 		s.end(ReasonTransportClose)
 	case eio.Ping: // since Engine.IO 4 the server pings, and the client alone answers
-		s.end(ReasonTransportError)
+		return ReasonTransportError
 	case eio.Open, eio.Upgrade, eio.Noop: // mean nothing here; ignored as the official server does
 	}
+	return 0
 }
 
-// pong starts the next interval of the heartbeat.
+// pong starts the next interval of the heartbeat. On polling, only the answer to a
+// ping that was fetched does: else POSTs alone would keep a session whose client
+// never polls.
 func (s *Socket) pong() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.reason == 0 {
-		s.heartbeat.alive(time.Now())
-		s.timer.Reset(s.heartbeat.interval)
+	_, polls := s.transport.(*polling)
+	if s.reason != 0 || polls && (s.pingWaits || !s.heartbeat.awaited) {
+		return
 	}
+	s.heartbeat.alive(time.Now())
+	s.timer.Reset(s.heartbeat.interval)
 }
 
 // fired runs when the heartbeat's timer does.
@@ -165,8 +182,9 @@ func (s *Socket) fired() {
 	switch s.heartbeat.fired(time.Now()) {
 	case beatPing:
 		s.out.Push(pingGroup)
+		s.pingWaits = true
 		s.transport.flush()
-		s.timer.Reset(s.heartbeat.timeout)
+		s.timer.Reset(time.Until(s.heartbeat.due))
 	case beatDead:
 		s.endLocked(ReasonPingTimeout)
 	case beatEarly: // pong has reset the timer
@@ -198,6 +216,9 @@ func (s *Socket) endLocked(reason Reason) {
 	if !reason.graceful() {
 		s.out.Drop()
 	}
+	if s.probe != nil {
+		s.probe.drop(reasons[reason].status, reason.String())
+	}
 	s.transport.end(reason)
 }
 
@@ -213,6 +234,6 @@ func (s *Socket) finish() {
 	s.server.cfg.Logger.Debug("engineio: session ended",
 		"addr", s.request.RemoteAddr, "transport", s.Transport(), "reason", reason.String())
 	if s.receiver != nil {
-		ws.Guard(s.server.cfg.Logger, s.request.RemoteAddr, func() { s.receiver.Closed(reason) })
+		s.server.guard(s, func() { s.receiver.Closed(reason) })
 	}
 }

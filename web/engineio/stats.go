@@ -10,21 +10,23 @@ import (
 // Stats is what a Server has counted since NewServer. The numbers are read one
 // after the other, so they may be off by what happened meanwhile.
 type Stats struct {
-	Open    map[string]int    // sessions now, by transport
-	Opened  uint64            // sessions ever
-	Closed  map[Reason]uint64 // sessions ended; those with ReasonSlow lost what waited
-	Refused map[string]uint64 // requests answered with an error, by its official name; "Forbidden" is Accept's and Run's
+	Open     map[string]int    // sessions now, by transport
+	Opened   uint64            // sessions ever
+	Upgraded uint64            // sessions that moved from polling to a websocket
+	Closed   map[Reason]uint64 // sessions ended; those with ReasonSlow lost what waited
+	Refused  map[string]uint64 // requests answered with an error, by its official name; "Forbidden" is Accept's and Run's
 
-	PacketsIn, PacketsOut uint64 // all types
-	BytesIn, BytesOut     uint64 // of packets as websocket messages, without frame headers
+	PacketsIn, PacketsOut uint64 // all types, on both transports
+	BytesIn, BytesOut     uint64 // of packets as websocket messages, without frame headers, HTTP and base64
 }
 
 // counters are the numbers behind Stats that are touched without a lock.
 type counters struct {
-	opened  atomic.Uint64
-	closed  [reasonEnd]atomic.Uint64
-	refused [codeEnd]atomic.Uint64
-	traffic ws.Traffic // a packet is a message
+	opened   atomic.Uint64
+	upgraded atomic.Uint64
+	closed   [reasonEnd]atomic.Uint64
+	refused  [codeEnd]atomic.Uint64
+	traffic  ws.Traffic // a packet is a message
 }
 
 // Stats takes the Server's lock for a moment.
@@ -33,6 +35,7 @@ func (s *Server) Stats() Stats {
 	stats := Stats{
 		Open:      s.open(),
 		Opened:    c.opened.Load(),
+		Upgraded:  c.upgraded.Load(),
 		Closed:    make(map[Reason]uint64),
 		Refused:   make(map[string]uint64),
 		PacketsIn: c.traffic.MessagesIn.Load(), PacketsOut: c.traffic.MessagesOut.Load(),

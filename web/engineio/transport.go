@@ -10,7 +10,7 @@ type transport interface {
 	flush()
 	// end says, once, that the session is over. The transport writes what still
 	// waits when the reason is graceful, within ws.CloseTimeout, lets go of its
-	// connection, waits until nothing of the session runs, and calls
+	// connections, waits until nothing of the session runs, and calls
 	// Socket.finish, once.
 	end(Reason)
 }

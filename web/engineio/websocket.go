@@ -1,10 +1,10 @@
 package engineio
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/meshrt/meshrt/web/ws"
+	"github.com/meshrt/meshrt/wire/eio"
 )
 
 // webSocket is the transport of a session whose packets are messages of one
@@ -16,17 +16,15 @@ type webSocket struct {
 
 // serveWebSocket is the whole life of a session that opens on a websocket.
 func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
-	conn, err := ws.Accept(w, r, ws.Config{MaxPayload: s.cfg.MaxPayload, WriteTimeout: s.cfg.PingTimeout,
-		Traffic: &s.counters.traffic, Logger: s.cfg.Logger})
-	if err != nil { // has been answered
-		s.counters.refused[codeBadRequest].Add(1)
-		s.cfg.Logger.Debug("engineio: websocket handshake failed", "addr", r.RemoteAddr, "err", err)
+	conn := s.accept(w, r)
+	if conn == nil {
 		return
 	}
 	t := &webSocket{conn: conn}
 	t.socket = newSocket(s, newRequest(r), t)
 	if err := s.register(t.socket); err != nil {
-		t.turnAway(err)
+		reason := s.turnedAway(t.socket, err)
+		conn.Reject(reasons[reason].status, reason.String())
 		return
 	}
 	t.socket.start()
@@ -34,21 +32,31 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	t.socket.finish()
 }
 
-// turnAway closes the websocket of a session that could not be registered.
-func (t *webSocket) turnAway(err error) {
-	reason := ReasonShutdown
-	if errors.Is(err, ws.ErrTaken) {
-		reason = ReasonPanic
-		t.socket.server.cfg.Logger.Error("engineio: Config.NewSID gave an id that is in use", "addr", t.socket.request.RemoteAddr)
+// accept makes the websocket handshake, or answers the request and returns nil.
+func (s *Server) accept(w http.ResponseWriter, r *http.Request) *ws.Conn {
+	conn, err := ws.Accept(w, r, ws.Config{MaxPayload: s.cfg.MaxPayload, WriteTimeout: s.cfg.PingTimeout,
+		Traffic: &s.counters.traffic, Logger: s.cfg.Logger})
+	if err != nil {
+		s.counters.refused[codeBadRequest].Add(1)
+		s.cfg.Logger.Debug("engineio: websocket handshake failed", "addr", r.RemoteAddr, "err", err)
+		return nil
 	}
-	t.conn.Reject(reasons[reason].status, reason.String())
+	return conn
 }
 
 // Opened implements ws.Handler.
 func (t *webSocket) Opened() { t.socket.receiver = t.socket.server.handler.Opened(t.socket) }
 
 // Received implements ws.Handler.
-func (t *webSocket) Received(data []byte, binary bool) { t.socket.receive(data, binary) }
+func (t *webSocket) Received(data []byte, binary bool) {
+	reason := ReasonParseError
+	if packet, err := eio.DecodePacket(data, binary); err == nil {
+		reason = t.socket.receive(packet)
+	}
+	if reason != 0 {
+		t.socket.end(reason)
+	}
+}
 
 // Take implements ws.Handler.
 func (t *webSocket) Take() ([]*ws.Group, bool) { return t.socket.take() }

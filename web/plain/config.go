@@ -10,8 +10,8 @@ import (
 
 // Config says how clients are treated. Values of zero and below mean the default.
 type Config struct {
-	// PingInterval is how long a client may be silent before it is pinged.
-	// Default 25 s.
+	// PingInterval is how long a client may be silent before it is pinged, and how
+	// long a stream may be before it gets a comment. Default 25 s.
 	PingInterval time.Duration
 	// PingTimeout is how long a client may then stay silent, and how long one
 	// write to it may take. A dead client is gone PingInterval + PingTimeout after
@@ -23,7 +23,7 @@ type Config struct {
 	// QueueBytes and QueueGroups limit what may wait for one client, in bytes and
 	// messages, what is just being written included. A message that does not fit
 	// cuts the connection; an empty queue takes one of any size. Default 1 MiB and
-	// 2048.
+	// 65,536.
 	QueueBytes, QueueGroups int
 
 	// Accept judges a request before anything is allocated for it: web origins,

@@ -178,7 +178,7 @@ func (c *conn) finish() {
 	c.out.Drop() // handlers may keep the session
 	c.mu.Unlock()
 	c.server.roster.Remove(c)
-	c.server.counters.closed[why].Add(1)
+	c.server.counters.sockets.leave(why)
 	c.server.log.Debug("websocket ended", "addr", c.handshake.Remote, "reason", why.String())
 	if c.session != nil {
 		c.session.Close(why.official())

@@ -3,6 +3,7 @@ package plain
 import (
 	"encoding/json"
 	"errors"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/meshrt/meshrt/node"
@@ -19,7 +20,7 @@ func textGroup(text []byte) *ws.Group { return ws.NewGroup(ws.Frame{Opcode: ws.T
 func (c *conn) group(d *node.Delivery) *ws.Group {
 	switch d.Kind {
 	case node.KindEvent:
-		return d.Encoded(node.FormatPlain, c.server.encode).(*ws.Group)
+		return formsOf(d).socket.get(func() *ws.Group { return c.server.encodeEvent(d) })
 	case node.KindAck:
 		return c.server.encodeAck(d)
 	case node.KindConnect:
@@ -28,23 +29,52 @@ func (c *conn) group(d *node.Delivery) *ws.Group {
 	return nil // another protocol's
 }
 
-// encodeEvent makes the frame of a message, once for all plain clients of the node.
-// One that cannot be told is left out: its payload is a mistake of its publisher,
-// and breaks no connection.
-func (s *Server) encodeEvent(d *node.Delivery) any {
+// forms are what a message becomes, each once for all clients of its kind: the
+// node keeps one value for this package.
+type forms struct{ socket, stream form }
+
+type form struct {
+	once  sync.Once
+	group *ws.Group
+}
+
+func formsOf(d *node.Delivery) *forms { return d.Encoded(node.FormatPlain, newForms).(*forms) }
+
+func newForms(*node.Delivery) any { return new(forms) }
+
+// get makes the group if it is the first to ask.
+func (f *form) get(encode func() *ws.Group) *ws.Group {
+	f.once.Do(func() { f.group = encode() })
+	return f.group
+}
+
+// encodeEvent makes the frame of a message.
+func (s *Server) encodeEvent(d *node.Delivery) *ws.Group {
 	text, err := plain.AppendEvent(nil, d.Message, "")
+	return s.eventGroup(&s.counters.sockets, text, err)
+}
+
+// encodeStream makes its part of an event stream.
+func (s *Server) encodeStream(d *node.Delivery) *ws.Group {
+	text, err := plain.AppendEventSSE(nil, d.Message, "")
+	return s.eventGroup(&s.counters.streams, text, err)
+}
+
+// eventGroup leaves out, as nil, what cannot be told: its payload is a mistake of
+// its publisher, and breaks no connection.
+func (s *Server) eventGroup(of *endpoint, text []byte, err error) *ws.Group {
 	if err == nil && !utf8.Valid(text) {
-		err = errNotUTF8 // at which a browser closes its connection
+		err = errNotUTF8 // at which a browser closes its websocket
 	}
 	if err != nil {
-		s.untold("event", err)
-		return (*ws.Group)(nil)
+		s.untold(of, "event", err)
+		return nil
 	}
 	return textGroup(text)
 }
 
-func (s *Server) untold(what string, err error) {
-	s.counters.untold.Add(1)
+func (s *Server) untold(of *endpoint, what string, err error) {
+	of.untold.Add(1)
 	s.log.Debug("left out for plain clients", "what", what, "err", err)
 }
 
@@ -61,7 +91,7 @@ func (s *Server) encodeAck(d *node.Delivery) *ws.Group {
 			return textGroup(text)
 		}
 	}
-	s.untold("answer", err)
+	s.untold(&s.counters.sockets, "answer", err)
 	result, _ := wire.MarshalJSON(node.Result{Error: "the answer has no form as plain JSON", Code: node.CodeUnavailable})
 	text, _ := plain.AppendAck(nil, d.AckID, wire.Args{result}, nil) // fails with attachments only
 	return textGroup(text)

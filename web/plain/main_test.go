@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -74,6 +75,7 @@ type host struct {
 	stopRun, stopNode context.CancelFunc
 	ran, nodeRan      chan struct{} // closed when Run of the server, the node, has returned
 	web               *http.Server
+	atStop            []func()
 
 	mu   sync.Mutex
 	left []string // the reasons that OnDisconnect was told
@@ -106,7 +108,14 @@ func newHost(t *testing.T, l net.Listener, cfg plain.Config, others cluster.Conf
 		defer h.mu.Unlock()
 		h.left = append(h.left, reason)
 	})
-	h.web = &http.Server{Handler: h.server}
+	mux := http.NewServeMux()
+	mux.Handle("/", h.server)
+	mux.HandleFunc("/sse", h.server.ServeEvents)
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	// Timeouts of an http.Server are for requests, and end nothing here.
+	h.web = &http.Server{Handler: mux, Protocols: protocols, ReadTimeout: time.Second, WriteTimeout: time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	go h.web.Serve(l)
 	h.stopRun = h.start(h.server.Run, h.ran)
 	h.stopNode = h.start(n.Run, h.nodeRan)
@@ -134,11 +143,14 @@ func (h *host) use(dial func(context.Context, string, string) (net.Conn, error))
 func (h *host) stop() {
 	h.stopRun()
 	<-h.ran
+	for _, f := range h.atStop {
+		f()
+	}
 	if s := h.node.Stats(); s.Sessions != 0 || s.Rooms != 0 {
 		h.t.Errorf("after Run the node has %d sessions and %d rooms", s.Sessions, s.Rooms)
 	}
-	if s := h.server.Stats(); s.Open != 0 {
-		h.t.Errorf("after Run %d connections are open", s.Open)
+	if s := h.server.Stats(); s.Open != 0 || s.Streams.Open != 0 {
+		h.t.Errorf("after Run %d connections and %d streams are open", s.Open, s.Streams.Open)
 	}
 	h.web.Close()
 	h.http.CloseIdleConnections()

@@ -2,11 +2,16 @@ package plain
 
 import (
 	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/web/ws"
+	"github.com/meshrt/meshrt/wire"
 )
 
 func TestHeartbeatArithmetic(t *testing.T) {
@@ -45,8 +50,16 @@ func TestReasonsAreCompleteAndNamedAsTheOfficialServerNamesThem(t *testing.T) {
 			t.Errorf("reason %d has no name of its own: %q", r, r)
 		}
 		names[r.String()] = true
+		if !slices.Contains(socketReasons, r) {
+			t.Errorf("%v is not counted", r)
+		}
 		// The last two are of connections without a session: no handler is told.
 		if !official[r.official()] && r < reasonRefused {
+			t.Errorf("%v is told as %q, no official name", r, r.official())
+		}
+	}
+	for _, r := range streamReasons {
+		if !official[r.official()] {
 			t.Errorf("%v is told as %q, no official name", r, r.official())
 		}
 	}
@@ -71,6 +84,49 @@ func TestSilentAnswerWakesNoWriter(t *testing.T) {
 		t.Error("Deliver = false, want the answer passed over")
 	}
 	c.Flush()
+}
+
+// A broadcast is encoded once for all streams and once for all websockets.
+func TestMessageIsEncodedOnceForAllOfAKind(t *testing.T) {
+	s := &Server{log: slog.New(slog.DiscardHandler)}
+	newReader := func() *stream {
+		return &stream{server: s, wake: make(chan struct{}, 1), ended: make(chan struct{}), out: ws.Outbox{MaxBytes: 1000, MaxGroups: 1000}}
+	}
+	a, b, c := newReader(), newReader(), &conn{server: s}
+	d := &node.Delivery{Kind: node.KindEvent, Message: &wire.Message{Payload: []byte(`["e",1]`)}}
+	a.Deliver(d)
+	b.Deliver(d)
+	ofA, open := a.take()
+	ofB, _ := b.take()
+	if !open || len(ofA) != 1 || len(ofB) != 1 || ofA[0] != ofB[0] {
+		t.Errorf("streams got %v and %v, want the same group", ofA, ofB)
+	}
+	if one := c.group(d); one != c.group(d) || one == ofA[0] {
+		t.Error("websockets do not share a group of their own")
+	}
+	again := func() { a.Deliver(d); a.Flush(); a.take(); c.group(d) }
+	if n := testing.AllocsPerRun(100, again); n > 1 { // the queue's
+		t.Errorf("a delivery of what was encoded takes %v allocations, want those of the queue", n)
+	}
+}
+
+// unread is a response that nobody reads.
+type unread struct{ *httptest.ResponseRecorder }
+
+func (unread) SetWriteDeadline(time.Time) error { return nil }
+
+func TestRefusedStreamIsForgotten(t *testing.T) {
+	n, err := node.New(node.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Namespace("/").OnConnect(func(*node.Session) error { return errors.New("no") })
+	s := NewServer(Config{}, n)
+	w := unread{httptest.NewRecorder()}
+	s.ServeEvents(w, httptest.NewRequest("GET", "/sse", nil))
+	if w.Code != 403 || s.roster.Len() != 0 {
+		t.Errorf("status %d, and %d on the roster, want 403 and none", w.Code, s.roster.Len())
+	}
 }
 
 // Whatever a client sends, a command is an event whose arguments are JSON.

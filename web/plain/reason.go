@@ -56,6 +56,17 @@ var causes = [ws.CauseEnd]reason{
 	ws.CausePanic:       reasonPanic,
 }
 
+// socketReasons and streamReasons are those that can end either.
+var (
+	socketReasons = []reason{reasonClose, reasonBreach, reasonPingTimeout, reasonSlow, reasonTooBig, reasonInvalidText,
+		reasonPanic, reasonServer, reasonShutdown, reasonRefused, reasonUnavailable}
+	streamReasons = []reason{reasonClose, reasonSlow, reasonPanic, reasonServer, reasonShutdown}
+)
+
+// inOrder says that a stream that ends so is written to its last event. Else its
+// client is gone, or must notice that something is missing.
+func (r reason) inOrder() bool { return r == reasonServer || r == reasonShutdown }
+
 // String is the name to log and to count.
 func (r reason) String() string { return reasons[r].name }
 
@@ -71,11 +82,14 @@ func (r reason) official() string {
 // spread when they connect again, which is to the other nodes.
 const retryWithin = 5 * time.Second
 
+// drawRetry is when one of them is to come back, in milliseconds.
+func drawRetry() int64 { return rand.N(retryWithin).Milliseconds() }
+
 // text is what the close frame says. A client that is told to wait does so if it
 // reads that; the time is drawn for each.
 func (r reason) text() string {
 	if r == reasonShutdown {
-		return fmt.Sprintf("%s, retry in %d ms", r, rand.N(retryWithin).Milliseconds())
+		return fmt.Sprintf("%s, retry in %d ms", r, drawRetry())
 	}
 	return r.String()
 }

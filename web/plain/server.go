@@ -9,37 +9,40 @@ import (
 	"github.com/meshrt/meshrt/web/ws"
 )
 
-// Server is the http.Handler of the path for plain websockets; it does not look at
-// the path. Use NewServer. All methods may be called concurrently.
+// Server is the http.Handler of the path for plain websockets, and with ServeEvents
+// of the one for event streams; it does not look at the path. Use NewServer. All
+// methods may be called concurrently.
 type Server struct {
 	cfg      Config
 	node     *node.Node
 	nodeName string // as clients are told: a Sink must not ask the node
 	log      *slog.Logger
-	encode   func(*node.Delivery) any // encodeEvent, made once: a method value costs an allocation
 	counters counters
 
-	// roster has the connections. Each holds its request in until it has ended.
-	roster ws.Roster[*conn, *conn]
+	// roster has the clients. Each holds its request in until it has ended.
+	roster ws.Roster[client, client]
 
 	ctx    context.Context // ends when Run does: no session waits to be opened then
 	cancel context.CancelFunc
 }
 
+// client is a conn or a stream.
+type client interface{ end(why reason) }
+
 // NewServer makes a Server whose sessions are n's.
 func NewServer(cfg Config, n *node.Node) *Server {
 	cfg = cfg.withDefaults()
 	s := &Server{cfg: cfg, node: n, nodeName: n.Name(), log: cfg.Logger}
-	s.encode = s.encodeEvent
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
 
-// Run waits for the end of ctx, then closes all connections with status 1012 and
-// returns when every session has ended: at most some seconds later, unless a
-// handler of the node blocks. What comes meanwhile and after is answered with 503.
-// Connections may open before Run is called. http.Server.Shutdown does not wait
-// for websockets, so that Run is needed beside it.
+// Run waits for the end of ctx, then closes all connections with status 1012, ends
+// all streams, and returns when every session has ended: at most some seconds
+// later, unless a handler of the node blocks. What comes meanwhile and after is
+// turned away: websockets with 503. Clients may connect before Run is called.
+// http.Server.Shutdown does not wait for websockets, and waits for streams without
+// ending them, so that Run is needed beside it.
 func (s *Server) Run(ctx context.Context) error {
 	<-ctx.Done()
 	for _, c := range s.roster.Drain() {
@@ -87,16 +90,16 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) (ok bool) {
 
 // refuse answers with a sentence. A websocket client sees a handshake that failed.
 func (s *Server) refuse(w http.ResponseWriter, why refusal, status int, message string) {
-	s.counters.refused[why].Add(1)
+	s.counters.sockets.refused[why].Add(1)
 	http.Error(w, message, status)
 }
 
 // serve is the whole life of a connection.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	socket, err := ws.Accept(w, r, ws.Config{MaxPayload: s.cfg.MaxPayload, WriteTimeout: s.cfg.PingTimeout,
-		Traffic: &s.counters.traffic, Logger: s.log})
+		Traffic: &s.counters.sockets.traffic, Logger: s.log})
 	if err != nil { // has been answered
-		s.counters.refused[refusedHandshake].Add(1)
+		s.counters.sockets.refused[refusedHandshake].Add(1)
 		s.log.Debug("websocket handshake failed", "addr", r.RemoteAddr, "err", err)
 		return
 	}
@@ -105,7 +108,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		socket.Reject(reasons[reasonShutdown].status, reasonShutdown.text())
 		return
 	}
-	s.counters.opened.Add(1)
+	s.counters.sockets.enter()
 	socket.Serve(c)
 	c.finish()
 }

@@ -7,7 +7,8 @@ import (
 )
 
 // Stats is what a Server has counted since NewServer. The numbers are read one
-// after the other, so they may be off by what happened meanwhile.
+// after the other, so they may be off by what happened meanwhile. All but Streams
+// is of websockets.
 type Stats struct {
 	Open    int               // connections now
 	Opened  uint64            // connections ever
@@ -20,49 +21,113 @@ type Stats struct {
 
 	MessagesIn, MessagesOut uint64 // text and binary, all kinds
 	BytesIn, BytesOut       uint64 // of those, without frame headers
+
+	Streams StreamStats
 }
 
-// refusal is why a request got no connection.
+// StreamStats is the same of event streams.
+type StreamStats struct {
+	Open    int               // streams now
+	Opened  uint64            // streams ever
+	Closed  map[string]uint64 // streams ended, by reason; those of a "slow client" lost what waited
+	Refused map[string]uint64 // requests that got no session, by reason
+
+	Untold    uint64 // events that have no form: no client got them
+	EventsOut uint64
+	BytesOut  uint64 // of those, without the framing of HTTP
+}
+
+// refusal is why a request got no connection or stream.
 type refusal int
 
 const (
-	refusedShutdown refusal = iota
-	refusedNoWebSocket
-	refusedByAccept
+	refusedNoWebSocket refusal = iota // websockets only: up to here, and the next
 	refusedHandshake
+
+	refusedShutdown // both
+	refusedByAccept
+
+	refusedRequest // streams only, from here
+	refusedNoStream
+	refusedByNode
+	refusedUnavailable
+	refusedGone
 	refusedEnd // counts them
 )
 
-// String is the name to count under.
-func (r refusal) String() string {
-	return [refusedEnd]string{"server shutting down", "not a websocket", "forbidden", "bad handshake"}[r]
+// refusals are the names to count under.
+var refusals = [refusedEnd]string{
+	refusedNoWebSocket: "not a websocket",
+	refusedHandshake:   "bad handshake",
+	refusedShutdown:    "server shutting down",
+	refusedByAccept:    "forbidden",
+	refusedRequest:     "bad request",
+	refusedNoStream:    "cannot stream",
+	refusedByNode:      "connection refused",
+	refusedUnavailable: "unavailable",
+	refusedGone:        "client gone",
 }
 
 // counters are the numbers behind Stats.
 type counters struct {
-	opened                    atomic.Uint64
-	closed                    [reasonEnd]atomic.Uint64
-	refused                   [refusedEnd]atomic.Uint64
-	commands, invalid, untold atomic.Uint64
-	traffic                   ws.Traffic
+	sockets, streams  endpoint
+	commands, invalid atomic.Uint64
+}
+
+// endpoint is what both kinds of clients count.
+type endpoint struct {
+	open           atomic.Int64
+	opened, untold atomic.Uint64
+	closed         [reasonEnd]atomic.Uint64
+	refused        [refusedEnd]atomic.Uint64
+	traffic        ws.Traffic
+}
+
+func (e *endpoint) enter() {
+	e.opened.Add(1)
+	e.open.Add(1)
+}
+
+func (e *endpoint) leave(why reason) {
+	e.closed[why].Add(1)
+	e.open.Add(-1)
 }
 
 // Stats is a snapshot.
 func (s *Server) Stats() Stats {
 	c := &s.counters
-	stats := Stats{
-		Open:   s.roster.Len(),
-		Opened: c.opened.Load(),
-		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
-		Commands: c.commands.Load(), Invalid: c.invalid.Load(), Untold: c.untold.Load(),
-		MessagesIn: c.traffic.MessagesIn.Load(), MessagesOut: c.traffic.MessagesOut.Load(),
-		BytesIn: c.traffic.BytesIn.Load(), BytesOut: c.traffic.BytesOut.Load(),
+	e := &c.sockets
+	return Stats{
+		Open: int(e.open.Load()), Opened: e.opened.Load(), Closed: e.closedBy(socketReasons),
+		Refused:  e.refusedBy(refusedNoWebSocket, refusedByAccept),
+		Commands: c.commands.Load(), Invalid: c.invalid.Load(), Untold: e.untold.Load(),
+		MessagesIn: e.traffic.MessagesIn.Load(), MessagesOut: e.traffic.MessagesOut.Load(),
+		BytesIn: e.traffic.BytesIn.Load(), BytesOut: e.traffic.BytesOut.Load(),
+		Streams: c.streams.streamStats(),
 	}
-	for r := reason(1); r < reasonEnd; r++ {
-		stats.Closed[r.String()] = c.closed[r].Load()
+}
+
+func (e *endpoint) streamStats() StreamStats {
+	return StreamStats{
+		Open: int(e.open.Load()), Opened: e.opened.Load(), Closed: e.closedBy(streamReasons),
+		Refused: e.refusedBy(refusedShutdown, refusedEnd-1), Untold: e.untold.Load(),
+		EventsOut: e.traffic.MessagesOut.Load(), BytesOut: e.traffic.BytesOut.Load(),
 	}
-	for r := range refusedEnd {
-		stats.Refused[r.String()] = c.refused[r].Load()
+}
+
+// closedBy names those that can happen, also while they have not.
+func (e *endpoint) closedBy(reasons []reason) map[string]uint64 {
+	m := make(map[string]uint64)
+	for _, r := range reasons {
+		m[r.String()] = e.closed[r].Load()
 	}
-	return stats
+	return m
+}
+
+func (e *endpoint) refusedBy(first, last refusal) map[string]uint64 {
+	m := make(map[string]uint64)
+	for r := first; r <= last; r++ {
+		m[refusals[r]] = e.refused[r].Load()
+	}
+	return m
 }

@@ -1,15 +1,19 @@
 package ws
 
 // Outbox is the queue of groups for one client, bounded by bytes and by groups.
-// What Take hands out still counts until the next Take, when it has been written:
-// the limits hold for all the memory that one slow client pins. It has no lock:
-// its owner has one.
+// What Take hands out still counts until Written, or until the next Take: the
+// limits hold for all the memory that one slow client pins. It has no lock: its
+// owner has one.
 type Outbox struct {
 	MaxBytes, MaxGroups int
 
-	waiting       []*Group
-	bytes, groups int // of waiting and of what was taken last
+	waiting                 []*Group
+	bytes, groups           int // of waiting and of what was taken last
+	takenBytes, takenGroups int
 }
+
+// Empty says that nothing waits.
+func (o *Outbox) Empty() bool { return len(o.waiting) == 0 }
 
 // Add queues g, or reports that it does not fit. An empty outbox takes a group of
 // any size: else a group over the limit would end every session it is sent to,
@@ -33,13 +37,19 @@ func (o *Outbox) Push(g *Group) {
 // Take hands out all that waits, in order, and forgets what it handed out before.
 // It keeps no memory of its own, so an idle client costs none.
 func (o *Outbox) Take() []*Group {
+	o.Written()
 	taken := o.waiting
-	o.waiting, o.bytes, o.groups = nil, 0, len(taken)
-	for _, g := range taken {
-		o.bytes += g.size
-	}
+	o.waiting, o.takenBytes, o.takenGroups = nil, o.bytes, o.groups
 	return taken
 }
 
+// Written forgets what Take handed out last. Whoever takes again after each write
+// does not need it.
+func (o *Outbox) Written() {
+	o.bytes -= o.takenBytes
+	o.groups -= o.takenGroups
+	o.takenBytes, o.takenGroups = 0, 0
+}
+
 // Drop forgets everything.
-func (o *Outbox) Drop() { o.waiting, o.bytes, o.groups = nil, 0, 0 }
+func (o *Outbox) Drop() { *o = Outbox{MaxBytes: o.MaxBytes, MaxGroups: o.MaxGroups} }

@@ -82,7 +82,13 @@ func TestOutboxKeepsOrderAndLimits(t *testing.T) {
 				}
 				waiting, writing = nil, got
 			},
-			"drop": func(*rapid.T) { o.Drop(); waiting, writing = nil, nil },
+			"written": func(*rapid.T) { o.Written(); writing = nil },
+			"drop":    func(*rapid.T) { o.Drop(); waiting, writing = nil, nil },
+			"": func(t *rapid.T) {
+				if o.Empty() != (len(waiting) == 0) {
+					t.Fatalf("Empty = %v, want %v", o.Empty(), len(waiting) == 0)
+				}
+			},
 		})
 	})
 }
@@ -142,11 +148,11 @@ func TestRosterTurnsAwayOnceItDrains(t *testing.T) {
 		if err := r.Add("a", 3); !errors.Is(err, ErrTaken) {
 			t.Errorf("a taken key: %v, want ErrTaken", err)
 		}
-		if got, ok := r.Get("a"); got != 1 || !ok {
-			t.Errorf("Get(a) = %d, %v, want 1", got, ok)
+		if got, ok := r.EnterFor("a"); got != 1 || !ok {
+			t.Errorf("EnterFor(a) = %d, %v, want 1", got, ok)
 		}
 		r.Remove("b")
-		if _, ok := r.Get("b"); ok || r.Len() != 1 {
+		if _, ok := r.EnterFor("b"); ok || r.Len() != 1 {
 			t.Errorf("%d sessions after Remove, want 1", r.Len())
 		}
 		if got := r.Drain(); len(got) != 1 || got[0] != 1 {
@@ -158,16 +164,24 @@ func TestRosterTurnsAwayOnceItDrains(t *testing.T) {
 		if err := r.Add("c", 3); !errors.Is(err, ErrDraining) {
 			t.Errorf("Add after Drain: %v, want ErrDraining", err)
 		}
+		if _, ok := r.EnterFor("a"); !ok {
+			t.Error("EnterFor(a) = false after Drain, want true until Remove")
+		}
 		waited := false
 		go func() { r.Wait(); waited = true }()
 		synctest.Wait()
 		if waited {
 			t.Error("Wait returned before Leave")
 		}
-		r.Leave()
-		synctest.Wait()
+		for range 3 { // one Enter, two EnterFor
+			if waited {
+				t.Error("Wait returned before the last Leave")
+			}
+			r.Leave()
+			synctest.Wait()
+		}
 		if !waited {
-			t.Error("Wait did not return after Leave")
+			t.Error("Wait did not return after the last Leave")
 		}
 	})
 }

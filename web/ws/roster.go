@@ -37,7 +37,20 @@ func (r *Roster[K, S]) Enter() bool {
 	return true
 }
 
-// Leave undoes Enter.
+// EnterFor counts in a request for a session that is listed, and returns the
+// session. It lets them in until Remove, also while the server ends: the last
+// requests of a session are part of its end. Whoever listed the session must not
+// leave before Remove.
+func (r *Roster[K, S]) EnterFor(key K) (s S, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s, ok = r.sessions[key]; ok {
+		r.requests.Add(1)
+	}
+	return s, ok
+}
+
+// Leave undoes Enter and EnterFor.
 func (r *Roster[K, S]) Leave() { r.requests.Done() }
 
 // Add lists s: it is either in the result of Drain, or turned away with
@@ -63,14 +76,6 @@ func (r *Roster[K, S]) Remove(key K) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.sessions, key)
-}
-
-// Get is the session of key.
-func (r *Roster[K, S]) Get(key K) (s S, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s, ok = r.sessions[key]
-	return s, ok
 }
 
 // Len is the number of sessions.

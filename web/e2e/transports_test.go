@@ -1,0 +1,128 @@
+//go:build unix
+
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func urls(nodes []*node) []string {
+	var list []string
+	for _, n := range nodes {
+		list = append(list, "http://"+n.HTTP)
+	}
+	return list
+}
+
+// Fifty official clients on three nodes, 10,000 messages while and after their
+// transports change from polling to websocket, and the same over polling alone.
+func TestOfficialClientTransports(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		transports []string
+		first      string
+		last       string
+	}{
+		{"default", nil, "polling", "websocket"},
+		{"polling only", []string{"polling"}, "polling", "polling"},
+		{"websocket only", []string{"websocket"}, "websocket", "websocket"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			nodes := startCluster(t, 3)
+			const clients, each = 50, 200
+			var result struct {
+				Problems, Disconnects []string
+				Sent                  int
+				First, Begun, Last    map[string]int
+			}
+			script(t, 4*time.Minute, "many.mjs", map[string]any{"urls": urls(nodes), "clients": clients, "each": each, "transports": tt.transports}, &result)
+			t.Logf("%d messages; transports at connect %v, at the first publish %v, at the end %v", result.Sent, result.First, result.Begun, result.Last)
+			for _, p := range append(result.Problems, result.Disconnects...) {
+				t.Error(p)
+			}
+			if result.Sent != clients*each || result.First[tt.first] != clients || result.Last[tt.last] != clients {
+				t.Errorf("want %d messages, %s first and %s at the end", clients*each, tt.first, tt.last)
+			}
+		})
+	}
+}
+
+func TestThousandEmitsInOneTickOverPolling(t *testing.T) {
+	nodes := startCluster(t, 2)
+	var result struct {
+		Arrived int
+		Ordered bool
+	}
+	script(t, time.Minute, "tick.mjs", map[string]any{"urls": urls(nodes), "count": 1000}, &result)
+	if result.Arrived != 1000 || !result.Ordered {
+		t.Errorf("%d of 1000 arrived, in order: %v", result.Arrived, result.Ordered)
+	}
+}
+
+// SIGTERM under load: the others see the node leave at once, its clients come
+// back on other nodes by themselves, and it exits with 0.
+func TestStoppedNodeHandsItsClientsOver(t *testing.T) {
+	nodes := startCluster(t, 3)
+	var backends []map[string]any
+	for _, n := range nodes {
+		host, port, _ := net.SplitHostPort(n.HTTP)
+		backends = append(backends, map[string]any{"host": host, "port": port})
+	}
+	p := startScript(t, time.Minute, "away.mjs", map[string]any{"backends": backends, "clients": 30})
+	p.event("talking")
+	stopped := time.Now()
+	nodes[2].cmd.Process.Signal(syscall.SIGTERM)
+	p.tell("stopped")
+	left := eventually(t, 5*time.Second, "the others see it leave", func() bool {
+		return strings.Contains(nodes[0].log.String(), "member left") && strings.Contains(nodes[1].log.String(), "member left")
+	})
+	<-nodes[2].exited
+	t.Logf("seen to leave after %v, exit status %d after %v", left.Round(time.Millisecond), nodes[2].cmd.ProcessState.ExitCode(), time.Since(stopped).Round(time.Millisecond))
+	if left > time.Second || nodes[2].cmd.ProcessState.ExitCode() != 0 {
+		t.Error("want it seen within 1 s, and exit status 0")
+	}
+	var result struct {
+		Back        bool
+		Moved, Deaf int
+		Reasons     []string
+	}
+	p.wait(&result)
+	t.Logf("%d clients moved, for the reason %q", result.Moved, result.Reasons)
+	if !result.Back || result.Moved == 0 || result.Deaf != 0 || fmt.Sprint(result.Reasons) != "[transport close]" {
+		t.Errorf("%+v", result)
+	}
+}
+
+// 500 clients chat on one node in 64 MB.
+func TestSmallBox(t *testing.T) {
+	n := newNode(t, "small", nil)
+	t.Setenv("GOMEMLIMIT", "48MiB")
+	n.start()
+	eventually(t, 5*time.Second, "the node serves", func() bool { return n.status("/readyz") == 200 })
+	var result struct {
+		Problems, Disconnects []string
+		Sent                  int
+	}
+	script(t, 3*time.Minute, "many.mjs", map[string]any{"urls": urls([]*node{n}), "clients": 500, "each": 2, "transports": []string{"websocket"}}, &result)
+	for _, p := range append(result.Problems, result.Disconnects...) {
+		t.Error(p)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.cmd.Process.Pid))
+	if err != nil {
+		t.Skip("no /proc here")
+	}
+	var peak int
+	for line := range strings.Lines(string(status)) {
+		fmt.Sscanf(line, "VmHWM: %d kB", &peak)
+	}
+	t.Logf("%d messages to 500 clients; peak resident memory %.1f MiB", result.Sent, float64(peak)/1024)
+	if peak == 0 || peak > 64<<10 {
+		t.Errorf("peak resident memory %d kB, want at most 64 MiB", peak)
+	}
+}
