@@ -1,3 +1,5 @@
+//go:build unix
+
 package e2e
 
 import (
@@ -11,7 +13,8 @@ import (
 )
 
 // TestChatPages runs the scenarios of clients/pages.mjs: the chat demo by
-// keyboard, through outages, with hostile data and in all its looks.
+// keyboard, through outages, with hostile data, in several rooms, over reloads and
+// in all its looks; and the classic chat.
 // MESHRT_SHOTS keeps the screenshots.
 func TestChatPages(t *testing.T) {
 	need(t, "node", "chromium")

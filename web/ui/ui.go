@@ -1,6 +1,7 @@
 // Package ui holds the pages that meshrt serves itself: plain HTML, CSS and ES
 // modules over the plain WebSocket protocol, embedded as they are. README.md says
-// in which order to read those of the chat.
+// in which order to read those of the chat. classic/ is the first chat that people
+// write with Socket.IO, for its own client.
 package ui
 
 import (
@@ -9,10 +10,11 @@ import (
 	"net/http"
 	"path"
 	"regexp"
+	"strings"
 )
 
-//go:embed chat
-var files embed.FS
+//go:embed chat classic
+var embedded embed.FS
 
 // contentTypes are set here because package mime asks the operating system
 // first, and some say text/plain for .js, which no browser takes for a module.
@@ -24,14 +26,13 @@ var contentTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// Handler serves the chat at its root to GET and HEAD. It is safe for concurrent
-// use and reads nothing but the program itself.
+// classicPath is where the page of the Socket.IO tutorial's kind is.
+const classicPath = "/classic/"
+
+// Handler serves the chat at its root and the classic chat at /classic/, to GET
+// and HEAD. It is safe for concurrent use and reads nothing but the program itself.
 func Handler() http.Handler {
-	chat, err := fs.Sub(files, "chat")
-	if err != nil {
-		panic(err) // the folder is part of the program
-	}
-	static := http.FileServerFS(chat)
+	static := pages()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -48,6 +49,31 @@ func Handler() http.Handler {
 		}
 		static.ServeHTTP(w, r)
 	})
+}
+
+// pages puts the folders where their links expect them.
+func pages() http.Handler {
+	chat := http.FileServerFS(folder("chat"))
+	classic := http.StripPrefix(strings.TrimSuffix(classicPath, "/"), http.FileServerFS(folder("classic")))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path+"/" == classicPath:
+			w.Header().Del("Content-Type")
+			http.Redirect(w, r, strings.TrimPrefix(classicPath, "/"), http.StatusMovedPermanently)
+		case strings.HasPrefix(r.URL.Path, classicPath):
+			classic.ServeHTTP(w, r)
+		default:
+			chat.ServeHTTP(w, r)
+		}
+	})
+}
+
+func folder(name string) fs.FS {
+	sub, err := fs.Sub(embedded, name)
+	if err != nil {
+		panic(err) // the folder is part of the program
+	}
+	return sub
 }
 
 // sourceHost is what a policy can name: a host and a port, but no IPv6 address.

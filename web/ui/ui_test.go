@@ -29,11 +29,20 @@ func TestServesThePagesWithTheirTypes(t *testing.T) {
 		{"GET", "/main.js", 200, "text/javascript; charset=utf-8"},
 		{"GET", "/chat.css", 200, "text/css; charset=utf-8"},
 		{"GET", "/favicon.svg", 200, "image/svg+xml"},
+		{"GET", "/classic/", 200, "text/html; charset=utf-8"},
+		{"HEAD", "/classic/", 200, "text/html; charset=utf-8"},
+		{"GET", "/classic/classic.js", 200, "text/javascript; charset=utf-8"},
+		{"GET", "/classic", 301, "text/html; charset=utf-8"},
+		{"GET", "/classic/missing.js", 404, "text/plain; charset=utf-8"},
+		{"GET", "/classic/../main.js", 404, "text/plain; charset=utf-8"},
+		{"GET", "/classic/main.js", 404, "text/plain; charset=utf-8"},
+		{"GET", "/classic.js", 404, "text/plain; charset=utf-8"},
 		{"GET", "/missing", 404, "text/plain; charset=utf-8"},
 		{"GET", "/missing.js", 404, "text/plain; charset=utf-8"},
 		{"GET", "/chat/main.js", 404, "text/plain; charset=utf-8"},
 		{"GET", "/../ui.go", 404, "text/plain; charset=utf-8"},
 		{"POST", "/", 405, "text/plain; charset=utf-8"},
+		{"POST", "/classic/", 405, "text/plain; charset=utf-8"},
 	} {
 		r := get(t, tt.method, tt.target)
 		if r.StatusCode != tt.status || r.Header.Get("Content-Type") != tt.contentType {
@@ -44,7 +53,7 @@ func TestServesThePagesWithTheirTypes(t *testing.T) {
 }
 
 func TestEachAnswerCarriesTheHeadersThatGuardThePage(t *testing.T) {
-	for _, target := range []string{"/", "/main.js", "/missing"} {
+	for _, target := range []string{"/", "/main.js", "/missing", "/classic", "/classic/", "/classic/classic.js"} {
 		h := get(t, "GET", target).Header
 		for name, want := range map[string]string{
 			"Content-Security-Policy": policy("example.com"), // the host of httptest
@@ -106,7 +115,7 @@ func faults(text string) []string {
 }
 
 func TestThePagesLoadNothingFromElsewhereAndHaveNothingInline(t *testing.T) {
-	for name, text := range pages(t) {
+	for name, text := range files(t) {
 		for _, fault := range faults(text) {
 			t.Errorf("%s has %s", name, fault)
 		}
@@ -142,16 +151,22 @@ func TestFaultsOfPagesAreFound(t *testing.T) {
 // references finds what a page names: imports of modules, links and sources.
 var references = regexp.MustCompile(`(?:\bfrom\s|src=|href=)\s*['"]([^'"]+)['"]`)
 
+// bundle is what the classic page names and another handler serves.
+const bundle = "/socket.io/socket.io.js"
+
 func TestWhatThePagesNameIsThereAndNothingElseIs(t *testing.T) {
-	texts := pages(t)
+	texts := files(t)
 	unused := map[string]bool{}
 	for name := range texts {
-		unused[name] = name != "index.html"
+		unused[name] = path.Base(name) != "index.html"
 	}
 	for name, text := range texts {
 		for _, m := range references.FindAllStringSubmatch(text, -1) {
-			target := path.Clean(m[1])
-			if _, ok := texts[target]; !ok {
+			target := path.Join(path.Dir(name), m[1])
+			if strings.HasSuffix(m[1], "/") {
+				target = path.Join(target, "index.html")
+			}
+			if _, ok := texts[target]; !ok && m[1] != bundle {
 				t.Errorf("%s names %s, which is not there", name, m[1])
 			}
 			unused[target] = false
@@ -167,35 +182,63 @@ func TestWhatThePagesNameIsThereAndNothingElseIs(t *testing.T) {
 	}
 }
 
+// Who knows the tutorial must find its client here.
+func TestTheClassicPageIsTheTutorialsClient(t *testing.T) {
+	texts := files(t)
+	for name, parts := range map[string][]string{
+		"classic/index.html": {`<script src="` + bundle + `"></script>`, `<form`, `<input`, `<ul`},
+		"classic/classic.js": {"const socket = io();", "socket.emit('chat message', input.value)", "socket.on('chat message', "},
+	} {
+		for _, part := range parts {
+			if !strings.Contains(texts[name], part) {
+				t.Errorf("%s has no %s", name, part)
+			}
+		}
+	}
+}
+
+// The script opens drawers at the widths at which the styles take the columns away.
+func TestTheWidthsOfScriptAndStylesAreTheSame(t *testing.T) {
+	texts := files(t)
+	queries := regexp.MustCompile(`'(\(max-width: [0-9]+rem\))'`).FindAllStringSubmatch(texts["main.js"], -1)
+	if len(queries) != 2 {
+		t.Fatalf("main.js has %d widths, want 2", len(queries))
+	}
+	for _, m := range queries {
+		if !strings.Contains(texts["chat.css"], "@media "+m[1]+" {") {
+			t.Errorf("chat.css does not have the width %s of main.js", m[1])
+		}
+	}
+}
+
 // Tests in browsers find the parts of the page by these names.
 func TestThePageHasTheHooksForTests(t *testing.T) {
-	html := pages(t)["index.html"]
+	html := files(t)["index.html"]
 	for _, id := range []string{"name-input", "room-input", "enter", "message-input", "send", "log", "message",
-		"connection-state", "node-name", "room", "leave", "retry", "jump"} {
+		"connection-state", "node-name", "room", "leave", "retry", "jump", "room-list", "room-link", "join-input", "join",
+		"unread-elsewhere", "people", "person", "open-rooms", "open-people", "drawer", "drawer-close", "classic", "empty"} {
 		if n := strings.Count(html, `data-testid="`+id+`"`); n != 1 {
 			t.Errorf("data-testid %q is there %d times, want 1", id, n)
 		}
 	}
 }
 
-// pages is the text of each file by its name below the root.
-func pages(t *testing.T) map[string]string {
+// files is the text of each file by its path below the root.
+func files(t *testing.T) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
-	chat, err := fs.Sub(files, "chat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = fs.WalkDir(chat, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+	for _, root := range []string{"chat", "classic"} {
+		err := fs.WalkDir(embedded, root, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			b, err := fs.ReadFile(embedded, name)
+			texts[strings.TrimPrefix(name, "chat/")] = string(b)
 			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		b, err := fs.ReadFile(chat, name)
-		texts[name] = string(b)
-		return err
-	})
-	if err != nil || len(texts) == 0 {
-		t.Fatalf("read %d pages: %v", len(texts), err)
 	}
 	return texts
 }

@@ -1,22 +1,32 @@
-// The chat without its looks: which rooms we are in, what was said there, what
-// waits to be sent. Joins again after each reconnect. Knows no DOM.
+// The chat without its looks: which rooms we are in, what was said there and who
+// is there, what waits to be sent. Joins again after each reconnect. Knows no DOM.
 
 import { ONLINE, Refused } from './connection.js';
-import { EVENT, compose, fromWire, toWire } from './message.js';
+import * as memory from './memory.js';
+import { EVENT, compose, confirm, fromWire, newId, toWire } from './message.js';
 import { Outbox } from './outbox.js';
+import { Presence } from './presence.js';
+import { GOT, MAX_PEOPLE, Receipts, readReceipt } from './receipts.js';
 import { Room } from './room.js';
+
+export const MAX_ROOMS = 30; // that a page is in at once
 
 // Chat tells its listeners, with the room's name as detail.room:
 //   entry    detail.entry, a message or a notice, is new in the room
-//   changed  detail.message, one of our own, has another state
+//   changed  detail.message, one of our own, has another state or receipt
 //   joined   detail.joined: whether the node has acknowledged our join
 //   refused  the node did not let us in: detail.error; the room is gone here
+//   unread   the room's count of unread messages has changed
+//   people   who is in the room has changed
 export class Chat extends EventTarget {
   name = ''; // of the user
 
   #connection;
   #rooms = new Map(); // name -> Room
+  #watched = ''; //      the room whose messages are read as they come
   #outbox;
+  #presence;
+  #receipts;
 
   constructor(connection) {
     super();
@@ -24,14 +34,50 @@ export class Chat extends EventTarget {
     this.#outbox = new Outbox({
       ready: () => this.#allJoined(),
       send: (room, message) => this.#publish(room, message),
-      settled: (message) => this.#tell('changed', { message }),
+      settled: (message) => this.#settled(message),
+    });
+    const id = newId();
+    const publish = (room, event, data) => connection.request({ type: 'publish', room, event, data });
+    const direct = (to, event, data) => connection.request({ type: 'direct', to, event, data });
+    this.#receipts = new Receipts({ id, publish, direct });
+    this.#presence = new Presence({
+      id,
+      self: () => ({ name: this.name, node: connection.node }),
+      publish: (...what) => publish(...what).catch(() => {}), // said again soon
+      direct: (...what) => direct(...what).catch(() => {}),
+      changed: (room) => this.#tell('people', { room }),
     });
     connection.addEventListener('state', () => this.#stateChanged());
     connection.addEventListener('event', ({ detail }) => this.#received(detail));
   }
 
+  get rooms() {
+    return [...this.#rooms.values()];
+  }
+
+  get full() {
+    return this.#rooms.size >= MAX_ROOMS;
+  }
+
+  // restore enters the rooms with these names as they were before the page was
+  // loaded again, and sends what had not been sent.
+  restore(names) {
+    const logs = memory.logs();
+    const unsent = memory.unsent();
+    for (const name of names.slice(0, MAX_ROOMS)) {
+      const room = new Room(name);
+      const { messages = [], ids = [] } = logs.get(name) ?? {};
+      room.restore([...messages, ...unsent.filter((u) => u.room === name).map((u) => u.message)], ids);
+      this.#rooms.set(name, room);
+    }
+    for (const { room, message } of unsent) {
+      if (message.state === 'pending') this.#outbox.push(room, message);
+    }
+    this.#joinAll();
+  }
+
   // enter makes us a member of a room for as long as the page lives: at once when
-  // connected, and again after each reconnect.
+  // connected, and again after each reconnect. Ask full before.
   enter(name) {
     if (this.#rooms.has(name)) return this.#rooms.get(name);
     const room = new Room(name);
@@ -41,10 +87,27 @@ export class Chat extends EventTarget {
   }
 
   leave(name) {
+    this.#presence.leave(name);
     this.#rooms.delete(name);
     // Without an answer nothing is lost: a broken connection has left all rooms.
     this.#connection.request({ type: 'leave', room: name }).catch(() => {});
     this.#outbox.flush(); // it may have waited for the join of this room
+    this.#saveUnsent(); //   what failed in it is gone
+  }
+
+  // watch says which room is being looked at, "" for none. It returns the first
+  // message that was unread there, or null.
+  watch(name) {
+    this.#watched = name;
+    const room = this.#rooms.get(name);
+    const first = room?.read() ?? null;
+    if (room) this.#tell('unread', { room: name });
+    return first;
+  }
+
+  // people is who is in a room, as Presence.list has it.
+  people(roomName) {
+    return this.#presence.list(roomName);
   }
 
   // send shows a message at once and hands it to the outbox. false: too many wait.
@@ -53,6 +116,7 @@ export class Chat extends EventTarget {
     const message = compose(this.name, text, this.#connection.node);
     this.#add(this.#rooms.get(roomName), message);
     this.#outbox.push(roomName, message);
+    this.#saveUnsent();
     return true;
   }
 
@@ -63,6 +127,7 @@ export class Chat extends EventTarget {
     Object.assign(message, { state: 'pending', error: '' });
     this.#tell('changed', { message });
     this.#outbox.push(roomName, message);
+    this.#saveUnsent();
     return true;
   }
 
@@ -74,8 +139,18 @@ export class Chat extends EventTarget {
     for (const room of this.#rooms.values()) this.#join(room);
   }
 
+  // save is for moments after which the page may be gone without another word.
+  save() {
+    memory.saveLogs(this.rooms);
+  }
+
+  // goodbye tells the rooms that the page goes. Should it come back, wake joins.
+  goodbye() {
+    for (const name of this.#rooms.keys()) this.#presence.leave(name);
+  }
+
   #allJoined() {
-    return this.#connection.state === ONLINE && [...this.#rooms.values()].every((r) => r.joined);
+    return this.#connection.state === ONLINE && this.rooms.every((r) => r.joined);
   }
 
   #publish(room, message) {
@@ -84,13 +159,23 @@ export class Chat extends EventTarget {
     return this.#connection.request({ type: 'publish', room, event: EVENT, data: toWire(message) });
   }
 
+  #settled(message) {
+    this.#saveUnsent();
+    this.#tell('changed', { message });
+  }
+
+  #saveUnsent() {
+    const failed = this.rooms.flatMap(({ name, entries }) => entries.filter((e) => e.state === 'failed').map((message) => ({ room: name, message })));
+    memory.saveUnsent([...failed, ...this.#outbox.waiting]);
+  }
+
   #stateChanged() {
     if (this.#connection.state === ONLINE) return this.#joinAll();
     for (const room of this.#rooms.values()) this.#setJoined(room, false);
   }
 
   async #joinAll() {
-    const missing = [...this.#rooms.values()].filter((room) => !room.joined);
+    const missing = this.rooms.filter((room) => !room.joined);
     await Promise.all(missing.map((room) => this.#join(room)));
     this.#outbox.flush();
   }
@@ -98,7 +183,9 @@ export class Chat extends EventTarget {
   async #join(room) {
     try {
       await this.#connection.request({ type: 'join', room: room.name });
-      this.#setJoined(room, true);
+      if (this.#rooms.get(room.name) !== room) return; // left meanwhile
+      const news = this.#setJoined(room, true);
+      if (news || !this.#presence.has(room.name)) this.#presence.join(room.name);
     } catch (err) {
       if (err instanceof Refused) this.#joinRefused(room, err);
       // Otherwise the next welcome joins.
@@ -112,27 +199,40 @@ export class Chat extends EventTarget {
     this.#tell('refused', { room: room.name, error: err.message });
   }
 
+  // setJoined says whether that is news.
   #setJoined(room, joined) {
-    const current = this.#rooms.get(room.name) === room; // not left meanwhile
-    if (!current || room.joined === joined) return;
+    if (room.joined === joined) return false;
     room.joined = joined;
     if (joined) room.visits++;
-    this.#note(room, joinNotice(room, this.#connection.node));
+    this.#tell('entry', { room: room.name, entry: room.note(joinNotice(room, this.#connection.node)) });
     this.#tell('joined', { room: room.name, joined });
+    return true;
   }
 
   #received({ room: name, event, data, from }) {
+    if (this.#presence.received(name, event, data, from)) return;
+    if (event === GOT) return this.#confirmed(readReceipt(name, data));
     const room = this.#rooms.get(name);
     const message = event === EVENT ? fromWire(data, from) : null;
-    if (room && message) this.#add(room, message);
+    if (!room || !message) return;
+    this.#add(room, message);
+    if (this.#presence.count(name) <= MAX_PEOPLE) this.#receipts.confirm(name, message);
+  }
+
+  #confirmed(receipt) {
+    for (const id of receipt?.ids ?? []) {
+      const message = this.#rooms.get(receipt.room)?.own(id);
+      if (message && confirm(message, receipt.page)) this.#tell('changed', { message });
+    }
   }
 
   #add(room, message) {
-    if (room.add(message)) this.#tell('entry', { room: room.name, entry: message });
-  }
-
-  #note(room, text) {
-    this.#tell('entry', { room: room.name, entry: room.note(text) });
+    if (!room.add(message)) return;
+    if (!message.mine && room.name !== this.#watched) {
+      room.miss(message);
+      this.#tell('unread', { room: room.name });
+    }
+    this.#tell('entry', { room: room.name, entry: message });
   }
 
   #tell(type, detail) {
@@ -142,6 +242,6 @@ export class Chat extends EventTarget {
 
 function joinNotice(room, node) {
   if (!room.joined) return 'Connection lost. What you write is sent when it is back.';
-  if (room.visits === 1) return `You joined ${room.name} on ${node}.`;
-  return `Back on ${node}. What others wrote in between is not shown here.`;
+  if (room.visits > 1) return `Back on ${node}. What others wrote in between is not shown here.`;
+  return `You joined ${room.name} on ${node}.`;
 }

@@ -28,6 +28,14 @@ export class Composer {
     this.#note.textContent = text;
   }
 
+  // swap puts a text into the field and returns what was there.
+  swap(text) {
+    const before = this.#field.value;
+    this.#field.value = text;
+    this.#changed();
+    return before;
+  }
+
   focus() {
     this.#field.focus();
   }

@@ -1,11 +1,10 @@
 // The list of messages on the page. Text gets in as text, never as HTML.
 
-import { showNode } from './badge.js';
+import { showAvatar, showNode } from './badge.js';
 import { MAX_ENTRIES } from './room.js';
 
 const NEAR_END_PX = 80; //       so close to the end counts as reading along
 const GROUP_MS = 3 * 60_000; // messages of one person within it share a heading
-const DELIVERY = { pending: 'Sending…', sent: 'Sent', received: '' };
 
 export class Log {
   #box;
@@ -14,9 +13,10 @@ export class Log {
   #template = document.getElementById('message-template');
   #elements = new Map(); // message -> its element
   #atEnd = true;
+  #line = null; // "New"
 
-  // box scrolls and is the live region; jump is the button back to its end;
-  // onRetry gets the message whose retry button was pressed.
+  // box scrolls; jump is the button back to its end; onRetry gets the message
+  // whose retry button was pressed.
   constructor(box, jump, onRetry) {
     this.#box = box;
     this.#jump = jump;
@@ -25,12 +25,16 @@ export class Log {
     new ResizeObserver(() => this.#atEnd && this.toEnd()).observe(box);
   }
 
-  // show replaces what is there by the entries of a room.
-  show(entries) {
+  // show replaces what is there by the entries of a room, with a line before the
+  // first that is unread, null for none. It begins there when that is further up.
+  show(entries, firstUnread) {
     this.#box.replaceChildren();
     this.#elements.clear();
+    this.#jump.hidden = true;
     for (const entry of entries) this.#append(entry);
     this.toEnd();
+    this.divide(firstUnread);
+    this.#toLine();
   }
 
   add(entry) {
@@ -49,6 +53,18 @@ export class Log {
     if (this.#atEnd) this.toEnd(); // a failure takes a line more
   }
 
+  // divide puts the line "New" before an entry, and takes away an older one.
+  divide(entry) {
+    this.#line?.remove();
+    this.#line = null;
+    const element = this.#elements.get(entry);
+    if (!element) return;
+    this.#line = divider();
+    element.before(this.#line);
+    group(element);
+    if (this.#atEnd) this.toEnd();
+  }
+
   toEnd() {
     this.#box.scrollTop = this.#box.scrollHeight;
     this.#atEnd = true;
@@ -61,6 +77,14 @@ export class Log {
     this.#elements.set(entry, element);
     group(element);
     this.#trim();
+  }
+
+  // Begin at the line, if it is above what one sees.
+  #toLine() {
+    const top = this.#line?.offsetTop ?? Infinity;
+    if (top >= this.#box.scrollTop) return;
+    this.#box.scrollTop = top;
+    this.#jump.hidden = false;
   }
 
   #trim() {
@@ -81,6 +105,7 @@ export class Log {
     part(element, 'you').hidden = !message.mine;
     part(element, 'text').textContent = message.text;
     showTime(part(element, 'time'), message.at);
+    showAvatar(part(element, 'avatar'), message.name, message.node);
     part(element, 'retry').addEventListener('click', () => this.#onRetry(message));
     fill(element, message);
     return element;
@@ -102,18 +127,35 @@ function fill(element, message) {
   element.dataset.state = message.state;
   element.dataset.node = message.node;
   element.dataset.session = message.from;
+  if (message.mine) element.dataset.delivered = message.got.length;
   showNode(part(element, 'node'), message.node);
   part(element, 'delivery').hidden = message.state === 'received';
-  part(element, 'delivery-text').textContent = DELIVERY[message.state] ?? `Not sent: ${message.error}`;
+  part(element, 'delivery-text').textContent = deliveryText(message);
   part(element, 'retry').hidden = message.state !== 'failed';
 }
 
-// group hides the heading of a message that goes on where the one before ended.
+function deliveryText({ state, error, got }) {
+  if (state === 'received') return '';
+  if (state === 'failed') return `Not sent: ${error}`;
+  if (got.length > 0) return `Delivered to ${got.length}`;
+  return state === 'sent' ? 'Sent' : 'Sending…';
+}
+
+// group hides the heading of a message that goes on where the one before ended,
+// and keeps that one quiet if there is nothing else to say of its delivery.
 function group(element) {
   const before = element.previousElementSibling;
-  const same = (key) => before.dataset[key] === element.dataset[key];
-  const follows = before && ['session', 'from', 'node'].every(same) && element.dataset.at - before.dataset.at < GROUP_MS;
-  element.classList.toggle('follows', Boolean(follows));
+  const same = (...keys) => keys.every((key) => before.dataset[key] === element.dataset[key]);
+  const follows = Boolean(before) && same('session', 'from', 'node') && element.dataset.at - before.dataset.at < GROUP_MS;
+  element.classList.toggle('follows', follows);
+  before?.classList.toggle('quiet', follows && element.dataset.state === 'sent' && same('state', 'delivered'));
+}
+
+function divider() {
+  const element = document.createElement('p');
+  element.className = 'divider';
+  element.textContent = 'New';
+  return element;
 }
 
 function noticeElement({ notice, at }) {

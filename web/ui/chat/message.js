@@ -7,6 +7,7 @@
 //   mine   whether this page wrote it
 //   state  pending | sent | failed (own), received (others)
 //   error  why it failed
+//   got    pages that have confirmed it (own), at most MAX_GOT
 
 export const EVENT = 'chat';
 
@@ -16,6 +17,8 @@ export const MAX_NAME = 40;
 export const MAX_ROOM = 80; // at most 240 bytes of UTF-8; the server takes 255
 const MAX_NODE = 64;
 const MAX_ID = 64;
+const MAX_GOT = 20; // as many as a room with receipts has others
+const STATES = ['pending', 'sent', 'failed', 'received'];
 const MAX_TIME = 8.64e15; // the last moment that Date knows
 
 // compose makes a message of our own.
@@ -30,6 +33,7 @@ export function compose(name, text, node) {
     mine: true,
     state: 'pending',
     error: '',
+    got: [],
   };
 }
 
@@ -54,7 +58,24 @@ export function fromWire(data, from) {
     mine: false,
     state: 'received',
     error: '',
+    got: [],
   };
+}
+
+// confirm adds a page that has an own message; false: nothing new.
+export function confirm(message, page) {
+  if (message.got.length >= MAX_GOT || message.got.includes(page)) return false;
+  message.got.push(page);
+  return true;
+}
+
+// revive reads a message that this page has stored, perhaps as an older version
+// of itself. null: none.
+export function revive(stored) {
+  const message = fromWire(stored, isText(stored?.from) ? stored.from : '');
+  if (!message || !STATES.includes(stored.state)) return null;
+  const got = Array.isArray(stored.got) ? stored.got.filter(isText).slice(0, MAX_GOT) : [];
+  return { ...message, mine: stored.mine === true, state: stored.state, error: String(stored.error ?? ''), got };
 }
 
 function isText(value) {
@@ -65,9 +86,9 @@ function isTime(value) {
   return typeof value === 'number' && Math.abs(value) <= MAX_TIME;
 }
 
-// newId is 128 random bits. crypto.randomUUID would be shorter, but a page that
-// came by http from another machine does not have it.
-function newId() {
+// newId is 128 random bits, for a message or a page. crypto.randomUUID would be
+// shorter, but a page that came by http from another machine does not have it.
+export function newId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
 }

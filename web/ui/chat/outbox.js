@@ -26,6 +26,11 @@ export class Outbox {
     return this.#queue.length >= MAX_WAITING;
   }
 
+  // waiting is what is not settled yet, as [{room, message}].
+  get waiting() {
+    return this.#queue.map(({ room, message }) => ({ room, message }));
+  }
+
   push(room, message) {
     this.#queue.push({ room, message, sends: 0 });
     this.flush();

@@ -4,24 +4,35 @@ import { MAX_NAME, MAX_ROOM } from './message.js';
 
 const NAME_KEY = 'meshrt.chat.name';
 const ROOM_KEY = 'meshrt.chat.room';
+const ROOMS_KEY = 'meshrt.chat.rooms'; // a JSON array, while in rooms; of the tab alone
 const DEFAULT_ROOM = 'lobby';
 const WS_PATH = 'ws'; // seen from the page: chat at /, websocket at /ws
 
-// recall is the name and room to offer. A tab's own comes first, so that two
-// tabs can be two people; the room of a shared link wins over both.
+// recall is the name and room to offer, and the rooms that this tab was in when it
+// was loaded again. A tab's own come first, so that two tabs can be two people; the
+// room of a shared link wins over both.
 export function recall() {
   return {
     name: cleanName(read(NAME_KEY)),
     room: roomOfLink() || cleanRoom(read(ROOM_KEY)) || DEFAULT_ROOM,
+    rooms: readRooms(),
   };
 }
 
-export function remember(name, room) {
+// remember keeps the name, the room on the page and all rooms; none when the
+// person has left the last one.
+export function remember(name, room, rooms) {
   for (const storage of storages()) {
     write(storage, NAME_KEY, name);
-    write(storage, ROOM_KEY, room);
+    if (room) write(storage, ROOM_KEY, room);
   }
-  history.replaceState(null, '', `#${encodeURIComponent(room)}`);
+  const [tab] = storages();
+  if (tab) write(tab, ROOMS_KEY, JSON.stringify(rooms));
+  if (room !== roomOfLink()) history.replaceState(null, '', linkTo(room));
+}
+
+export function linkTo(room) {
+  return `#${encodeURIComponent(room)}`;
 }
 
 // roomOfLink is the room in the URL's fragment, "" without one.
@@ -53,6 +64,15 @@ export function socketURL() {
   target.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
   target.hash = ''; // a WebSocket URL may not have one
   return target.href;
+}
+
+function readRooms() {
+  try {
+    const rooms = JSON.parse(sessionStorage.getItem(ROOMS_KEY));
+    return [...new Set(rooms.filter((r) => typeof r === 'string').map(cleanRoom))].filter(Boolean);
+  } catch {
+    return []; // none yet, or storage is forbidden
+  }
 }
 
 function read(key) {
