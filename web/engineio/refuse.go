@@ -42,8 +42,8 @@ var errShutdown = &Refusal{Status: http.StatusServiceUnavailable, Message: "Serv
 
 // Errors that are a bad request with a status of its own.
 var (
-	errTooBig = errors.New("Payload too large")
-	errPanic  = errors.New("Internal error")
+	errTooBig = errors.New("payload too large")
+	errPanic  = errors.New("internal error")
 )
 
 var statuses = map[error]int{
