@@ -46,9 +46,12 @@ var (
 	errPanic  = errors.New("internal error")
 )
 
-var statuses = map[error]int{
-	errTooBig: http.StatusRequestEntityTooLarge,
-	errPanic:  http.StatusInternalServerError,
+var answers = map[error]struct {
+	status  int
+	message string
+}{
+	errTooBig: {http.StatusRequestEntityTooLarge, "Payload too large"},
+	errPanic:  {http.StatusInternalServerError, "Internal error"},
 }
 
 // refuse answers a request with an error, on either transport: a websocket client
@@ -74,8 +77,8 @@ func refusalOf(err error) (status int, code errorCode, message string) {
 	if errors.As(err, &code) && code != codeForbidden {
 		return http.StatusBadRequest, code, code.String()
 	}
-	if status, ok := statuses[err]; ok {
-		return status, codeBadRequest, err.Error()
+	if a, ok := answers[err]; ok {
+		return a.status, codeBadRequest, a.message
 	}
 	status, message = ws.RefusalOf(err)
 	return status, codeForbidden, message
