@@ -40,11 +40,13 @@ type Config struct {
 	// next ping. Whole milliseconds: clients are told it in those. Shorter finds
 	// dead clients sooner and costs two packets a client each time.
 	PingInterval time.Duration
-	// PingTimeout is how long a client may take to answer a ping, and how long
-	// one write to it may take. A dead client is gone after at most PingInterval
-	// + PingTimeout.
+	// PingTimeout is how long a client may take to answer a ping, on polling to
+	// fetch it too, and how long one write to it may take. A dead client is gone
+	// after at most PingInterval + PingTimeout.
 	PingTimeout time.Duration
-	// UpgradeTimeout is how long a client may take to change its transport.
+	// UpgradeTimeout is how long a client may take to change its transport, from
+	// the handshake of the websocket on. After it the websocket is closed and the
+	// session goes on with polling.
 	UpgradeTimeout time.Duration
 	// MaxPayload is the largest websocket message or polling body of a client, in
 	// bytes, the packet type included. A larger one ends the session.
@@ -55,7 +57,8 @@ type Config struct {
 	// ReasonSlow; an empty queue takes one group of any size.
 	QueueBytes, QueueGroups int
 
-	// Transports are those that clients may use. Default: all that are there.
+	// Transports are those that clients may use: Polling and WebSocket, the
+	// default, and then they may go from the one to the other; or one of them.
 	Transports []string
 
 	// Accept judges the first request of a session before anything is allocated

@@ -72,7 +72,6 @@ func (p *polling) admitGet(g *poll) error {
 
 // answer waits until there is something for g, and writes it.
 func (p *polling) answer(g *poll, r *http.Request) {
-	g.rc.SetReadDeadline(time.Time{}) // http.Server.ReadTimeout is no limit of the wait
 	for {
 		groups, wait, err := p.next(g)
 		if err != nil {

@@ -7,18 +7,18 @@ import (
 
 // Handler is the layer above: it is told of each session.
 type Handler interface {
-	// Opened is called once per session, after the open packet was queued and
-	// before any packet is read; the session waits for it. The socket may be used
-	// at once. The Receiver must not be nil.
+	// Opened is called once per session, after the open packet was queued, on
+	// polling sent, and before any packet is acted on; the session waits for it.
+	// The socket may be used at once. The Receiver must not be nil.
 	Opened(s *Socket) Receiver
 }
 
 // Receiver gets what happens on one session. A panic in it ends that session with
 // ReasonPanic, and no other.
 type Receiver interface {
-	// Received is called with each message, on the reader's goroutine: calls never
-	// overlap, and the next packet waits for the return, pongs too. The receiver
-	// owns data. Text is valid UTF-8.
+	// Received is called with each message, on the goroutine of the websocket or
+	// of the POST: calls never overlap, and the next packet waits for the return,
+	// pongs too. The receiver owns data. Text is valid UTF-8.
 	Received(data []byte, binary bool)
 	// Closed is called exactly once, after the last Received has returned and when
 	// nothing more can be written, with no lock held.

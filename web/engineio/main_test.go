@@ -141,6 +141,7 @@ type host struct {
 	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
 	http   *http.Client
 	addr   string
+	base   string // of URLs, when it is not addr
 	log    *lockedBuffer
 
 	stopRun context.CancelFunc
@@ -200,7 +201,11 @@ type client struct {
 
 // url is the address of a query.
 func (h *host) url(query string) string {
-	return "http://" + strings.TrimPrefix(h.addr, "/") + "/engine.io/?" + query
+	base := h.base
+	if base == "" {
+		base = "http://" + h.addr
+	}
+	return base + "/engine.io/?" + query
 }
 
 // connect opens a websocket and does not read.

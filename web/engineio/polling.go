@@ -80,20 +80,21 @@ func (p *polling) end(reason Reason) {
 	go p.close(linger) // counted in by servePolling
 }
 
-// hurry bounds the requests that are under way when the session ends. A packet of
-// a POST that is being received is not interrupted.
+// hurry bounds the requests that are under way when the session ends: the body of
+// the POST is read no more, and the answer to the GET is written like any last
+// words.
 func (p *polling) hurry(reason Reason) {
+	past := time.Unix(1, 0)
 	if p.posting != nil && p.posting.reading {
-		p.posting.rc.SetReadDeadline(time.Unix(1, 0))
+		p.posting.rc.SetReadDeadline(past)
 	}
-	if p.writing == nil {
-		return
+	switch {
+	case p.writing == nil:
+	case reason.graceful():
+		p.writing.rc.SetWriteDeadline(time.Now().Add(ws.CloseTimeout))
+	default:
+		p.writing.rc.SetWriteDeadline(past)
 	}
-	deadline := time.Unix(1, 0)
-	if reason.graceful() {
-		deadline = time.Now().Add(ws.CloseTimeout)
-	}
-	p.writing.rc.SetWriteDeadline(deadline)
 }
 
 // close waits until all of the session is through, after end.

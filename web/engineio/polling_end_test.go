@@ -1,11 +1,15 @@
 package engineio_test
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"github.com/meshrt/meshrt/web/engineio"
 )
@@ -51,6 +55,9 @@ func TestNextPollFetchesWhatWaitsAtTheEnd(t *testing.T) {
 			if got := p.post("4x"); got != unknownSID {
 				t.Errorf("POST: %q, want %q", got, unknownSID)
 			}
+			if got, status := p.websocket().readAll(); got != "" || status != websocket.StatusPolicyViolation {
+				t.Errorf("websocket got %q and status %d, want nothing and 1008", got, status)
+			}
 			time.Sleep(2999 * time.Millisecond)
 			p.wantGet("200 4bye\x1e1")
 			p.wantGet(unknownSID)
@@ -88,11 +95,39 @@ func TestCloseFromWithinReceivedOfAPost(t *testing.T) {
 	})
 	inBubble(t, official, app, func(t *testing.T, h *host) {
 		p := h.polling(app)
-		p.wantPost("4a", "4b")
+		c := p.raw("POST", "Content-Length: 5\r\n\r\n4a\x1e4b")
+		if got := c.read(); got != "200 ok" {
+			t.Errorf("POST: %q, want 200 ok", got)
+		}
 		p.wantGet("200 4refused\x1e1")
 		wantEnd(t, p.s, engineio.ReasonForcedServerClose)
+		next := h.polling(app) // on the connection of the POST
+		fmt.Fprintf(c, "GET /engine.io/?%s HTTP/1.1\r\nHost: x\r\n\r\n", next.query())
+		time.Sleep(100 * time.Millisecond)
+		next.s.Send(message("x", false))
+		next.s.Flush()
+		if got := c.read(); got != "200 4x" {
+			t.Errorf("next poll on the connection of the POST: %q", got)
+		}
 		if got := p.s.messages(); got != "a" {
 			t.Errorf("received %q, want nothing after Close", got)
+		}
+	})
+}
+
+// net/http reads what it can of a body before it answers, without a limit in time.
+func TestRefusedPostThatIsNotCompleteIsAnsweredInTime(t *testing.T) {
+	app := newApp(nil)
+	inBubble(t, engineio.Config{}, app, func(t *testing.T, h *host) {
+		p := h.polling(app)
+		p.s.Close(engineio.ReasonForcedClose)
+		c := p.raw("POST", "Content-Length: 10\r\n\r\n4half")
+		if got := c.read(); got != unknownSID {
+			t.Errorf("POST: %q, want %q", got, unknownSID)
+		}
+		wantEnd(t, p.s, engineio.ReasonForcedClose)
+		if took := time.Since(p.s.OpenedAt()); took != 3*time.Second || p.s.endedAt != time.Now() {
+			t.Errorf("answered after %v, session ended at %v, want both after 3s", took, p.s.endedAt)
 		}
 	})
 }
@@ -109,14 +144,17 @@ func TestPostThatIsBeingReadIsInterruptedByTheEnd(t *testing.T) {
 			c := p.raw("POST", "Content-Length: 10\r\n\r\n4half")
 			synctest.Wait()
 			p.s.Close(reason)
-			if got := c.read(); got != badRequest {
-				t.Errorf("POST: %q, want %q", got, badRequest)
+			if got := c.read(); got != badRequest || time.Since(p.s.OpenedAt()) != 0 {
+				t.Errorf("POST: %q after %v, want %q at once", got, time.Since(p.s.OpenedAt()), badRequest)
 			}
-			if took := time.Since(p.s.OpenedAt()); took != 0 {
-				t.Errorf("the POST was answered after %v, want at once", took)
+			if _, err := c.in.ReadByte(); err != io.EOF {
+				t.Errorf("connection after the POST: %v, want it closed", err)
 			}
 			time.Sleep(want)
 			wantEnd(t, p.s, reason)
+			if took := p.s.endedAt.Sub(p.s.OpenedAt()); took != want {
+				t.Errorf("%v: ended after %v, want %v", reason, took, want)
+			}
 		})
 	}
 }
@@ -178,6 +216,27 @@ func TestNothingIsReceivedBeforeOpenedHasReturned(t *testing.T) {
 		close(leave)
 		wantNow(t, posted, "200 ok")
 		p.wantGet("200 4hello")
+	})
+}
+
+func TestEndWhileOpenedRuns(t *testing.T) {
+	var leave chan struct{}
+	inner := newApp(echo)
+	handler := handlerFunc(func(s *engineio.Socket) engineio.Receiver {
+		r := inner.Opened(s)
+		<-leave
+		return r
+	})
+	inBubble(t, official, handler, func(t *testing.T, h *host) {
+		leave = make(chan struct{})
+		p := h.polling(inner)
+		p.s.Close(engineio.ReasonSlow)
+		time.Sleep(time.Minute)
+		if ends := p.s.ends(); len(ends) != 0 {
+			t.Errorf("Closed(%v) came before Opened had returned", ends)
+		}
+		close(leave)
+		wantEnd(t, p.s, engineio.ReasonSlow)
 	})
 }
 

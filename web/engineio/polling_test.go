@@ -288,7 +288,7 @@ func TestOfficialClosePacketEndsThePollingSession(t *testing.T) {
 	inBubble(t, official, app, func(t *testing.T, h *host) {
 		p := h.polling(app)
 		waiting := p.hang()
-		p.wantPost("1", "4late")
+		p.wantPost("1", "4late", "no packet")
 		wantNow(t, waiting, "200 6")
 		p.wantGet(unknownSID)
 		wantEnd(t, p.s, engineio.ReasonTransportClose)

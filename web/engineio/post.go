@@ -57,10 +57,17 @@ func (p *polling) handle(in *post, w http.ResponseWriter, r *http.Request) error
 	defer p.posted()
 	s := p.socket
 	body, reason := readBody(w, r, s.server.cfg.MaxPayload)
-	if open := p.bodyRead(in); !open && reason == 0 {
-		return codeUnknownSID
+	open := p.bodyRead(in)
+	if (reason != 0 || !open) && r.ProtoMajor == 1 {
+		// A read that was broken off has ended the context of the connection, and
+		// with it the wait of every poll that might come on it.
+		w.Header().Set("Connection", "close")
 	}
-	if reason == 0 {
+	switch {
+	case reason != 0:
+	case !open:
+		return codeUnknownSID
+	default:
 		<-p.opened
 		if !s.server.guard(s, func() { reason = p.deliver(body) }) {
 			reason = ReasonPanic
@@ -73,8 +80,8 @@ func (p *polling) handle(in *post, w http.ResponseWriter, r *http.Request) error
 	return nil
 }
 
-// bodyRead says that there is no more to read of in, and reports whether the session
-// is open.
+// bodyRead says that there is no more to read of in, and reports whether the
+// session is open.
 func (p *polling) bodyRead(in *post) (open bool) {
 	s := p.socket
 	s.mu.Lock()

@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
@@ -94,5 +95,21 @@ func TestValidateNamesWhatIsWrong(t *testing.T) {
 	}
 	if err := (Config{}).Validate(); err != nil {
 		t.Errorf("the zero Config: %v", err)
+	}
+}
+
+// The timer may be late, as others are served first: the session is as dead.
+func TestPollAfterThePingTimeoutFindsNoSession(t *testing.T) {
+	for late, want := range map[time.Duration]error{-time.Minute: nil, 0: codeUnknownSID, time.Minute: codeUnknownSID} {
+		s := NewServer(Config{Logger: slog.New(slog.DiscardHandler)}, nil)
+		p := &polling{opened: make(chan struct{})}
+		close(p.opened)
+		p.socket = newSocket(s, &Request{}, p)
+		p.changed.L = &p.socket.mu
+		s.roster.Enter() // for p.close
+		p.socket.heartbeat = heartbeat{awaited: true, due: time.Now().Add(-late)}
+		if err := p.admitGet(&poll{}); err != want {
+			t.Errorf("%v after the ping timeout: %v, want %v", late, err, want)
+		}
 	}
 }

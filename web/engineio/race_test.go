@@ -87,7 +87,7 @@ func checkEnded(t *testing.T, stats engineio.Stats, clients int) {
 	for _, n := range stats.Closed {
 		closed += n
 	}
-	if stats.Opened != uint64(clients) || closed != stats.Opened || stats.Open[engineio.WebSocket] != 0 {
+	if stats.Opened != uint64(clients) || closed != stats.Opened || stats.Open[engineio.WebSocket] != 0 || stats.Open[engineio.Polling] != 0 {
 		t.Errorf("stats %+v, want %d opened, as many closed, none open", stats, clients)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/meshrt/meshrt/web/ws"
 )
@@ -67,6 +68,8 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 	if err != nil {
 		panic("engineio: " + err.Error()) // an integer and a string always encode
 	}
+	// Of a body that we have not read, net/http reads on before it answers.
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(ws.CloseTimeout))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	w.Write(body) // a client that is gone needs no answer

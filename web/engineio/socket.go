@@ -18,7 +18,7 @@ type Socket struct {
 	openedAt time.Time
 	request  *Request
 	server   *Server
-	receiver Receiver // the reader's; nil until Opened has returned
+	receiver Receiver // of who receives; nil until Opened has returned
 
 	mu        sync.Mutex // whoever holds it does not block and calls nothing up
 	transport transport
@@ -87,9 +87,10 @@ func (s *Socket) Flush() {
 // Close ends the session; the first to end it gives the reason. Receiver.Closed
 // comes later, from a goroutine of the session. With ReasonForcedClose,
 // ReasonForcedServerClose and the other reasons that close a transport in order,
-// what was queued before is still written, within three seconds; with those that
-// cut it (ReasonTransportError, ReasonPingTimeout, ReasonSlow) it is dropped. Any
-// value that is no Reason means ReasonForcedClose.
+// what was queued before is still written, within three seconds; on polling, to
+// the poll that waits or, with the two and ReasonShutdown, to the next. With those
+// that cut it (ReasonTransportError, ReasonPingTimeout, ReasonSlow) it is dropped.
+// Any value that is no Reason means ReasonForcedClose.
 func (s *Socket) Close(reason Reason) {
 	if !reason.valid() {
 		reason = ReasonForcedClose

@@ -126,9 +126,6 @@ func (u *upgrade) answer() {
 	s := u.socket
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.probe != u {
-		return
-	}
 	u.pong, u.answered = true, true
 	u.conn.Flush()
 	u.polling.flush()

@@ -98,12 +98,13 @@ func TestWhatWaitsAtTheUpgradeGoesByWebSocket(t *testing.T) {
 		c := p.probe()
 		p.s.Send(event("1")) // nobody polls, nobody flushes
 		c.send("5")
-		synctest.Wait()
-		p.s.Send(message("2", false))
-		p.s.Flush()
-		for _, want := range []string{"451-1", "[49]", "42"} {
+		for i, want := range []string{"451-1", "[49]", "42"} {
 			if got := c.read(); got != want {
 				t.Errorf("got %q, want %q", got, want)
+			}
+			if i == 1 {
+				p.s.Send(message("2", false))
+				p.s.Flush()
 			}
 		}
 	})
@@ -207,6 +208,18 @@ func TestUpgradeTimeoutClosesTheWebSocketOnly(t *testing.T) {
 				t.Errorf("closed after %v, want %v", took, engineio.DefaultUpgradeTimeout)
 			}
 			wantNothing(t, p.hang())
+
+			c = p.websocket()
+			time.Sleep(engineio.DefaultUpgradeTimeout)
+			synctest.Wait()
+			c.send("5") // crosses the close frame
+			synctest.Wait()
+			if got := p.s.Transport(); got != engineio.Polling {
+				t.Errorf("transport %q after an upgrade that came too late", got)
+			}
+			c.CloseNow()
+			synctest.Wait()
+
 			p.upgrade()
 			time.Sleep(engineio.DefaultUpgradeTimeout) // has no timeout once it has moved
 			wantOpen(t, p.s)
@@ -331,84 +344,6 @@ func TestAnswerToAPollComesBeforeTheWebSocket(t *testing.T) {
 	})
 }
 
-func TestEndWhileTheClientProbesClosesBoth(t *testing.T) {
-	for reason, status := range map[engineio.Reason]websocket.StatusCode{
-		engineio.ReasonForcedClose: websocket.StatusNormalClosure,
-		engineio.ReasonShutdown:    websocket.StatusGoingAway,
-		engineio.ReasonSlow:        -1,
-	} {
-		app := newApp(nil)
-		inBubble(t, official, app, func(t *testing.T, h *host) {
-			p := h.polling(app)
-			c := p.probe()
-			waiting := p.hang()
-			p.s.Close(reason)
-			wantNow(t, waiting, "200 1")
-			if got, s := c.readAll(); got != "" || s != status {
-				t.Errorf("%v: websocket got %q and status %d, want nothing and %d", reason, got, s, status)
-			}
-			wantEnd(t, p.s, reason)
-		})
-	}
-}
-
-// The session is the websocket's from the upgrade packet on, though a POST holds
-// it up: what the server says last is said there.
-func TestEndWhileTheUpgradeWaitsForAPost(t *testing.T) {
-	var leave chan struct{}
-	app := newApp(func(*session, string, bool) { <-leave })
-	inBubble(t, engineio.Config{}, app, func(t *testing.T, h *host) {
-		leave = make(chan struct{})
-		p := h.polling(app)
-		p.raw("POST", "Content-Length: 5\r\n\r\n4post")
-		c := p.upgrade()
-		p.s.Send(message("bye", false))
-		p.s.Close(engineio.ReasonForcedServerClose)
-		if got := c.read(); got != "4bye" {
-			t.Errorf("got %q, want 4bye", got)
-		}
-		c.sendLater("4late") // nobody reads it
-		time.Sleep(time.Minute)
-		if ends := p.s.ends(); len(ends) != 0 {
-			t.Errorf("Closed(%v) came before Received had returned", ends)
-		}
-		close(leave)
-		c.readAll()
-		wantEnd(t, p.s, engineio.ReasonForcedServerClose)
-		if got := p.s.messages(); got != "post" {
-			t.Errorf("received %q, want post alone", got)
-		}
-	})
-}
-
-func TestSessionOnAWebSocketEndsAsOneThatOpenedThere(t *testing.T) {
-	app := newApp(echo)
-	inBubble(t, official, app, func(t *testing.T, h *host) {
-		p := h.polling(app)
-		p.upgrade().CloseNow()
-		wantEnd(t, p.s, engineio.ReasonTransportClose)
-		p.wantGet(unknownSID)
-
-		p = h.polling(app)
-		c := p.upgrade()
-		c.send("abc")
-		if got, status := c.readAll(); got != "" || status != websocket.StatusProtocolError {
-			t.Errorf("got %q and status %d, want nothing and 1002", got, status)
-		}
-		wantEnd(t, p.s, engineio.ReasonParseError)
-
-		p = h.polling(app)
-		c = p.upgrade()
-		p.s.Send(message("bye", false))
-		h.stopRun()
-		if got, status := c.readAll(); got != "4bye" || status != websocket.StatusGoingAway {
-			t.Errorf("got %q and status %d, want 4bye and 1001", got, status)
-		}
-		<-h.ran
-		wantEnd(t, p.s, engineio.ReasonShutdown)
-	})
-}
-
 func TestHeartbeatGoesOnOverTheUpgrade(t *testing.T) {
 	app := newApp(nil)
 	inBubble(t, official, app, func(t *testing.T, h *host) {
@@ -452,6 +387,28 @@ func TestStatsCountUpgrades(t *testing.T) {
 		wantEnd(t, p.s, engineio.ReasonTransportClose)
 		if got = h.server.Stats(); got.Open[engineio.Polling] != 1 || got.Open[engineio.WebSocket] != 0 {
 			t.Errorf("stats %+v, want the one on polling left", got)
+		}
+	})
+}
+
+func TestUpgradeWaitsForOpened(t *testing.T) {
+	var leave chan struct{}
+	inner := newApp(echo)
+	handler := handlerFunc(func(s *engineio.Socket) engineio.Receiver {
+		r := inner.Opened(s)
+		<-leave
+		return r
+	})
+	inBubble(t, engineio.Config{}, handler, func(t *testing.T, h *host) {
+		leave = make(chan struct{})
+		p := h.polling(inner)
+		c := p.upgrade()
+		c.sendLater("4hello")
+		time.Sleep(time.Second)
+		wantOpen(t, p.s)
+		close(leave)
+		if got := c.read(); got != "4hello" {
+			t.Errorf("got %q, want 4hello", got)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package eio_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -89,6 +90,20 @@ func TestPayloadCanBeLeftAndWalkedAgain(t *testing.T) {
 			}
 			break
 		}
+	}
+}
+
+// The data of a packet belongs to whoever gets it, who may append to it.
+func TestPacketsOfAPayloadDoNotOverlap(t *testing.T) {
+	var got []string
+	for p, err := range eio.DecodePayload([]byte("4a\x1e4b\x1e4c")) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(append(p.Data, "xxxx"...)))
+	}
+	if want := []string{"axxxx", "bxxxx", "cxxxx"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
