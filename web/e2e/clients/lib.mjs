@@ -38,6 +38,7 @@ export async function until(what, ms, ok) {
 export async function socketio(url, more = {}) {
   const socket = io(url, { transports: ["websocket"], reconnectionDelay: 100, reconnectionDelayMax: 500, forceNew: true, ...more });
   const client = { kind: "socket.io", socket, got: [], connects: 0, disconnects: [] };
+  socket.io.once("open", () => (client.first = socket.io.engine.transport.name)); // before any upgrade
   socket.onAny((...args) => client.got.push(args));
   socket.on("connect", () => client.connects++);
   socket.on("disconnect", (reason) => client.disconnects.push(reason));

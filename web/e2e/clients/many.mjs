@@ -5,7 +5,7 @@ import { options, socketio, check, until, done } from "./lib.mjs";
 const { urls, clients: count, each, transports } = options;
 const clients = await Promise.all(Array.from({ length: count }, (_, i) =>
   socketio(urls[i % urls.length], transports ? { transports } : { transports: undefined })));
-const first = clients.map((c) => c.socket.io.engine.transport.name);
+const first = clients.map((c) => c.first);
 await Promise.all(clients.map((c) => c.verb("join", "room")));
 const begun = clients.map((c) => c.socket.io.engine.transport.name);
 for (let k = 0; k < each; k++) {
