@@ -127,7 +127,7 @@ func namespaces(cfg *config.Config, n *node.Node) error {
 
 func webConfig(cfg *config.Config, log *slog.Logger) web.Config {
 	return web.Config{
-		HTTP: cfg.HTTP, API: cfg.API, Path: cfg.Path, WSPath: cfg.WSPath, SSEPath: cfg.SSEPath, Origins: cfg.Origins, Demo: cfg.Demo,
+		HTTP: cfg.HTTP, API: cfg.API, Path: cfg.Path, WSPath: cfg.WSPath, SSEPath: cfg.SSEPath, Origins: cfg.Origins, Demo: cfg.Demo, Drain: cfg.Drain,
 		TLSCert: cfg.TLSCert, TLSKey: cfg.TLSKey,
 		SocketIO: socketio.Config{ConnectTimeout: cfg.ConnectTimeout, Engine: engineio.Config{PingInterval: cfg.PingInterval,
 			PingTimeout: cfg.PingTimeout, UpgradeTimeout: cfg.UpgradeTimeout, Transports: cfg.Transports,

@@ -44,6 +44,10 @@ type Config struct {
 	// "https://app.example.com", "app.example.com", "*.example.com", "*".
 	Origins []string
 	Demo    bool // the chat at /
+	// Drain is what the end of Run may take: most of it is the time over which
+	// clients are moved away, so that the other nodes do not get all of them at
+	// once. Few are moved sooner, at 500 a second. Zero: all at once.
+	Drain time.Duration
 	// TLSCert and TLSKey are files with the certificate chain and key for HTTP,
 	// loaded again when they change. Both or none.
 	TLSCert, TLSKey string
@@ -62,8 +66,10 @@ const (
 	headerTimeout = 5 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 16 << 10
+	// closing is what is kept of Config.Drain for the last clients to go.
+	closing = 5 * time.Second
 	// shutdownTimeout is what requests of the API may still take at the end.
-	shutdownTimeout = 5 * time.Second
+	shutdownTimeout = 2 * time.Second
 )
 
 // Server serves a node to its clients.
@@ -140,8 +146,9 @@ func New(cfg Config, n *node.Node) (*Server, error) {
 		return nil, err
 	}
 	cfg.SocketIO.Logger, cfg.Plain.Logger, cfg.APIConfig.Logger = cfg.Logger, cfg.Logger, cfg.Logger
-	cfg.SocketIO.Engine.Accept = origins.check
-	cfg.Plain.Accept = origins.check
+	cfg.SocketIO.Engine.Accept, cfg.Plain.Accept = origins.check, origins.check
+	moving := max(cfg.Drain/2, cfg.Drain-closing)
+	cfg.SocketIO.Engine.Drain, cfg.Plain.Drain = moving, moving
 	s := &Server{cfg: cfg, node: n, log: cfg.Logger, origins: origins}
 	s.socketio = socketio.NewServer(cfg.SocketIO, n)
 	s.plain = plain.NewServer(cfg.Plain, n)
@@ -217,19 +224,29 @@ func addrOf(l net.Listener) net.Addr {
 	return l.Addr()
 }
 
-// Run serves until ctx ends. Then it is unready, closes every client so that it
-// connects elsewhere, lets requests of the API end, and returns when all its
-// goroutines have. The node should run until after that.
+// Run serves until ctx ends. Then it is unready and takes no new client, closes
+// every client so that it connects elsewhere, lets requests of the API end, and
+// returns when all its goroutines have. The node should run until after that.
+//
+// The listeners close last: until a client is moved, its polls are answered, and
+// load balancers are told why they should go elsewhere.
 func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	defer context.AfterFunc(ctx, func() { s.draining.Store(true) })()
-	s.serve(ctx, g, s.http, s.handler)
-	s.serve(ctx, g, s.api, s.apiMux)
-	g.Go(func() error { return s.socketio.Run(ctx) })
-	g.Go(func() error { return s.plain.Run(ctx) })
+	moved, done := context.WithCancel(context.WithoutCancel(ctx))
+	s.serve(moved, g, s.http, s.handler)
+	s.serve(moved, g, s.api, s.apiMux)
+	g.Go(func() error {
+		defer done()
+		var clients errgroup.Group
+		clients.Go(func() error { return s.socketio.Run(ctx) })
+		clients.Go(func() error { return s.plain.Run(ctx) })
+		return clients.Wait()
+	})
 	return g.Wait()
 }
 
+// serve serves l until ctx ends.
 func (s *Server) serve(ctx context.Context, g *errgroup.Group, l net.Listener, h http.Handler) {
 	if l == nil {
 		return

@@ -16,6 +16,7 @@ import (
 	"github.com/meshrt/meshrt/node/relay"
 	"github.com/meshrt/meshrt/web/api"
 	"github.com/meshrt/meshrt/web/webtest"
+	"github.com/meshrt/meshrt/web/ws"
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -286,6 +287,54 @@ func TestUnreadyUntilInStepAndWhileDraining(t *testing.T) {
 		}
 		if status, _ := clients.Get("/healthz"); status != 200 {
 			t.Errorf("alive while draining: %d", status)
+		}
+	})
+}
+
+// The clients of a node that stops go one after the other, and until its turn has
+// come each is served as before.
+func TestClientsAreMovedOverTheDrainTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, err := node.New(node.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := New(Config{Drain: 10 * time.Second}, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- s.Run(ctx) }()
+		request := func(method, target, body string) *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
+			return w
+		}
+		const sessions = 10_000
+		for range sessions {
+			if w := request("GET", "/socket.io/?EIO=4&transport=polling", ""); w.Code != 200 {
+				t.Fatal(w.Code)
+			}
+		}
+		began := time.Now()
+		stop()
+		time.Sleep(2500*time.Millisecond + ws.CloseTimeout) // nobody polls, so that each waits for its client
+		synctest.Wait()
+		if open := s.socketio.Stats().Engine.Open["polling"]; open < sessions*4/10 || open > sessions*6/10 {
+			t.Errorf("%d of %d sessions are open after half of the time", open, sessions)
+		}
+		if w := request("GET", "/readyz", ""); w.Code != 503 {
+			t.Errorf("/readyz: %d", w.Code)
+		}
+		if w := request("GET", "/socket.io/?EIO=4&transport=polling", ""); w.Code != 503 {
+			t.Errorf("a new client gets %d", w.Code)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took < 5*time.Second || took > 10*time.Second {
+			t.Errorf("the end took %v", took)
 		}
 	})
 }

@@ -47,6 +47,7 @@ type Config struct {
 	Forward        []string
 	APIKeys        []string
 	Demo           bool
+	Drain          time.Duration
 	TLSCert        string
 	TLSKey         string
 
@@ -139,6 +140,7 @@ func (r *raw) flags(fs *flag.FlagSet) {
 	fs.Var(&r.apiKeys, "api-key", "`key` for the HTTP API; repeatable")
 	fs.Var(&r.apiKeyFiles, "api-key-file", "`file` with a key for the HTTP API; repeatable")
 	fs.BoolVar(&r.Demo, "demo", true, "the chat at /")
+	fs.DurationVar(&r.Drain, "drain", 25*time.Second, "`time` over which SIGTERM moves clients away; few are moved sooner")
 	fs.StringVar(&r.TLSCert, "tls-cert", "", "`file` with the certificate chain for -http; loaded again when it changes")
 	fs.StringVar(&r.TLSKey, "tls-key", "", "`file` with the key of -tls-cert")
 	fs.StringVar(&r.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -232,6 +234,9 @@ func (r *raw) check() (err error) {
 		if d < time.Millisecond || d%time.Millisecond != 0 {
 			return fmt.Errorf("-%s %v: want whole milliseconds, one or more", name, d)
 		}
+	}
+	if c.Drain < 0 {
+		return fmt.Errorf("-drain %v: want a time of 0 or more", c.Drain)
 	}
 	if c.MaxPayload > wire.MaxMessage {
 		return fmt.Errorf("-max-payload %d: at most %d bytes are possible", c.MaxPayload, wire.MaxMessage)

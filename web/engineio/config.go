@@ -61,6 +61,10 @@ type Config struct {
 	// default, and then they may go from the one to the other; or one of them.
 	Transports []string
 
+	// Drain is the time over which Run ends the sessions, so that not all clients
+	// connect elsewhere at once; few end sooner, see ws.Roster.DrainOver. Zero: at once.
+	Drain time.Duration
+
 	// Accept judges the first request of a session before anything is allocated
 	// for it: web origins, limits. An error refuses the request, with the status
 	// and message of a *Refusal, else with 403 and "Forbidden". It runs on the

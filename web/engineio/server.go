@@ -61,7 +61,7 @@ func NewServer(cfg Config, h Handler) *Server {
 
 // Run waits for the end of ctx, then ends all sessions with ReasonShutdown and
 // returns when every one has ended and its Closed has returned: at most some
-// seconds later, unless a Receiver blocks. What comes meanwhile and after is
+// seconds after Config.Drain, unless a Receiver blocks. What comes meanwhile and after is
 // answered with 503. The transports are closed without an Engine.IO close packet,
 // which tells clients of the official library to connect again.
 //
@@ -69,9 +69,7 @@ func NewServer(cfg Config, h Handler) *Server {
 // it. Sessions may open before Run is called.
 func (s *Server) Run(ctx context.Context) error {
 	<-ctx.Done()
-	for _, socket := range s.roster.Drain() {
-		socket.end(ReasonShutdown)
-	}
+	s.roster.DrainOver(s.cfg.Drain, func(socket *Socket) { socket.end(ReasonShutdown) })
 	s.roster.Wait()
 	return nil
 }

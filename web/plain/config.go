@@ -26,6 +26,10 @@ type Config struct {
 	// 65,536.
 	QueueBytes, QueueGroups int
 
+	// Drain is the time over which Run ends the sessions, so that not all clients
+	// connect elsewhere at once; few end sooner, see ws.Roster.DrainOver. Zero: at once.
+	Drain time.Duration
+
 	// Accept judges a request before anything is allocated for it: web origins,
 	// limits. An error refuses it, with the status and message of a *Refusal, else
 	// with 403 and "Forbidden". It runs on the request's goroutine, so many at

@@ -39,15 +39,13 @@ func NewServer(cfg Config, n *node.Node) *Server {
 
 // Run waits for the end of ctx, then closes all connections with status 1012, ends
 // all streams, and returns when every session has ended: at most some seconds
-// later, unless a handler of the node blocks. What comes meanwhile and after is
+// after Config.Drain, unless a handler of the node blocks. What comes meanwhile and after is
 // turned away: websockets with 503. Clients may connect before Run is called.
 // http.Server.Shutdown does not wait for websockets, and waits for streams without
 // ending them, so that Run is needed beside it.
 func (s *Server) Run(ctx context.Context) error {
 	<-ctx.Done()
-	for _, c := range s.roster.Drain() {
-		c.end(reasonShutdown)
-	}
+	s.roster.DrainOver(s.cfg.Drain, func(c client) { c.end(reasonShutdown) })
 	s.cancel() // after the reasons are given
 	s.roster.Wait()
 	return nil

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Errors of Roster.Add.
@@ -91,6 +92,31 @@ func (r *Roster[K, S]) Drain() []S {
 	defer r.mu.Unlock()
 	r.draining = true
 	return slices.Collect(maps.Values(r.sessions))
+}
+
+// The pace of DrainOver.
+const (
+	drainTick = 10 * time.Millisecond
+	// drainRate is how many sessions are ended in a second at least: as many new
+	// connections a second are no herd to the servers that get them.
+	drainRate = 500
+)
+
+// DrainOver lets nobody in any more and ends the sessions one by one in random
+// order, so that their clients do not all connect elsewhere at once: over d, or
+// sooner at 500 a second. With d = 0 all end at once. It blocks so long.
+func (r *Roster[K, S]) DrainOver(d time.Duration, end func(S)) {
+	sessions := r.Drain() // a map's values come in random order
+	batch := max(int(drainRate*drainTick/time.Second), len(sessions)/max(1, int(d/drainTick))+1)
+	if d <= 0 {
+		batch = len(sessions) + 1
+	}
+	for i, s := range sessions {
+		if i > 0 && i%batch == 0 {
+			time.Sleep(drainTick)
+		}
+		end(s)
+	}
 }
 
 // Wait returns when every request has left. It comes after Drain.

@@ -1,0 +1,56 @@
+package ws
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestDrainOverSpreadsTheEnds(t *testing.T) {
+	for _, tt := range []struct {
+		sessions   int
+		over       time.Duration
+		atLeast    time.Duration
+		atMost     time.Duration
+		halfBefore time.Duration // when half of them have ended, at the latest
+	}{
+		{100_000, 20 * time.Second, 19 * time.Second, 20 * time.Second, 10 * time.Second},
+		{10_000, 20 * time.Second, 16 * time.Second, 20 * time.Second, 10 * time.Second},
+		{1000, 20 * time.Second, 1900 * time.Millisecond, 2 * time.Second, time.Second}, // 500 a second
+		{5, 20 * time.Second, 0, 0, 0},
+		{0, 20 * time.Second, 0, 0, 0},
+		{100_000, 0, 0, 0, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var r Roster[int, int]
+			for i := range tt.sessions {
+				if err := r.Add(i, i); err != nil {
+					t.Fatal(err)
+				}
+			}
+			began := time.Now()
+			var half time.Duration
+			var order []int
+			r.DrainOver(tt.over, func(s int) {
+				if order = append(order, s); len(order) == tt.sessions/2 {
+					half = time.Since(began)
+				}
+			})
+			took := time.Since(began)
+			if took < tt.atLeast || took > tt.atMost || half > tt.halfBefore {
+				t.Errorf("%d over %v took %v, half of them %v", tt.sessions, tt.over, took, half)
+			}
+			if len(order) > 100 && slices.IsSorted(order) {
+				t.Error("the order is that of their keys")
+			}
+			slices.Sort(order)
+			if order = slices.Compact(order); len(order) != tt.sessions {
+				t.Errorf("%d of %d sessions were ended", len(order), tt.sessions)
+			}
+			if r.Enter() || r.Add(-1, -1) != ErrDraining {
+				t.Error("a request or a session got in")
+			}
+		})
+	}
+}
