@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,6 +81,8 @@ type node struct {
 	API  string
 	bind string
 	args []string
+	// within is a command that starts the node's, if any.
+	within []string
 
 	cmd    *exec.Cmd
 	exited chan struct{}
@@ -137,7 +140,8 @@ func newNode(t *testing.T, name string, join []*node, extra ...string) *node {
 
 func (n *node) start() {
 	n.t.Helper()
-	n.cmd = exec.Command(meshrt, n.args...)
+	command := append(slices.Clone(n.within), append([]string{meshrt}, n.args...)...)
+	n.cmd = exec.Command(command[0], command[1:]...)
 	n.log = &buffer{}
 	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
 	if err := n.cmd.Start(); err != nil {

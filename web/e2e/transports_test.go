@@ -5,7 +5,6 @@ package e2e
 import (
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -96,33 +95,5 @@ func TestStoppedNodeHandsItsClientsOver(t *testing.T) {
 	t.Logf("%d clients moved, for the reason %q", result.Moved, result.Reasons)
 	if !result.Back || result.Moved == 0 || result.Deaf != 0 || fmt.Sprint(result.Reasons) != "[transport close]" {
 		t.Errorf("%+v", result)
-	}
-}
-
-// 500 clients chat on one node in 64 MB.
-func TestSmallBox(t *testing.T) {
-	n := newNode(t, "small", nil)
-	t.Setenv("GOMEMLIMIT", "48MiB")
-	n.start()
-	eventually(t, 5*time.Second, "the node serves", func() bool { return n.status("/readyz") == 200 })
-	var result struct {
-		Problems, Disconnects []string
-		Sent                  int
-	}
-	script(t, 3*time.Minute, "many.mjs", map[string]any{"urls": urls([]*node{n}), "clients": 500, "each": 2, "transports": []string{"websocket"}}, &result)
-	for _, p := range append(result.Problems, result.Disconnects...) {
-		t.Error(p)
-	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.cmd.Process.Pid))
-	if err != nil {
-		t.Skip("no /proc here")
-	}
-	var peak int
-	for line := range strings.Lines(string(status)) {
-		fmt.Sscanf(line, "VmHWM: %d kB", &peak)
-	}
-	t.Logf("%d messages to 500 clients; peak resident memory %.1f MiB", result.Sent, float64(peak)/1024)
-	if peak == 0 || peak > 64<<10 {
-		t.Errorf("peak resident memory %d kB, want at most 64 MiB", peak)
 	}
 }
