@@ -1,7 +1,7 @@
 # One static binary on nothing: no shell, no libc, no root.
 #
 #   docker build -t meshrt .
-#   docker run -p 8080:8080 -p 7946:7946 -p 7946:7946/udp --read-only meshrt -join first:7946
+#   docker run --network host --read-only meshrt -join first:7946
 
 FROM node:22-alpine AS client
 WORKDIR /src

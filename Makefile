@@ -6,10 +6,11 @@ GO      ?= go
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 FUZZ    ?= 10s
 E2E     := web/e2e
+PICTURES ?= $(CURDIR)/web/ui/pictures
 
 TARGETS := linux/amd64 linux/arm64 linux/arm darwin/arm64 windows/amd64
 
-.PHONY: run build client cross test fmt lint unit fuzz e2e deps clean
+.PHONY: run build client cross test fmt lint unit fuzz e2e deps pictures clean
 
 run: build
 	@HTTP=$(HTTP) API=$(API) BIND=$(BIND) deploy/three-nodes
@@ -66,6 +67,10 @@ e2e: build deps
 
 deps:
 	@$(E2E)/deps
+
+# The pictures of the chat in the README, made anew.
+pictures: build deps
+	cd $(E2E) && MESHRT=$(CURDIR)/bin/meshrt SHOTS=$(PICTURES) node clients/pictures.mjs
 
 clean:
 	rm -rf bin $(E2E)/node_modules

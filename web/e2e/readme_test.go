@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,7 +20,7 @@ import (
 // boxes (network namespaces) named first and second: every command, every
 // snippet. A command that this test does not know is a failure.
 func TestReadme(t *testing.T) {
-	need(t, "ip", "node", "curl", "make")
+	need(t, "ip", "node", "curl", "make", "chromium")
 	needPackages(t)
 	if os.Getuid() != 0 {
 		t.Skip("needs root for network namespaces")
@@ -39,10 +40,16 @@ func TestReadme(t *testing.T) {
 	first.run(`meshrt publish -room lobby hello '"hi"' '{"from":"the shell"}'`, "")
 	first.run("meshrt version", "go1.")
 	stop(one, two)
+	little := first.start("GOMEMLIMIT=48MiB meshrt")
+	first.until("the chat is served", "curl -s http://localhost:8080", func(out string) bool { return strings.Contains(out, "meshrt chat") })
+	stop(little)
 
 	// "Two commands": make run; the other is what runs this test.
 	r.known["make test"] = true
 	r.known["make run"] = true
+	// TestImage takes the steps of the Dockerfile.
+	r.known["docker build -t meshrt ."] = true
+	r.known["docker run --network host --read-only meshrt -join first:7946"] = true
 	nodes := first.startIn(r.root, "make run")
 	first.until("three nodes", "curl -s http://127.0.0.1:7980/api/nodes", func(out string) bool { return strings.Count(out, `"state":"up"`) == 2 })
 
@@ -64,6 +71,14 @@ func TestReadme(t *testing.T) {
 		return strings.Contains(reader.log.String(), "event: hello") || strings.Contains(reader.log.String(), "event:hello")
 	})
 	stop(listener, sender, reader, nodes)
+
+	pictures := t.TempDir()
+	first.output("make -C " + r.root + " pictures PICTURES=" + pictures)
+	for _, name := range []string{"chat.png", "chat-phone.png"} {
+		if info, err := os.Stat(filepath.Join(pictures, name)); err != nil || info.Size() < 20_000 {
+			t.Errorf("make pictures: %s: %v", name, err)
+		}
+	}
 	r.complete()
 }
 
@@ -84,8 +99,14 @@ func newReadme(t *testing.T) *readme {
 	return &readme{t: t, text: string(text), root: root, clients: filepath.Join(root, "web/e2e"), hosts: map[string]string{}, known: map[string]bool{}}
 }
 
-// complete fails for commands of the README that were not run.
+// complete fails for commands of the README that were not run, and for links and
+// pictures that lead nowhere.
 func (r *readme) complete() {
+	for _, m := range regexp.MustCompile(`(?:\]\(|src=")([^)"#]+)`).FindAllStringSubmatch(r.text, -1) {
+		if _, err := os.Stat(filepath.Join(r.root, m[1])); err != nil {
+			r.t.Errorf("link to %s: %v", m[1], err)
+		}
+	}
 	for line := range strings.Lines(r.text) {
 		command := strings.TrimSpace(line)
 		if strings.HasPrefix(line, "    ") && !r.known[command] {
@@ -203,7 +224,7 @@ func (b *box) run(line, want string) {
 
 func (b *box) output(line string) string {
 	b.r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var out bytes.Buffer
 	cmd := b.command(ctx, os.TempDir(), line)
