@@ -5,12 +5,13 @@
 GO      ?= go
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 FUZZ    ?= 10s
+SEEDS   ?= 1000
 E2E     := web/e2e
 PICTURES ?= $(CURDIR)/web/ui/pictures
 
 TARGETS := linux/amd64 linux/arm64 linux/arm darwin/arm64 windows/amd64
 
-.PHONY: run build client cross test fmt lint unit fuzz e2e deps pictures clean
+.PHONY: run build client cross test fmt lint unit sim fuzz e2e deps pictures clean
 
 run: build
 	@HTTP=$(HTTP) API=$(API) BIND=$(BIND) deploy/three-nodes
@@ -34,7 +35,7 @@ cross:
 	done
 
 # In order: cheap first. Each part says its name when it begins.
-test: lint unit cross fuzz e2e
+test: lint unit sim cross fuzz e2e
 
 fmt:
 	gofmt -w $$(git ls-files '*.go')
@@ -50,6 +51,11 @@ lint:
 unit:
 	@echo '== unit tests with the race detector'
 	$(GO) test -race ./...
+
+# The protocol between nodes in 1,000 simulated clusters, and without each of its rules.
+sim:
+	@echo '== simulation of the mesh'
+	MESHRT_SIM=$(SEEDS) $(GO) test -count=1 -v -timeout 20m -run 'TestSimulation' ./cluster | grep -v '^=== RUN'
 
 # Every fuzz target for a moment; make fuzz FUZZ=10m looks for more.
 fuzz:

@@ -3,6 +3,7 @@
 // topics and nodes; clients and HTTP are somebody else's.
 //
 // Reading order: cluster.go (Config, Cluster, Run), core.go (the protocol, pure),
+// interest.go, lease.go, log.go and deliver.go (its parts),
 // links.go (frames in, effects out), calls.go (questions to one node), follow.go
 // (membership to links), nodes.go (what operators see). DESIGN.md has the reasons and what is promised.
 //
@@ -68,7 +69,11 @@ type Config struct {
 	// Settle is how long joins and readiness wait for the links to the members
 	// that a starting node learned. Default 5 s (CONTRACT §5).
 	Settle time.Duration
-	// QueueBytes is what may wait for one peer, see mesh.Config. Default 64 MiB.
+	// LogBytes is what may wait for peers that cannot take it now, in all: each
+	// message counts once. Default 64 MiB.
+	LogBytes int
+	// QueueBytes is what may wait on the link to one peer, see mesh.Config.
+	// Default 16 MiB.
 	QueueBytes int
 	Logger     *slog.Logger
 }
@@ -85,6 +90,7 @@ type Cluster struct {
 	mu    sync.Mutex
 	core  *core
 	links map[wire.NodeID]*mesh.Link
+	full  map[wire.NodeID]bool // links that refused a frame of the batch under way
 	calls calls
 
 	server     server
@@ -92,6 +98,7 @@ type Cluster struct {
 	settled    chan struct{} // closed when joins count
 	duplicates atomic.Uint64
 	published  atomic.Uint64
+	congested  atomic.Bool
 	started    time.Time
 }
 
@@ -106,9 +113,19 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{},
+	if cfg.LogBytes <= 0 {
+		cfg.LogBytes = logBytes
+	}
+	if cfg.QueueBytes <= 0 {
+		cfg.QueueBytes = queueBytes
+	}
+	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[wire.NodeID]bool{},
 		calls: calls{waiting: map[uint64]*call{}}, server: server{serving: map[wire.NodeID]int{}},
 		poke: make(chan struct{}, 1), settled: make(chan struct{}), started: time.Now()}
+	c.core.log.limit = cfg.LogBytes
+	if cfg.Profile == gossip.WAN {
+		c.core.timing = wanTiming
+	}
 	if cfg.Net == nil {
 		c.settle()
 		return c, nil
@@ -170,6 +187,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	g.Go(func() error { return c.gossip.Run(gctx) })
 	g.Go(func() error { return c.mesh.Run(gctx) })
 	g.Go(func() error { c.follow(gctx); return nil })
+	g.Go(func() error { c.beat(gctx); return nil })
 	err := g.Wait()
 	closeNet()
 	if err = errors.Join(err, network.Wait()); err != nil {
@@ -185,8 +203,10 @@ func (c *Cluster) Publish(m *wire.Message) {
 	c.published.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.core.now = c.clock()
 	c.core.publish(m)
 	c.applyLocked() // nothing but frames comes of a publish
+	c.congested.Store(c.core.congested())
 }
 
 // SetInterest says that t has local members from now on, or none any more, and
@@ -195,15 +215,16 @@ func (c *Cluster) Publish(m *wire.Message) {
 func (c *Cluster) SetInterest(t wire.Topic, on bool) (version uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.core.now = c.clock()
 	version = c.core.setInterest(t, on)
 	c.applyLocked()
 	return version
 }
 
-// WhenInForce calls done once every linked node has the interest of version in
-// force, so that nothing they publish later is missed (G2). It is called
-// without locks held, now or from another goroutine, and must not block. A
-// node that dies or is cut off is not waited for.
+// WhenInForce calls done once every node has the interest of version in force,
+// or keeps what it publishes as it cannot know, so that nothing they publish later is
+// missed (G2). It is called without locks held, now or from another goroutine, and must
+// not block. A node that dies or is cut off delays it by 1.5 s at most (WAN 4.5 s).
 func (c *Cluster) WhenInForce(version uint64, done func()) {
 	c.do(func() { c.core.whenInForce(version, done) })
 }
@@ -218,7 +239,10 @@ func (c *Cluster) Reachable(id wire.NodeID) bool {
 
 // Congested tells that a peer reads more slowly than this node publishes:
 // publishers should pause for some milliseconds (MESH §6, back-pressure).
-func (c *Cluster) Congested() bool { return c.mesh != nil && c.mesh.Congested() }
+func (c *Cluster) Congested() bool { return c.congested.Load() }
+
+// clock is the core's: monotonic, and never 0.
+func (c *Cluster) clock() time.Duration { return 1 + time.Since(c.started) }
 
 func (c *Cluster) hasSettled() bool {
 	select {

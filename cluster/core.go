@@ -1,58 +1,127 @@
 package cluster
 
 import (
-	"slices"
+	"time"
 
 	"github.com/meshrt/meshrt/wire"
 )
 
 // core is the protocol between nodes as a state machine: what happened goes in
 // as a method call, what is to be done comes out as effects. It has no lock,
-// clock or socket, so that any schedule can be driven through it. Its owner
-// (Cluster) applies the effects of one call before it makes the next.
+// clock or socket, so that any schedule can be driven through it: the simulator
+// drives the same code as the links. Its owner (Cluster) sets the time before each
+// call, and applies the effects of one call before it makes the next.
 //
-// It implements MESH §5: versioned interest, its acknowledgement, numbers per
-// origin. The lease, the own log and the resend after a break are not here
-// yet: a message for a peer without a synced link is not kept for it.
+// It implements MESH §5: versioned interest and its acknowledgement
+// (interest.go), the lease under which interest may be trusted (lease.go), the own
+// log and what of it each peer lacks (log.go, deliver.go).
 type core struct {
-	seq     uint64 // number of the last own message
+	timing timing
+	now    time.Duration // a monotonic clock of this node, from 1 on
+
+	log     outLog
 	version uint64 // of the own interest: +1 with every change
 	own     map[wire.Topic]struct{}
-	peers   map[wire.NodeID]*peerState
-	waits   []wait // by version
-	settled bool   // before, no join counts as in force: see settle
+	peers   map[wire.NodeID]*peer
+	gone    map[wire.NodeID]*peer // those that are down: their numbers outlive them
+	waits   []wait                // by version
+	changes []change              // of the own interest, those of lately
+	settled bool                  // before, no join counts as in force: see settle
+	nextAsk time.Duration
+
+	counts counts
+	broken rule // for tests: see rules_test.go
 
 	effects []effect // of the call under way
 }
 
-// peerState is what the node knows of one other run of a node. It outlives
-// breaks of the link; forget ends it.
-type peerState struct {
-	linked   bool
-	synced   bool                    // its whole interest has come on this link: data may flow
-	topics   map[wire.Topic]struct{} // its interest
-	version  uint64                  // of topics
-	parts    []wire.Topic            // of a SYNC that is not whole yet
-	acked    uint64                  // version of the own interest that is in force there
-	frontier uint64                  // highest number of its messages that was processed
+// timing is how long things may take, MESH §5.
+type timing struct {
+	lease    time.Duration // how long interest may be trusted after it was asked for
+	slack    time.Duration // what a promise lasts longer than the lease: clocks drift
+	withhold time.Duration // how long a change may stay unacknowledged before promises end
+	ask      time.Duration // between two questions to a peer
 }
 
-// wait is somebody who wants to know when the interest of a version is in force.
-type wait struct {
-	version uint64
-	done    func()
+var lanTiming = timing{lease: time.Second, slack: 50 * time.Millisecond, withhold: 400 * time.Millisecond, ask: 250 * time.Millisecond}
+
+// wanTiming lets one lost packet pass without an end of trust.
+var wanTiming = timing{lease: 3 * time.Second, slack: 150 * time.Millisecond, withhold: 1200 * time.Millisecond, ask: 500 * time.Millisecond}
+
+// tickEvery is how often the owner calls tick.
+const tickEvery = 50 * time.Millisecond
+
+// counts are for Stats.
+type counts struct {
+	resent   uint64 // messages sent again on a new link
+	expired  uint64 // times that trust in a linked peer ended
+	lost     uint64 // messages that left the log before a peer had them
+	gaps     uint64 // gaps that peers told of
+	volatile uint64 // volatile messages that were not sent as the peer was not ready
+}
+
+// rule is a set of rules of the protocol that a test breaks, to see that it is
+// noticed. Zero in every program.
+type rule uint32
+
+const (
+	breakJoinAtOnce       rule = 1 << iota // joins wait for nobody
+	breakTrustForever                      // no lease
+	breakLeaseFromReceipt                  // the lease counts from the answer, not from the question
+	breakPromiseOfCut                      // joins do not wait for promises to peers without a link
+	breakConfirm                           // joins do not wait for the SYNC of a new link
+	breakResend                            // what was on the way when a link broke is not sent again
+	breakDataBeforeSync                    // data flows before the peer's SYNC
+	breakOrder                             // a message that is wanted overtakes those that wait
+	breakRenewal                           // a renewed lease does not send what waits
+	breakFrontier                          // the numbers of peers that are down are forgotten
+	breakGap                               // nobody is told of messages that are gone
+	breakWithhold                          // promises are made though a change is not acknowledged
+)
+
+func (c *core) breaks(r rule) bool { return c.broken&r != 0 }
+
+// peer is what the node knows of one other run of a node. It outlives breaks of
+// the link.
+type peer struct {
+	linked   bool
+	synced   bool          // its whole interest has come on this link
+	linkedAt time.Duration // when this link came up
+	met      bool          // had a link
+	down     bool          // by gossip, and without a link: it ends with the promise to it
+
+	topics  map[wire.Topic]struct{} // its interest
+	version uint64                  // of topics
+	parts   []wire.Topic            // of a SYNC that is not whole yet
+	acked   uint64                  // version of the own interest that is in force there
+
+	lease lease
+
+	out       outbox
+	frontier  uint64 // highest number of its messages that was processed
+	processed int    // messages since it was told the frontier
 }
 
 // effect is a frame to send, or a wait that is over.
 type effect struct {
-	to        wire.NodeID
-	frame     []byte
-	droppable bool
+	to    wire.NodeID
+	frame []byte
+	// seq is set for messages that stay in the log until they are confirmed:
+	// refused takes them back.
+	seq       uint64
+	droppable bool // data: the link may refuse it
 	done      func()
 }
 
+// The defaults of Config.LogBytes and Config.QueueBytes.
+const (
+	logBytes   = 64 << 20
+	queueBytes = 16 << 20
+)
+
 func newCore() *core {
-	return &core{own: map[wire.Topic]struct{}{}, peers: map[wire.NodeID]*peerState{}}
+	return &core{timing: lanTiming, now: 1, log: outLog{limit: logBytes}, own: map[wire.Topic]struct{}{},
+		peers: map[wire.NodeID]*peer{}, gone: map[wire.NodeID]*peer{}}
 }
 
 // take hands out the effects since the last call. The slice is good until the
@@ -69,204 +138,112 @@ func (c *core) send(to wire.NodeID, frame []byte) {
 	c.effects = append(c.effects, effect{to: to, frame: frame})
 }
 
-func (c *core) peer(id wire.NodeID) *peerState {
+// peer finds a peer, or makes it. One that was down is back: what was published
+// meanwhile is missing.
+func (c *core) peer(id wire.NodeID) *peer {
 	p := c.peers[id]
-	if p == nil {
-		p = &peerState{topics: map[wire.Topic]struct{}{}}
-		c.peers[id] = p
+	switch {
+	case p != nil && !p.down:
+		return p
+	case p == nil && c.gone[id] != nil:
+		p = c.gone[id]
+		delete(c.gone, id)
+	case p == nil:
+		p = &peer{}
 	}
+	if p.down {
+		p.down = false
+		p.out.evicted = c.log.last()
+	}
+	if p.topics == nil {
+		p.topics = map[wire.Topic]struct{}{}
+	}
+	c.peers[id] = p
 	return p
 }
+
+// member says that gossip has id alive: from now on what is published is kept
+// for it until there is a link.
+func (c *core) member(id wire.NodeID) { c.peer(id) }
 
 // linkUp opens with the whole own interest.
 func (c *core) linkUp(id wire.NodeID) {
 	p := c.peer(id)
-	p.linked, p.synced, p.parts = true, false, nil
-	p.acked = 0 // what it had in force it may have forgotten
+	p.linked, p.met, p.linkedAt = true, true, c.now
+	p.acked, p.lease.behindSince = 0, c.now // what it had in force it may have forgotten
 	c.send(id, wire.AppendSync(nil, wire.Sync{Frontier: p.frontier, Version: c.version, Topics: c.topics()}))
+	c.ask(id, p)
 }
 
-// topics is the own interest, those of one namespace together, which SYNC
-// makes use of. There may be very many, and publishers wait meanwhile, so they
-// are not sorted.
-func (c *core) topics() []wire.Topic {
-	by := map[string][]wire.Topic{}
-	for t := range c.own {
-		by[t.Namespace] = append(by[t.Namespace], t)
-	}
-	all := make([]wire.Topic, 0, len(c.own))
-	for _, topics := range by {
-		all = append(all, topics...)
-	}
-	return all
-}
-
-// linkDown: nobody waits for a node that is not linked. It learns of the
-// interest with its next SYNC.
-func (c *core) linkDown(id wire.NodeID) {
+// linkDown ends what belongs to a link. A peer that has left on purpose
+// publishes nothing more, so that no promise to it counts.
+func (c *core) linkDown(id wire.NodeID, left bool) {
 	p := c.peer(id)
 	p.linked, p.synced, p.parts = false, false, nil
+	p.out.sent, p.out.blocked = 0, false
+	p.lease.trusted = false
+	if left {
+		p.lease.promisedUntil = 0
+	}
 	c.progress()
 }
 
-// forget drops what is known of a node that is down for good.
-func (c *core) forget(id wire.NodeID) {
-	if p := c.peers[id]; p != nil && !p.linked {
-		delete(c.peers, id)
-	}
-}
+// maxGone limits the nodes that are down and remembered: 32 bytes each, and a
+// node that comes back after so many others takes its lost messages for new.
+const maxGone = 4096
 
-// setInterest says that the first local member of t came or the last one left,
-// and gives the version that a join must see in force. Saying the same twice
-// is a programmer's error that costs a version, nothing else.
-func (c *core) setInterest(t wire.Topic, on bool) uint64 {
-	c.version++
-	if on {
-		c.own[t] = struct{}{}
-	} else {
-		delete(c.own, t)
-	}
-	frame := wire.AppendInterest(nil, wire.Interest{Version: c.version, On: on, Topic: t})
-	for id, p := range c.peers {
-		if p.linked {
-			c.send(id, frame)
-		}
-	}
-	return c.version
-}
-
-// whenInForce calls done when every linked peer has the interest of version in
-// force: a message that any of them publishes later comes here.
-func (c *core) whenInForce(version uint64, done func()) {
-	if c.settled && version <= c.floor() {
-		c.effects = append(c.effects, effect{done: done})
+// down says that gossip has lost id. With a link it is alive all the same
+// (MESH §0.4); without, what waited for it is dropped.
+func (c *core) down(id wire.NodeID) {
+	p := c.peers[id]
+	if p == nil || p.linked || p.down {
 		return
 	}
-	i := len(c.waits)
-	for i > 0 && c.waits[i-1].version > version {
-		i--
+	for _, seq := range p.out.refs {
+		c.log.release(seq)
 	}
-	c.waits = slices.Insert(c.waits, i, wait{version, done})
+	c.log.trim()
+	p.down, p.topics, p.out = true, nil, outbox{}
+	c.bury(id, p)
 }
 
-// floor is the version that is in force at every linked peer.
-func (c *core) floor() uint64 {
-	floor := c.version
-	for _, p := range c.peers {
-		if p.linked {
-			floor = min(floor, p.acked)
+// bury moves a peer that is down out of the way once no promise to it is left.
+func (c *core) bury(id wire.NodeID, p *peer) {
+	if !p.down || c.now < p.lease.promisedUntil {
+		return
+	}
+	delete(c.peers, id)
+	if p.met && !c.breaks(breakFrontier) {
+		for old := range c.gone {
+			if len(c.gone) < maxGone {
+				break
+			}
+			delete(c.gone, old)
 		}
+		c.gone[id] = p
 	}
-	return floor
 }
 
-// settle says that the node is linked to the cluster that it started into, or
-// has waited long enough. A join that was acknowledged before would promise
-// messages of nodes that have not heard of it.
-func (c *core) settle() {
-	c.settled = true
+// tick does what time brings: questions, ends of promises and of leases, and
+// another try for links that were full.
+func (c *core) tick() {
+	asking := c.now >= c.nextAsk
+	if asking {
+		c.nextAsk = c.now + c.timing.ask
+	}
+	for id, p := range c.peers {
+		if asking && p.linked {
+			c.ask(id, p)
+		}
+		if p.linked && p.lease.trusted && !p.trusted(c) {
+			p.lease.trusted = false
+			c.counts.expired++
+		}
+		p.out.blocked = false
+		if !c.breaks(breakRenewal) {
+			c.flush(id, p)
+		}
+		c.bury(id, p)
+	}
 	c.progress()
-}
-
-func (c *core) progress() {
-	if !c.settled || len(c.waits) == 0 {
-		return
-	}
-	floor := c.floor()
-	for len(c.waits) > 0 && c.waits[0].version <= floor {
-		c.effects = append(c.effects, effect{done: c.waits[0].done})
-		c.waits[0] = wait{}
-		c.waits = c.waits[1:] // not shifted: there may be very many
-	}
-}
-
-// sync takes a part of a peer's interest. The last part puts it in force.
-func (c *core) sync(id wire.NodeID, s wire.Sync) {
-	p := c.peer(id)
-	if !p.linked {
-		return
-	}
-	p.parts = append(p.parts, s.Topics...)
-	if s.More {
-		return
-	}
-	p.topics = make(map[wire.Topic]struct{}, len(p.parts))
-	for _, t := range p.parts {
-		p.topics[t] = struct{}{}
-	}
-	p.version, p.parts, p.synced = s.Version, nil, true
-	c.send(id, wire.AppendNumber(nil, wire.KindIntAck, p.version))
-}
-
-// interest takes one change of a peer's interest. Changes that the last SYNC
-// contains already are only acknowledged.
-func (c *core) interest(id wire.NodeID, i wire.Interest) {
-	p := c.peer(id)
-	if !p.synced {
-		return // cannot be: SYNC is the first frame of a link
-	}
-	if i.Version > p.version {
-		p.version = i.Version
-		if i.On {
-			p.topics[i.Topic] = struct{}{}
-		} else {
-			delete(p.topics, i.Topic)
-		}
-	}
-	c.send(id, wire.AppendNumber(nil, wire.KindIntAck, p.version))
-}
-
-// intAck: the peer has this version of the own interest in force.
-func (c *core) intAck(id wire.NodeID, version uint64) {
-	p := c.peer(id)
-	if p.linked && version > p.acked {
-		p.acked = version
-		c.progress()
-	}
-}
-
-// publish numbers m and sends it to the peers that want it. It tells how many
-// those are.
-func (c *core) publish(m *wire.Message) int {
-	c.seq++
-	m.Seq = c.seq
-	var frame []byte
-	sent := 0
-	for id, p := range c.peers {
-		if !p.synced || !p.wants(id, m) {
-			continue
-		}
-		if frame == nil {
-			frame = wire.AppendData(nil, m, false)
-		}
-		c.effects = append(c.effects, effect{to: id, frame: frame, droppable: true})
-		sent++
-	}
-	return sent
-}
-
-// wants tells whether the peer has members of a room of m, or is the node of a
-// session that m is for.
-func (p *peerState) wants(id wire.NodeID, m *wire.Message) bool {
-	if len(m.Rooms) == 0 {
-		_, ok := p.topics[wire.Topic{Namespace: m.Namespace}]
-		return ok
-	}
-	for _, r := range m.Rooms {
-		if _, ok := p.topics[wire.Topic{Namespace: m.Namespace, Room: r}]; ok || wire.SessionID(r).Node() == id {
-			return true
-		}
-	}
-	return false
-}
-
-// accept tells whether message seq of a peer is new. Numbers rise on a link
-// and over the links of one peer; what is not above the frontier has been here.
-func (c *core) accept(id wire.NodeID, seq uint64) bool {
-	p := c.peer(id)
-	if seq <= p.frontier {
-		return false
-	}
-	p.frontier = seq
-	return true
 }

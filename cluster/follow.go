@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshrt/meshrt/cluster/gossip"
 	"github.com/meshrt/meshrt/cluster/mesh"
+	"github.com/meshrt/meshrt/wire"
 )
 
 // follow keeps the wanted links in step with membership until ctx ends, and
@@ -18,7 +19,7 @@ func (c *Cluster) follow(ctx context.Context) {
 		joined := c.gossip.Joined() // before the members that a join brings
 		members := c.gossip.Members()
 		c.mesh.SetPeers(peersOf(members))
-		c.forgetGone(members)
+		c.meet(members)
 		if !settled && joined && c.inStep(members) {
 			settled = true
 			c.settle()
@@ -46,14 +47,33 @@ func peersOf(members []gossip.Member) []mesh.Peer {
 	return ps
 }
 
-// forgetGone drops the state of nodes that are down: neither a member nor
-// linked (MESH §2: gossip alone is a hint).
-func (c *Cluster) forgetGone(members []gossip.Member) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id := range c.core.peers {
-		if !contains(members, id) {
-			c.core.forget(id)
+// meet tells the core who is a member: for those it keeps what they lack, and
+// those that are neither members nor linked are down (MESH §2: gossip alone is a hint).
+func (c *Cluster) meet(members []gossip.Member) {
+	c.do(func() {
+		is := make(map[wire.NodeID]bool, len(members))
+		for _, m := range members {
+			is[m.ID] = true
+			c.core.member(m.ID)
+		}
+		for id := range c.core.peers {
+			if !is[id] {
+				c.core.down(id)
+			}
+		}
+	})
+}
+
+// beat gives the core its time until ctx ends.
+func (c *Cluster) beat(ctx context.Context) {
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			c.do(c.core.tick)
+		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 // what waits for them after it.
 func (c *Cluster) do(event func()) {
 	c.mu.Lock()
+	c.core.now = c.clock()
 	event()
 	done := c.applyLocked()
 	c.mu.Unlock()
@@ -29,12 +30,27 @@ func (c *Cluster) applyLocked() (done []func()) {
 			done = append(done, e.done)
 			continue
 		}
-		if l := c.links[e.to]; l != nil {
-			l.Send(e.frame, e.droppable) // a refusal is counted by the link
-		}
+		c.sendLocked(e)
 	}
 	c.core.applied()
+	clear(c.full)
 	return done
+}
+
+// sendLocked gives a frame to its link. Of a link that is full the core is told,
+// once: what comes behind in the same batch waits as well.
+func (c *Cluster) sendLocked(e effect) {
+	l := c.links[e.to]
+	if l == nil || e.droppable && c.full[e.to] {
+		return
+	}
+	if l.Send(e.frame, e.droppable) != mesh.ErrFull || !e.droppable {
+		return
+	}
+	c.full[e.to] = true
+	if e.seq > 0 {
+		c.core.refused(e.to, e.seq)
+	}
 }
 
 // links is the Cluster as the mesh sees it.
@@ -72,7 +88,7 @@ func (h links) LinkDown(l *mesh.Link, err error) {
 	c, p := h.c, l.Peer()
 	c.do(func() {
 		delete(c.links, p.ID)
-		c.core.linkDown(p.ID)
+		c.core.linkDown(p.ID, mesh.Left(err))
 		c.calls.goneLocked(p.ID)
 	})
 	if mesh.Routine(err) {
@@ -84,7 +100,7 @@ func (h links) LinkDown(l *mesh.Link, err error) {
 }
 
 func (h links) HandleFrame(l *mesh.Link, f wire.Frame) error {
-	id := l.Peer().ID
+	id, c := l.Peer().ID, h.c
 	switch k := f.Kind(); k {
 	case wire.KindData:
 		return h.data(id, f)
@@ -93,25 +109,60 @@ func (h links) HandleFrame(l *mesh.Link, f wire.Frame) error {
 		if err != nil {
 			return err
 		}
-		h.c.do(func() { h.c.core.sync(id, s) })
+		c.do(func() { c.core.sync(id, s) })
 		if !s.More {
-			h.c.changed()
+			c.changed()
 		}
 	case wire.KindInterest:
 		i, err := wire.DecodeInterest(f)
 		if err != nil {
 			return err
 		}
-		h.c.do(func() { h.c.core.interest(id, i) })
-	case wire.KindIntAck:
+		c.do(func() { c.core.interest(id, i) })
+	case wire.KindIntAck, wire.KindAck, wire.KindGap:
 		v, err := wire.DecodeNumber(f, k)
 		if err != nil {
 			return err
 		}
-		h.c.do(func() { h.c.core.intAck(id, v) })
-		if !h.c.hasSettled() {
-			h.c.changed()
+		h.number(l, k, v)
+	case wire.KindAsk, wire.KindGrant:
+		at, frontier, err := wire.DecodePair(f, k)
+		if err != nil {
+			return err
 		}
+		if k == wire.KindAsk {
+			c.do(func() { c.core.asked(id, at, frontier) })
+		} else {
+			c.do(func() { c.core.granted(id, at, frontier) })
+		}
+	default:
+		return h.other(l, f)
+	}
+	return nil
+}
+
+func (h links) number(l *mesh.Link, k wire.Kind, v uint64) {
+	id, c := l.Peer().ID, h.c
+	switch k {
+	case wire.KindIntAck:
+		c.do(func() { c.core.intAck(id, v) })
+		if !c.hasSettled() {
+			c.changed()
+		}
+	case wire.KindAck:
+		c.do(func() { c.core.ackedTo(id, v) })
+	case wire.KindGap:
+		news := false
+		c.do(func() { news = c.core.gap(id, v) })
+		if news {
+			c.log.Warn("messages of a peer are lost: its log did not reach back to the break", "peer", l.Peer().Name, "up to", v)
+		}
+	}
+}
+
+// other takes the frames that are not about messages and interest.
+func (h links) other(l *mesh.Link, f wire.Frame) error {
+	switch f.Kind() {
 	case wire.KindPeers:
 		addrs, err := wire.DecodePeers(f)
 		if err != nil {
@@ -129,7 +180,7 @@ func (h links) HandleFrame(l *mesh.Link, f wire.Frame) error {
 		if err != nil {
 			return err
 		}
-		h.c.answered(id, r)
+		h.c.answered(l.Peer().ID, r)
 	case wire.KindHello:
 		return fmt.Errorf("second hello: %w", wire.ErrMalformed)
 	}
@@ -143,6 +194,7 @@ func (h links) data(id wire.NodeID, f wire.Frame) error {
 	}
 	h.c.mu.Lock()
 	fresh := h.c.core.accept(id, m.Seq)
+	h.c.applyLocked() // an ACK now and then
 	h.c.mu.Unlock()
 	if !fresh {
 		h.c.duplicates.Add(1)

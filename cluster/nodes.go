@@ -50,10 +50,6 @@ func (c *Cluster) Nodes() []NodeInfo {
 	return nodes
 }
 
-func contains(members []gossip.Member, id wire.NodeID) bool {
-	return slices.ContainsFunc(members, func(m gossip.Member) bool { return m.ID == id })
-}
-
 // Ready tells whether the node has been in step with the cluster that it
 // started into, and names the members without a link now. The latter never
 // make a node unready: one hung node would take all out of their balancer.
@@ -76,6 +72,13 @@ type Stats struct {
 	Links      int
 	QueueBytes int // what waits for all peers together
 	JoinsWait  int // joins that are not in force yet
+
+	LogBytes int    // own messages that some node has not confirmed
+	Resent   uint64 // messages sent again on a new link
+	Expired  uint64 // times that a linked peer's interest could not be trusted any more
+	Lost     uint64 // messages that left the log before a peer had them
+	Gaps     uint64 // times that a peer told that messages of it are gone
+	Volatile uint64 // volatile messages that were not sent as the peer was not ready
 }
 
 // Stats is a snapshot.
@@ -87,6 +90,8 @@ func (c *Cluster) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.Topics, s.Links, s.JoinsWait = len(c.core.own), len(c.links), len(c.core.waits)
+	n := c.core.counts
+	s.LogBytes, s.Resent, s.Expired, s.Lost, s.Gaps, s.Volatile = c.core.log.bytes, n.resent, n.expired, n.lost, n.gaps, n.volatile
 	for _, l := range c.links {
 		s.QueueBytes += l.Queued()
 	}

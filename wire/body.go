@@ -137,11 +137,28 @@ func DecodeInterest(f Frame) (Interest, error) {
 }
 
 // AppendNumber appends one of the frames that carry a single number: INTACK
-// (interest version), PING and PONG (monotonic nanoseconds of the asker).
+// (interest version), PING and PONG (monotonic nanoseconds of the asker), ACK and GAP
+// (numbers of messages).
 func AppendNumber(dst []byte, k Kind, v uint64) []byte {
 	dst, start := startFrame(dst)
 	dst = appendUint(appendUint(appendArray(dst, 2), uint64(k)), v)
 	return endFrame(dst, start)
+}
+
+// AppendPair appends a frame of two numbers: ASK and GRANT (monotonic nanoseconds of the
+// asker, frontier of the sender).
+func AppendPair(dst []byte, k Kind, a, b uint64) []byte {
+	dst, start := startFrame(dst)
+	dst = appendUint(appendUint(appendUint(appendArray(dst, 3), uint64(k)), a), b)
+	return endFrame(dst, start)
+}
+
+// DecodePair reads a frame of AppendPair.
+func DecodePair(f Frame, k Kind) (a, b uint64, err error) {
+	p := parser{b: f}
+	p.begin(k, 2)
+	a, b = p.uint(), p.uint()
+	return a, b, p.err(k)
 }
 
 // DecodeNumber reads a frame of AppendNumber.

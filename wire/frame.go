@@ -22,9 +22,13 @@ const (
 	KindBye                      // the link ends on purpose, with the reason
 	KindRequest                  // a question to the receiver
 	KindReply                    // the answer to a REQUEST
+	KindAsk                      // may I go on trusting your interest? the asker's clock, and its frontier
+	KindGrant                    // yes, and the clock of the ASK; the granter's frontier
+	KindAck                      // highest number of the receiver's messages that the sender has processed
+	KindGap                      // messages of the sender that the receiver may have wanted are gone: the highest number
 )
 
-var kindNames = [...]string{"?", "hello", "sync", "interest", "intack", "data", "ping", "pong", "peers", "bye", "request", "reply"}
+var kindNames = [...]string{"?", "hello", "sync", "interest", "intack", "data", "ping", "pong", "peers", "bye", "request", "reply", "ask", "grant", "ack", "gap"}
 
 // Kinds is the number of kinds that this version knows, for tables of counters.
 const Kinds = len(kindNames)

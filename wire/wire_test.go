@@ -110,6 +110,11 @@ func drawMessage(t *rapid.T) *Message {
 	}
 }
 
+type refPair struct {
+	Kind Kind
+	A, B uint64
+}
+
 // TestHandWrittenFrames: what is appended by hand is what go-msgpack writes.
 func TestHandWrittenFrames(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -123,6 +128,7 @@ func TestHandWrittenFrames(t *testing.T) {
 			uint16(m.Flags), 0, string(m.From), m.Payload, m.Attachments}))
 		h := Hello{rapid.Uint64().Draw(t, "min"), 3, NodeID(rapid.Uint64().Draw(t, "node")), "n1", "10.0.0.1:7946"}
 		same("hello", AppendHello(nil, h), reference(t, refHello{KindHello, h.MinVersion, 3, uint64(h.Node), h.Name, h.Addr}))
+		same("ask", AppendPair(nil, KindAsk, m.Seq, h.MinVersion), reference(t, refPair{KindAsk, m.Seq, h.MinVersion}))
 		same("interest", AppendInterest(nil, Interest{m.Seq, true, Topic{"/", "r"}}), reference(t, refInterest{KindInterest, m.Seq, true, "/", "r"}))
 		same("sync", AppendSync(nil, Sync{1, m.Seq, false, []Topic{{"/", ""}, {"/", "r"}, {"/x", "r"}}}),
 			reference(t, refSync{KindSync, 1, m.Seq, false, []refGroup{{"/", []string{"", "r"}}, {"/x", []string{"r"}}}}))
@@ -334,6 +340,7 @@ func FuzzFrame(f *testing.F) {
 		}
 		DecodeReply(fr)
 		DecodeNumber(fr, KindPing)
+		DecodePair(fr, KindAsk)
 	})
 }
 

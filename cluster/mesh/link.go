@@ -317,6 +317,9 @@ func (l *Link) watchSilence(stop <-chan struct{}) {
 	}
 }
 
+// Left tells that the peer ended the link because it leaves the cluster.
+func Left(err error) bool { return errors.Is(err, ErrLeaving) }
+
 // Routine tells ends of links that an operator need not hear of.
 func Routine(err error) bool {
 	return errors.Is(err, ErrLeaving) || errors.Is(err, ErrReplaced) || errors.Is(err, ErrDuplicate)

@@ -1,0 +1,156 @@
+package cluster
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// history knows what was promised and tells what was not kept: messages lost,
+// silently lost, doubled or out of order, joins that took too long.
+type history struct {
+	expected  map[expectation]bool // true: has arrived
+	of        map[sent][]*simMember
+	promised  map[*simMember][]sent
+	last      map[[2]wire.NodeID]uint64 // receiver, origin
+	seen      map[numbered]bool
+	links     map[[2]wire.NodeID]time.Duration // when the one first had a link to the other
+	gaps      map[[2]wire.NodeID]uint64        // receiver, origin
+	dead      map[wire.NodeID]bool
+	cut       map[[2]wire.NodeID]bool // pairs that took each other for dead: G5
+	mayGap    bool                    // logs are too small for every break
+	pairs     int
+	lost      int // in gaps that were told
+	joins     int
+	slowest   time.Duration
+	problems  []string
+	discarded int
+}
+
+// sent is one message.
+type sent struct {
+	origin wire.NodeID
+	seq    uint64
+}
+
+// numbered is one message at a receiver.
+type numbered struct {
+	at wire.NodeID
+	m  sent
+}
+
+// expectation is a message that a member was promised.
+type expectation struct {
+	member *simMember
+	m      sent
+}
+
+func newHistory() *history {
+	return &history{expected: map[expectation]bool{}, of: map[sent][]*simMember{}, promised: map[*simMember][]sent{}, last: map[[2]wire.NodeID]uint64{}, seen: map[numbered]bool{},
+		links: map[[2]wire.NodeID]time.Duration{}, gaps: map[[2]wire.NodeID]uint64{}, dead: map[wire.NodeID]bool{}, cut: map[[2]wire.NodeID]bool{}}
+}
+
+func (h *history) problem(format string, args ...any) {
+	if len(h.problems) < 5 {
+		h.problems = append(h.problems, fmt.Sprintf(format, args...))
+	}
+}
+
+// published promises a message to all whose join is acknowledged.
+func (h *history) published(origin wire.NodeID, seq uint64, room string, nodes map[wire.NodeID]*simNode) {
+	for _, n := range nodes {
+		if n.dead || n.id == origin {
+			continue
+		}
+		// Of a node that was linked when the join was acknowledged, or that has had the
+		// interest since.
+		linked, ok := h.links[[2]wire.NodeID{n.id, origin}]
+		p := nodes[origin].core.peers[n.id]
+		step := p != nil && p.met && p.version > 0
+		for _, m := range n.members {
+			if m.room == room && m.acked && ok && (m.since > linked || step) {
+				x := sent{origin, seq}
+				h.expected[expectation{m, x}] = false
+				h.of[x] = append(h.of[x], m)
+				h.promised[m] = append(h.promised[m], x)
+			}
+		}
+	}
+}
+
+// delivered is a message that came to a node.
+func (h *history) delivered(n *simNode, m *wire.Message) {
+	x := sent{m.Origin, m.Seq}
+	if h.seen[numbered{n.id, x}] {
+		h.problem("duplicate: node %d got message %d of node %d twice", n.id, m.Seq, m.Origin)
+	}
+	h.seen[numbered{n.id, x}] = true
+	k := [2]wire.NodeID{n.id, m.Origin}
+	if m.Seq < h.last[k] {
+		h.problem("order: node %d got message %d of node %d after %d", n.id, m.Seq, m.Origin, h.last[k])
+	}
+	h.last[k] = max(h.last[k], m.Seq)
+	for _, to := range h.of[x] {
+		if to.node == n.id && !to.left {
+			h.expected[expectation{to, x}] = true
+		}
+	}
+}
+
+func (h *history) linked(at, to wire.NodeID, now time.Duration) {
+	if k := [2]wire.NodeID{at, to}; h.links[k] == 0 {
+		h.links[k] = now
+	}
+}
+
+func (h *history) left(m *simMember) {
+	for _, x := range h.promised[m] {
+		if !h.expected[expectation{m, x}] {
+			delete(h.expected, expectation{m, x})
+		}
+	}
+	delete(h.promised, m)
+}
+
+func (h *history) gap(at, origin wire.NodeID, to uint64) { h.gaps[[2]wire.NodeID{at, origin}] = to }
+
+func (h *history) died(id wire.NodeID) { h.dead[id] = true }
+
+func (h *history) parted(a, b wire.NodeID) {
+	h.cut[[2]wire.NodeID{a, b}], h.cut[[2]wire.NodeID{b, a}] = true, true
+}
+
+// maxJoin is what a join may take: the time until a silent peer gets no promise
+// any more, the promise, and two ticks, by the slowest clock.
+const maxJoin = (400 + 250 + 1050 + 100 + 50) * time.Millisecond
+
+func (h *history) joined(took time.Duration) {
+	h.joins++
+	h.slowest = max(h.slowest, took)
+	if took > maxJoin {
+		h.problem("a join took %v", took)
+	}
+}
+
+// finish looks at what has not arrived. It may be excused: the other was dead, or
+// taken for dead, or its log was too small; and then, if both live, the receiver
+// was told.
+func (h *history) finish() {
+	for x, ok := range h.expected {
+		at, origin := x.member.node, x.m.origin
+		k := [2]wire.NodeID{at, origin}
+		switch {
+		case ok:
+			h.pairs++
+		case h.dead[at], h.dead[origin]:
+			h.discarded++
+		case !h.cut[k] && !h.mayGap:
+			h.problem("lost: message %d of node %d for a member at node %d", x.m.seq, origin, at)
+		case h.gaps[k] < x.m.seq:
+			h.problem("lost in silence: message %d of node %d for a member at node %d, told of a gap up to %d", x.m.seq, origin, at, h.gaps[k])
+		default:
+			h.lost++
+		}
+	}
+}
