@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"web/api":             {"cluster", "node", "wire"},
 	"web/ui":              {},
 	"web/config":          {"cluster/gossip", "wire"},
-	"web":                 {"cluster", "node", "web/api", "web/engineio", "web/plain", "web/socketio", "web/ui", "wire"},
+	"web":                 {"cluster", "node", "web/api", "web/engineio", "web/plain", "web/socketio", "web/ui", "web/ws", "wire"},
 	"web/webtest":         {},
 	"web/e2e":             {},
 }

@@ -87,7 +87,7 @@ func assemble(cfg *config.Config, log *slog.Logger) (*port.Port, *node.Node, *we
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	n, err := node.New(node.Config{Logger: log, Cluster: cluster.Config{ID: id, Name: cfg.Node, Cluster: cfg.Cluster,
+	n, err := node.New(node.Config{Logger: log, MaxRooms: cfg.MaxRooms, Cluster: cluster.Config{ID: id, Name: cfg.Node, Cluster: cfg.Cluster,
 		Region: cfg.Region, Seeds: cfg.Join, Profile: cfg.Profile, Net: p, Logger: log}})
 	if err != nil {
 		return nil, nil, nil, usageError{err}
@@ -128,12 +128,12 @@ func namespaces(cfg *config.Config, n *node.Node) error {
 func webConfig(cfg *config.Config, log *slog.Logger) web.Config {
 	return web.Config{
 		HTTP: cfg.HTTP, API: cfg.API, Path: cfg.Path, WSPath: cfg.WSPath, SSEPath: cfg.SSEPath, Origins: cfg.Origins, Demo: cfg.Demo, Drain: cfg.Drain,
-		TLSCert: cfg.TLSCert, TLSKey: cfg.TLSKey,
+		TLSCert: cfg.TLSCert, TLSKey: cfg.TLSKey, MaxConns: cfg.MaxConns, MaxConnsPerIP: cfg.MaxConnsPerIP,
 		SocketIO: socketio.Config{ConnectTimeout: cfg.ConnectTimeout, Engine: engineio.Config{PingInterval: cfg.PingInterval,
 			PingTimeout: cfg.PingTimeout, UpgradeTimeout: cfg.UpgradeTimeout, Transports: cfg.Transports,
-			MaxPayload: cfg.MaxPayload, QueueBytes: cfg.QueueBytes}},
+			MaxPayload: cfg.MaxPayload, QueueBytes: cfg.QueueBytes, Rate: cfg.Rate}},
 		Plain: plain.Config{PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, MaxPayload: cfg.MaxPayload,
-			QueueBytes: cfg.QueueBytes},
+			QueueBytes: cfg.QueueBytes, Rate: cfg.Rate},
 		APIConfig: api.Config{Keys: cfg.APIKeys, MaxBody: int64(cfg.MaxPayload) + 100_000},
 		Version:   strings.TrimSpace(version()),
 		Logger:    log,

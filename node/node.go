@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -50,6 +51,7 @@ type Node struct {
 	sessions   map[wire.SessionID]*Session
 	rooms      map[wire.Topic]*room
 	closed     bool
+	quietUntil time.Time // no line about Config.MaxRooms before that
 
 	done chan struct{} // closed when Run has ended
 }
@@ -63,7 +65,7 @@ type room struct {
 type counters struct {
 	published, received, delivered, refused, useless atomic.Uint64
 	events, unhandled, panics                        atomic.Uint64
-	opened, closed                                   atomic.Uint64
+	opened, closed, roomLimit                        atomic.Uint64
 }
 
 // New makes a node and its place in the cluster. Nothing runs before Run.
@@ -127,6 +129,7 @@ type Stats struct {
 	Events, Unhandled uint64 // events of clients; those without a handler
 	Panics            uint64 // of handlers
 	Opened, Closed    uint64 // sessions
+	RoomLimit         uint64 // joins refused for Config.MaxRooms
 	InboxItems        int    // waiting in all shards
 }
 
@@ -135,7 +138,7 @@ func (n *Node) Stats() Stats {
 	c := &n.stats
 	s := Stats{Published: c.published.Load(), Received: c.received.Load(), Useless: c.useless.Load(),
 		Delivered: c.delivered.Load(), Refused: c.refused.Load(), Events: c.events.Load(), Unhandled: c.unhandled.Load(),
-		Panics: c.panics.Load(), Opened: c.opened.Load(), Closed: c.closed.Load()}
+		Panics: c.panics.Load(), Opened: c.opened.Load(), Closed: c.closed.Load(), RoomLimit: c.roomLimit.Load()}
 	for _, sh := range n.shards {
 		s.InboxItems += sh.waiting()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/meshrt/meshrt/wire"
@@ -64,6 +65,7 @@ func (s *Session) join(rooms []string) (version uint64, err error) {
 		return 0, ErrClosed
 	}
 	if n.newRooms(s, rooms)+len(s.rooms) > n.cfg.MaxRooms {
+		n.roomLimitLocked(s)
 		return 0, Errorf(CodeLimit, "more than %d rooms", n.cfg.MaxRooms)
 	}
 	for _, r := range rooms {
@@ -80,6 +82,15 @@ func (s *Session) join(rooms []string) (version uint64, err error) {
 		s.pushLocked(item{op: opJoin, topic: t})
 	}
 	return version, nil
+}
+
+// roomLimitLocked counts a join over Config.MaxRooms; one a minute is logged.
+func (n *Node) roomLimitLocked(s *Session) {
+	n.stats.roomLimit.Add(1)
+	if now := time.Now(); !now.Before(n.quietUntil) {
+		n.quietUntil = now.Add(time.Minute)
+		n.log.Info("join refused", "addr", s.handshake.Remote, "rooms", len(s.rooms), "cause", "max-rooms-per-conn")
+	}
 }
 
 func (n *Node) newRooms(s *Session, rooms []string) int {

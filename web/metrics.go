@@ -31,6 +31,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	e := emitter(out)
 	c.build(e)
 	c.clients(e)
+	c.limits(e, c.s.node.Stats().RoomLimit)
 	c.hub(e)
 	c.mesh(e)
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/meshrt/meshrt/web/api"
 	"github.com/meshrt/meshrt/web/plain"
 	"github.com/meshrt/meshrt/web/socketio"
+	"github.com/meshrt/meshrt/web/ws"
 )
 
 // Config says what is served where. Zero values mean the default.
@@ -52,6 +53,15 @@ type Config struct {
 	// loaded again when they change. Both or none.
 	TLSCert, TLSKey string
 
+	// MaxConns is how many clients may be connected: sessions of Socket.IO, plain
+	// websockets and event streams. More are answered with 503. 0: as many as there
+	// are file descriptors for, when New binds the listener.
+	MaxConns int
+	// MaxConnsPerIP is the same for one address, a /64 of IPv6; more are answered
+	// with 429. The address is that of the TCP connection: behind a balancer or
+	// proxy it is the proxy's, and all clients share it. 0, the default, is no limit.
+	MaxConnsPerIP int
+
 	SocketIO  socketio.Config
 	Plain     plain.Config
 	APIConfig api.Config
@@ -68,6 +78,8 @@ const (
 	maxHeader     = 16 << 10
 	// closing is what is kept of Config.Drain for the last clients to go.
 	closing = 5 * time.Second
+	// apiReadTimeout is how long a request of the API may take to come in.
+	apiReadTimeout = 30 * time.Second
 	// shutdownTimeout is what requests of the API may still take at the end.
 	shutdownTimeout = 2 * time.Second
 )
@@ -86,6 +98,10 @@ type Server struct {
 	api      net.Listener // nil without Config.API
 	cert     *certificate
 	draining atomic.Bool
+
+	notices   *ws.Notices
+	gate      *gate
+	admission *admission
 }
 
 func (c *Config) setDefaults() {
@@ -131,6 +147,9 @@ func (c Config) Validate() error {
 	if c.API != "" && len(c.APIConfig.Keys) == 0 && !isLoopback(c.API) {
 		return fmt.Errorf("api address %s is open to other machines: it needs an API key there, or a loopback address", c.API)
 	}
+	if err := validateLimits(&c); err != nil {
+		return err
+	}
 	_, err := parseOrigins(c.Origins)
 	return err
 }
@@ -146,14 +165,41 @@ func New(cfg Config, n *node.Node) (*Server, error) {
 		return nil, err
 	}
 	cfg.SocketIO.Logger, cfg.Plain.Logger, cfg.APIConfig.Logger = cfg.Logger, cfg.Logger, cfg.Logger
-	cfg.SocketIO.Engine.Accept, cfg.Plain.Accept = origins.check, origins.check
 	moving := max(cfg.Drain/2, cfg.Drain-closing)
 	cfg.SocketIO.Engine.Drain, cfg.Plain.Drain = moving, moving
-	s := &Server{cfg: cfg, node: n, log: cfg.Logger, origins: origins}
+	s := &Server{cfg: cfg, node: n, log: cfg.Logger, origins: origins, notices: ws.NewNotices(cfg.Logger)}
+	s.limit(&cfg)
 	s.socketio = socketio.NewServer(cfg.SocketIO, n)
 	s.plain = plain.NewServer(cfg.Plain, n)
 	s.handler, s.apiMux = s.clientRoutes(), s.apiRoutes()
 	return s, s.listen()
+}
+
+// limit makes what counts clients and connections, and has the protocols ask it.
+func (s *Server) limit(cfg *Config) {
+	connections := 0
+	if cfg.HTTP != "" {
+		connections = connectionLimit(descriptors())
+	}
+	s.gate = newGate(connections, s.notices)
+	s.admission = newAdmission(clientLimit(cfg.MaxConns, connections), cfg.MaxConnsPerIP, s.notices)
+	accept := func(r *http.Request) error {
+		if err := s.origins.check(r); err != nil {
+			return err
+		}
+		return s.admission.enter(r)
+	}
+	cfg.SocketIO.Engine.Accept, cfg.SocketIO.Engine.Left = accept, s.admission.leave
+	cfg.Plain.Accept, cfg.Plain.Left = accept, s.admission.leave
+}
+
+// connectionLimit leaves descriptors for the API, the links of the cluster and
+// files. 0 is no limit.
+func connectionLimit(descriptors int) int {
+	if descriptors <= 0 {
+		return 0
+	}
+	return max(descriptors-min(max(descriptors/8, 64), 1024), 1)
 }
 
 func (s *Server) listen() (err error) {
@@ -234,25 +280,31 @@ func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	defer context.AfterFunc(ctx, func() { s.draining.Store(true) })()
 	moved, done := context.WithCancel(context.WithoutCancel(ctx))
-	s.serve(moved, g, s.http, s.handler)
-	s.serve(moved, g, s.api, s.apiMux)
+	clients, ops := s.newServer(s.handler), s.newServer(s.apiMux)
+	s.gate.mount(clients)
+	ops.ReadTimeout = apiReadTimeout
+	s.serve(moved, g, s.http, clients)
+	s.serve(moved, g, s.api, ops)
 	g.Go(func() error {
 		defer done()
-		var clients errgroup.Group
-		clients.Go(func() error { return s.socketio.Run(ctx) })
-		clients.Go(func() error { return s.plain.Run(ctx) })
-		return clients.Wait()
+		var protocols errgroup.Group
+		protocols.Go(func() error { return s.socketio.Run(ctx) })
+		protocols.Go(func() error { return s.plain.Run(ctx) })
+		return protocols.Wait()
 	})
 	return g.Wait()
 }
 
+func (s *Server) newServer(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+}
+
 // serve serves l until ctx ends.
-func (s *Server) serve(ctx context.Context, g *errgroup.Group, l net.Listener, h http.Handler) {
+func (s *Server) serve(ctx context.Context, g *errgroup.Group, l net.Listener, server *http.Server) {
 	if l == nil {
 		return
 	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	g.Go(func() error {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve %s: %w", l.Addr(), err)

@@ -42,20 +42,45 @@ type Config struct {
 	ConnectTimeout time.Duration
 	MaxPayload     int
 	QueueBytes     int
-	Origins        []string
-	Relay          bool
-	Forward        []string
-	APIKeys        []string
-	Demo           bool
-	Drain          time.Duration
-	TLSCert        string
-	TLSKey         string
+	Limits
+
+	Origins []string
+	Relay   bool
+	Forward []string
+	APIKeys []string
+	Demo    bool
+	Drain   time.Duration
+	TLSCert string
+	TLSKey  string
 
 	LogLevel  slog.Level
 	LogFormat string
 
 	// Settings is every flag with the value in force, secrets hidden, by name.
 	Settings []Setting
+}
+
+// Limits are numbers; 0 is no limit, but for MaxConns, where it is what the file
+// descriptors allow.
+type Limits struct{ MaxConns, MaxConnsPerIP, Rate, MaxRooms int }
+
+func (l *Limits) flags(fs *flag.FlagSet) {
+	fs.IntVar(&l.MaxConns, "max-conns", 0, "`clients` at a time; more are refused with 503 (0: as many as there are file descriptors for)")
+	fs.IntVar(&l.MaxConnsPerIP, "max-conns-per-ip", 0, "`clients` of one address; not behind a proxy, whose address all share (0: no limit)")
+	fs.IntVar(&l.Rate, "rate", 0, "`messages` a second of one client, twice as many at once; more wait unread (0: no limit)")
+	fs.IntVar(&l.MaxRooms, "max-rooms-per-conn", 1000, "`rooms` of one client in a namespace")
+}
+
+func (l *Limits) check() error {
+	for name, n := range map[string]int{"max-conns": l.MaxConns, "max-conns-per-ip": l.MaxConnsPerIP, "rate": l.Rate} {
+		if n < 0 || n > maxSize {
+			return fmt.Errorf("-%s %d: want 0 for no limit, or a number up to %d", name, n, maxSize)
+		}
+	}
+	if l.MaxRooms < 1 || l.MaxRooms > maxSize {
+		return fmt.Errorf("-max-rooms-per-conn %d: want a number from 1 to %d", l.MaxRooms, maxSize)
+	}
+	return nil
 }
 
 // Setting is one flag with its value.
@@ -134,6 +159,7 @@ func (r *raw) flags(fs *flag.FlagSet) {
 	fs.Var(&r.maxPayload, "max-payload", "`bytes` of one client message")
 	r.queueBytes = 1 << 20
 	fs.Var(&r.queueBytes, "queue-bytes", "`bytes` that may wait for one client before it is cut")
+	r.Limits.flags(fs)
 	fs.Var(&r.origins, "origins", "web `origins` allowed to connect, exact or *.example.com; * for all (default: same host)")
 	fs.BoolVar(&r.Relay, "relay", true, "the built-in verbs join, leave, publish, broadcast, direct")
 	fs.Var(&r.forward, "forward", "`events` that are emitted on to every client of the namespace, the sender too; * for all")
@@ -237,6 +263,9 @@ func (r *raw) check() (err error) {
 	}
 	if c.Drain < 0 {
 		return fmt.Errorf("-drain %v: want a time of 0 or more", c.Drain)
+	}
+	if err := c.Limits.check(); err != nil {
+		return err
 	}
 	if c.MaxPayload > wire.MaxMessage {
 		return fmt.Errorf("-max-payload %d: at most %d bytes are possible", c.MaxPayload, wire.MaxMessage)

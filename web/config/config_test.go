@@ -39,7 +39,7 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 	if c.HTTP != ":8080" || c.API != "127.0.0.1:7980" || c.Bind != "0.0.0.0:7946" || c.Cluster != "meshrt" || c.Node != host ||
 		c.Profile != gossip.LAN || c.Path != "/socket.io/" || c.WSPath != "/ws" || !slices.Equal(c.Namespaces, []string{"/"}) ||
 		c.PingInterval != 25*time.Second || c.PingTimeout != 20*time.Second || c.ConnectTimeout != 45*time.Second ||
-		c.MaxPayload != 1_000_000 || c.QueueBytes != 1<<20 || !c.Relay || !c.Demo || c.Join != nil || c.Secrets != nil || c.Origins != nil {
+		c.Limits != (config.Limits{MaxRooms: 1000}) || c.MaxPayload != 1_000_000 || c.QueueBytes != 1<<20 || !c.Relay || !c.Demo || c.Join != nil || c.Secrets != nil || c.Origins != nil {
 		t.Errorf("%+v", c)
 	}
 }
@@ -86,6 +86,11 @@ func TestMistakesAreOneLineThatNamesThem(t *testing.T) {
 		{[]string{"-max-payload", "1GiB"}, "-max-payload"},
 		{[]string{"-queue-bytes", "-1"}, "-queue-bytes"},
 		{[]string{"-queue-bytes", "99999999999GiB"}, "-queue-bytes"},
+		{[]string{"-max-conns", "-1"}, "-max-conns -1"},
+		{[]string{"-max-conns-per-ip", "-1"}, "-max-conns-per-ip -1"},
+		{[]string{"-rate", "1.5"}, "-rate"},
+		{[]string{"-rate", "-1"}, "-rate -1"},
+		{[]string{"-max-rooms-per-conn", "0"}, "-max-rooms-per-conn 0"},
 		{[]string{"-join", "a:1,,b:2"}, "-join"},
 		{[]string{"-profile", "moon"}, "-profile"},
 		{[]string{"-log-level", "loud"}, "-log-level"},

@@ -72,6 +72,14 @@ type Config struct {
 	// origin too: with cookies or in a private network that is a danger.
 	Accept func(*http.Request) error
 
+	// Left is called once for each request that Accept let in, with its RemoteAddr,
+	// when its session has ended or did not come about. It must not block.
+	Left func(remoteAddr string)
+	// Rate is how many messages a second a client may send, an attachment counting
+	// as one, and twice as many at once. What comes faster is read later: nothing is
+	// lost, and the client is slowed down. 0 is no limit.
+	Rate int
+
 	// NewSID draws the id of a session: unique, not to be guessed, and of
 	// characters that need no escape in a query. Default: 20 random bytes in
 	// base64url.
@@ -92,6 +100,9 @@ func (c Config) Validate() error {
 		if d < time.Millisecond || d%time.Millisecond != 0 {
 			return fmt.Errorf("engineio: %s is %v, want whole milliseconds, one or more", name, d)
 		}
+	}
+	if c.Rate < 0 {
+		return errors.New("engineio: Rate must not be negative")
 	}
 	if c.MaxPayload < 1 || c.QueueBytes < 1 || c.QueueGroups < 1 {
 		return errors.New("engineio: MaxPayload, QueueBytes and QueueGroups must be positive")
@@ -116,6 +127,9 @@ func (c Config) withDefaults() Config {
 		c.Transports = []string{Polling, WebSocket}
 	}
 	c.Transports = slices.Clone(c.Transports)
+	if c.Left == nil {
+		c.Left = func(string) {}
+	}
 	if c.NewSID == nil {
 		c.NewSID = newSID
 	}

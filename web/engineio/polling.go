@@ -35,6 +35,7 @@ type polling struct {
 // read it before they know of a session.
 func (s *Server) servePolling(w http.ResponseWriter, r *http.Request) {
 	if !s.roster.Enter() { // for the session, which outlives this request
+		s.cfg.Left(r.RemoteAddr)
 		s.refuse(w, errShutdown)
 		return
 	}
@@ -44,6 +45,7 @@ func (s *Server) servePolling(w http.ResponseWriter, r *http.Request) {
 	p.changed.L = &p.socket.mu
 	if err := s.register(p.socket); err != nil {
 		s.roster.Leave()
+		s.cfg.Left(r.RemoteAddr)
 		s.refuse(w, answerTo(s.turnedAway(p.socket, err)))
 		return
 	}
@@ -56,7 +58,7 @@ func (s *Server) servePolling(w http.ResponseWriter, r *http.Request) {
 func (p *polling) open() {
 	defer close(p.opened)
 	s := p.socket
-	if !s.server.guard(s, func() { s.receiver = s.server.handler.Opened(s) }) {
+	if !s.server.guard(s, s.open) {
 		s.end(ReasonPanic)
 	}
 }

@@ -37,6 +37,41 @@ func TestHeartbeatArithmetic(t *testing.T) {
 	}
 }
 
+// The time in which we do not read the client is none of its timeout's.
+func TestHeartbeatWhileTheClientIsNotRead(t *testing.T) {
+	start := time.Unix(1000, 0)
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	const hold, release, pong = beat(-1), beat(-2), beat(-3)
+	for name, steps := range map[string][]struct {
+		ms   int
+		want beat
+	}{
+		"before the ping it means nothing": {{0, hold}, {299, release}, {300, beatPing}, {500, beatDead}},
+		"some of the timeout":              {{300, beatPing}, {350, hold}, {400, release}, {500, beatHeld}, {549, beatEarly}, {550, beatDead}},
+		"all of it, over and over":         {{300, beatPing}, {300, hold}, {500, beatHeld}, {700, beatHeld}, {800, release}, {900, beatHeld}, {1000, beatDead}},
+		"since before the ping":            {{100, hold}, {300, beatPing}, {400, release}, {500, beatHeld}, {600, beatDead}},
+		"then its pong is read":            {{300, beatPing}, {300, hold}, {500, beatHeld}, {600, release}, {600, pong}, {700, beatEarly}, {900, beatPing}, {1100, beatDead}},
+	} {
+		h := heartbeat{interval: 300 * time.Millisecond, timeout: 200 * time.Millisecond}
+		h.alive(start)
+		for _, step := range steps {
+			switch step.want {
+			case hold:
+				h.hold(at(step.ms))
+			case release:
+				h.release(at(step.ms))
+			case pong:
+				h.alive(at(step.ms))
+			default:
+				dead := h.dead(at(step.ms))
+				if got := h.fired(at(step.ms)); got != step.want || dead != (got == beatDead) {
+					t.Errorf("%s: fired at %d ms = %v, dead %v, want %v", name, step.ms, got, dead, step.want)
+				}
+			}
+		}
+	}
+}
+
 func TestReasonsAreNamedAsTheOfficialServerNamesThem(t *testing.T) {
 	for r, want := range map[Reason][2]string{
 		ReasonTransportClose:    {"transport close", "transport close"},

@@ -26,6 +26,7 @@ type Server struct {
 	serve    map[string]http.HandlerFunc // opens a session, by transport
 	upgrades map[string][]string         // transports that a session may move to, by its own
 	counters counters
+	notices  *ws.Notices
 
 	// roster has the sockets by sid, until the transport is gone. Each session on
 	// a websocket holds that request in until it has ended, and each one on
@@ -49,6 +50,7 @@ func NewServer(cfg Config, h Handler) *Server {
 		upgrades: make(map[string][]string),
 		using:    make(map[string]int),
 	}
+	s.notices = ws.NewNotices(s.cfg.Logger)
 	transports := map[string]http.HandlerFunc{Polling: s.servePolling, WebSocket: s.serveWebSocket}
 	for _, name := range s.cfg.Transports {
 		s.serve[name] = transports[name]

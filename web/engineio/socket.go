@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"log/slog"
 	"sync"
 	"time"
 
@@ -18,7 +19,9 @@ type Socket struct {
 	openedAt time.Time
 	request  *Request
 	server   *Server
-	receiver Receiver // of who receives; nil until Opened has returned
+	receiver Receiver      // of who receives; nil until Opened has returned
+	pace     ws.Pace       // of who receives
+	over     chan struct{} // closed with the reason
 
 	mu        sync.Mutex // whoever holds it does not block and calls nothing up
 	transport transport
@@ -37,6 +40,8 @@ func newSocket(s *Server, r *Request, t transport) *Socket {
 		request:   r,
 		server:    s,
 		transport: t,
+		pace:      ws.NewPace(s.cfg.Rate),
+		over:      make(chan struct{}),
 		out:       ws.Outbox{MaxBytes: s.cfg.QueueBytes, MaxGroups: s.cfg.QueueGroups},
 		heartbeat: heartbeat{interval: s.cfg.PingInterval, timeout: s.cfg.PingTimeout},
 	}
@@ -119,6 +124,13 @@ func (s *Socket) start() {
 	s.timer = time.AfterFunc(time.Until(s.heartbeat.due), s.fired)
 }
 
+// open tells the layer above, which may take its time.
+func (s *Socket) open() {
+	s.hold()
+	defer s.release()
+	s.receiver = s.server.handler.Opened(s)
+}
+
 // polling is the transport of a session that is on polling.
 func (s *Socket) polling() (p *polling, ok bool) {
 	s.mu.Lock()
@@ -145,9 +157,11 @@ func (s *Socket) takeLocked() []*Group {
 func (s *Socket) receive(p eio.Packet) Reason {
 	switch p.Type {
 	case eio.Message:
-		if !s.ended() {
+		s.hold()
+		if s.await() {
 			s.receiver.Received(p.Data, p.Binary)
 		}
+		s.release()
 	case eio.Pong:
 		s.pong()
 	case eio.Close:
@@ -157,6 +171,36 @@ func (s *Socket) receive(p eio.Packet) Reason {
 	case eio.Open, eio.Upgrade, eio.Noop: // mean nothing here; ignored as the official server does
 	}
 	return 0
+}
+
+// await holds a message back until Config.Rate allows it, and reports whether the
+// session is open then.
+func (s *Socket) await() (open bool) {
+	if s.pace.Limited() {
+		if wait := s.pace.Next(time.Now()); wait > 0 {
+			s.server.counters.delayed.Add(1)
+			s.server.notices.Say("rate", "client sends faster than -rate", slog.String("addr", s.request.RemoteAddr))
+			select {
+			case <-time.After(wait):
+			case <-s.over:
+			}
+		}
+	}
+	return !s.ended()
+}
+
+// hold says that we keep the client from being read, until release: it has no say
+// meanwhile, and its pong may wait behind what it has sent before.
+func (s *Socket) hold() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heartbeat.hold(time.Now())
+}
+
+func (s *Socket) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heartbeat.release(time.Now())
 }
 
 // pong starts the next interval of the heartbeat. On polling, only the answer to a
@@ -188,6 +232,8 @@ func (s *Socket) fired() {
 		s.timer.Reset(time.Until(s.heartbeat.due))
 	case beatDead:
 		s.endLocked(ReasonPingTimeout)
+	case beatHeld:
+		s.timer.Reset(time.Until(s.heartbeat.due))
 	case beatEarly: // pong has reset the timer
 	}
 }
@@ -211,6 +257,7 @@ func (s *Socket) endLocked(reason Reason) {
 		return
 	}
 	s.reason = reason
+	close(s.over)
 	if s.timer != nil {
 		s.timer.Stop()
 	}
@@ -227,6 +274,7 @@ func (s *Socket) endLocked(reason Reason) {
 // nothing of the session runs any more.
 func (s *Socket) finish() {
 	s.server.forget(s)
+	s.server.cfg.Left(s.request.RemoteAddr)
 	s.mu.Lock()
 	reason := s.reason
 	s.out.Drop()

@@ -16,6 +16,8 @@ type Stats struct {
 	Closed   map[Reason]uint64 // sessions ended; those with ReasonSlow lost what waited
 	Refused  map[string]uint64 // requests answered with an error, by its official name; "Forbidden" is Accept's and Run's
 
+	Delayed uint64 // messages that waited for Config.Rate
+
 	PacketsIn, PacketsOut uint64 // all types, on both transports
 	BytesIn, BytesOut     uint64 // of packets as websocket messages, without frame headers, HTTP and base64
 }
@@ -26,6 +28,7 @@ type counters struct {
 	upgraded atomic.Uint64
 	closed   [reasonEnd]atomic.Uint64
 	refused  [codeEnd]atomic.Uint64
+	delayed  atomic.Uint64
 	traffic  ws.Traffic // a packet is a message
 }
 
@@ -38,6 +41,7 @@ func (s *Server) Stats() Stats {
 		Upgraded:  c.upgraded.Load(),
 		Closed:    make(map[Reason]uint64),
 		Refused:   make(map[string]uint64),
+		Delayed:   c.delayed.Load(),
 		PacketsIn: c.traffic.MessagesIn.Load(), PacketsOut: c.traffic.MessagesOut.Load(),
 		BytesIn: c.traffic.BytesIn.Load(), BytesOut: c.traffic.BytesOut.Load(),
 	}

@@ -18,6 +18,7 @@ type webSocket struct {
 func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	conn := s.accept(w, r)
 	if conn == nil {
+		s.cfg.Left(r.RemoteAddr)
 		return
 	}
 	t := &webSocket{conn: conn}
@@ -25,6 +26,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	if err := s.register(t.socket); err != nil {
 		reason := s.turnedAway(t.socket, err)
 		conn.Reject(reasons[reason].status, reason.String())
+		s.cfg.Left(r.RemoteAddr)
 		return
 	}
 	t.socket.start()
@@ -45,7 +47,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) *ws.Conn {
 }
 
 // Opened implements ws.Handler.
-func (t *webSocket) Opened() { t.socket.receiver = t.socket.server.handler.Opened(t.socket) }
+func (t *webSocket) Opened() { t.socket.open() }
 
 // Received implements ws.Handler.
 func (t *webSocket) Received(data []byte, binary bool) {

@@ -2,6 +2,8 @@ package plain
 
 import (
 	"errors"
+	"log/slog"
+	"time"
 
 	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/wire"
@@ -16,6 +18,7 @@ var errBinary = errors.New("binary frames are not used: send commands as text")
 
 // Received implements ws.Handler.
 func (c *conn) Received(data []byte, binary bool) {
+	c.await()
 	if c.ended() {
 		return // was on its way
 	}
@@ -27,6 +30,19 @@ func (c *conn) Received(data []byte, binary bool) {
 	}
 	c.server.counters.commands.Add(1)
 	c.session.Receive(event(cmd))
+}
+
+// await holds a message back until Config.Rate allows it. The connection is not
+// read meanwhile, which slows the client down and loses nothing.
+func (c *conn) await() {
+	if !c.pace.Limited() {
+		return
+	}
+	if wait := c.pace.Next(time.Now()); wait > 0 {
+		c.server.counters.delayed.Add(1)
+		c.server.notices.Say("rate", "client sends faster than -rate", slog.String("addr", c.handshake.Remote))
+		c.ws.Wait(wait)
+	}
 }
 
 func decode(data []byte, binary bool) (plain.Command, error) {

@@ -37,6 +37,14 @@ type Config struct {
 	// private network that is a danger.
 	Accept func(*http.Request) error
 
+	// Left is called once for each request that Accept let in, with its RemoteAddr,
+	// when its connection or stream is over or did not come about. It must not block.
+	Left func(remoteAddr string)
+	// Rate is how many messages a second a client may send, and twice as many at
+	// once. What comes faster is read later: nothing is lost, and the client is
+	// slowed down. 0 and below is no limit.
+	Rate int
+
 	// Logger gets what is a bug, a panic, at Error, and what clients do at Debug.
 	// Default: slog.Default().
 	Logger *slog.Logger
@@ -61,6 +69,9 @@ func (c Config) withDefaults() Config {
 	positive(&c.QueueGroups, ws.DefaultQueueGroups)
 	if c.Accept == nil {
 		c.Accept = func(*http.Request) error { return nil }
+	}
+	if c.Left == nil {
+		c.Left = func(string) {}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -23,6 +23,7 @@ type conn struct {
 	ws        *ws.Conn
 	handshake node.Handshake
 	session   *node.Session // the reader's; nil until Opened has returned
+	pace      ws.Pace       // the reader's
 	queued    bool          // the shard's: since the last Flush
 
 	mu        sync.Mutex // a leaf: whoever holds it does not block and calls nothing up
@@ -36,6 +37,7 @@ func newConn(s *Server, socket *ws.Conn, r *http.Request) *conn {
 	return &conn{
 		server:    s,
 		ws:        socket,
+		pace:      ws.NewPace(s.cfg.Rate),
 		handshake: node.Handshake{Protocol: "websocket", Query: r.URL.Query(), Header: r.Header, Remote: r.RemoteAddr},
 		out:       ws.Outbox{MaxBytes: s.cfg.QueueBytes, MaxGroups: s.cfg.QueueGroups},
 		heartbeat: heartbeat{interval: s.cfg.PingInterval, timeout: s.cfg.PingTimeout},

@@ -32,13 +32,15 @@ func (s *Server) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.roster.Leave()
 	rooms, ok := s.verifyEvents(w, r)
-	switch {
-	case !ok:
-	case r.Method == http.MethodHead:
-		streamHeader(w)
-	default:
-		s.serveEvents(w, r, rooms)
+	if !ok {
+		return
 	}
+	defer s.cfg.Left(r.RemoteAddr)
+	if r.Method == http.MethodHead {
+		streamHeader(w)
+		return
+	}
+	s.serveEvents(w, r, rooms)
 }
 
 // verifyEvents answers requests that get no stream. Accept has the last word.

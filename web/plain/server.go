@@ -18,6 +18,7 @@ type Server struct {
 	nodeName string // as clients are told: a Sink must not ask the node
 	log      *slog.Logger
 	counters counters
+	notices  *ws.Notices
 
 	// roster has the clients. Each holds its request in until it has ended.
 	roster ws.Roster[client, client]
@@ -32,7 +33,7 @@ type client interface{ end(why reason) }
 // NewServer makes a Server whose sessions are n's.
 func NewServer(cfg Config, n *node.Node) *Server {
 	cfg = cfg.withDefaults()
-	s := &Server{cfg: cfg, node: n, nodeName: n.Name(), log: cfg.Logger}
+	s := &Server{cfg: cfg, node: n, nodeName: n.Name(), log: cfg.Logger, notices: ws.NewNotices(cfg.Logger)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -60,6 +61,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.roster.Leave()
 	if s.verify(w, r) {
+		defer s.cfg.Left(r.RemoteAddr)
 		s.serve(w, r)
 	}
 }

@@ -17,6 +17,7 @@ type Stats struct {
 
 	Commands uint64 // of clients, that the node was given
 	Invalid  uint64 // messages of clients that were no command
+	Delayed  uint64 // messages that waited for Config.Rate
 	Untold   uint64 // events and answers that have no form as plain JSON: no client got them
 
 	MessagesIn, MessagesOut uint64 // text and binary, all kinds
@@ -70,8 +71,8 @@ var refusals = [refusedEnd]string{
 
 // counters are the numbers behind Stats.
 type counters struct {
-	sockets, streams  endpoint
-	commands, invalid atomic.Uint64
+	sockets, streams           endpoint
+	commands, invalid, delayed atomic.Uint64
 }
 
 // endpoint is what both kinds of clients count.
@@ -100,7 +101,7 @@ func (s *Server) Stats() Stats {
 	return Stats{
 		Open: int(e.open.Load()), Opened: e.opened.Load(), Closed: e.closedBy(socketReasons),
 		Refused:  e.refusedBy(refusedNoWebSocket, refusedByAccept),
-		Commands: c.commands.Load(), Invalid: c.invalid.Load(), Untold: e.untold.Load(),
+		Commands: c.commands.Load(), Invalid: c.invalid.Load(), Delayed: c.delayed.Load(), Untold: e.untold.Load(),
 		MessagesIn: e.traffic.MessagesIn.Load(), MessagesOut: e.traffic.MessagesOut.Load(),
 		BytesIn: e.traffic.BytesIn.Load(), BytesOut: e.traffic.BytesOut.Load(),
 		Streams: c.streams.streamStats(),

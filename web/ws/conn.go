@@ -148,6 +148,14 @@ func (c *Conn) Heard() time.Time {
 	return c.tap.heard()
 }
 
+// Wait waits for d, or for the end.
+func (c *Conn) Wait(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-c.ended:
+	}
+}
+
 // fail tells h of the end. The first reason counts there, and here.
 func (c *Conn) fail(h Handler, cause Cause) {
 	h.Failed(cause)

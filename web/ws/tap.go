@@ -71,12 +71,14 @@ func (c *tap) endBy(t time.Time) {
 
 // cut closes the connection without a word. tls.Conn.Close would wait up to 5 s to
 // tell a client that does not read.
-func (c *tap) cut() {
-	raw := c.Conn
-	if t, ok := raw.(interface{ NetConn() net.Conn }); ok {
-		raw = t.NetConn()
+func (c *tap) cut() { Cut(c.Conn) }
+
+// Cut closes a connection at once, without a word of TLS.
+func Cut(c net.Conn) {
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = t.NetConn()
 	}
-	raw.Close()
+	c.Close()
 }
 
 // hijacker is a ResponseWriter whose hijacked connection is a tap.
