@@ -32,6 +32,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.build(e)
 	c.clients(e)
 	c.limits(e, c.s.node.Stats().RoomLimit)
+	c.slow(e)
 	c.hub(e)
 	c.mesh(e)
 }

@@ -1,5 +1,7 @@
 package web
 
+import "github.com/meshrt/meshrt/web/ws"
+
 // limits tells how often each limit was in force.
 func (c collector) limits(e emitter, rooms uint64) {
 	const hits, help = "limit_hits_total", "Clients refused, closed or held back by a limit."
@@ -14,4 +16,19 @@ func (c collector) limits(e emitter, rooms uint64) {
 	}
 	e.gauge("client_sockets", "TCP connections of clients.", open)
 	e.gauge("client_sockets_half_open", "TCP connections of clients that have not sent a request.", halfOpen)
+}
+
+// slow tells which clients were too slow, by cause, and what they did not get for it.
+func (c collector) slow(e emitter) {
+	io, plain := c.s.socketio.Stats().Engine, c.s.plain.Stats()
+	for _, p := range []struct {
+		protocol string
+		slow     map[ws.Slow]uint64
+		volatile uint64
+	}{{"socket.io", io.Slow, io.VolatileDropped}, {"websocket", plain.Slow, plain.VolatileDropped}, {"sse", plain.Streams.Slow, plain.Streams.VolatileDropped}} {
+		for cause, n := range p.slow {
+			e.counter("slow_consumers_total", "Clients cut for not reading.", n, "protocol", p.protocol, "cause", cause.String())
+		}
+		e.counter("volatile_dropped_total", "Volatile messages that a client did not get.", p.volatile, "protocol", p.protocol)
+	}
 }

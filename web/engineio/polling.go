@@ -73,6 +73,9 @@ func (p *polling) flush() {
 	}
 }
 
+// writable implements transport. As there, a client between two polls is not.
+func (p *polling) writable() bool { return p.waiting != nil && p.writing == nil }
+
 // end implements transport.
 func (p *polling) end(reason Reason) {
 	linger := reasons[reason].linger

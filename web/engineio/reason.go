@@ -33,6 +33,7 @@ var reasons = [reasonEnd]struct {
 	name, official string
 	status         ws.Status
 	linger         time.Duration
+	limit          bool // operators are told
 }{
 	ReasonTransportClose:    {name: "transport close", status: ws.StatusNormal, linger: raceTime},
 	ReasonTransportError:    {name: "transport error"},
@@ -41,9 +42,9 @@ var reasons = [reasonEnd]struct {
 	ReasonForcedClose:       {name: "forced close", status: ws.StatusNormal, linger: ws.CloseTimeout},
 	ReasonForcedServerClose: {name: "forced server close", status: ws.StatusNormal, linger: ws.CloseTimeout},
 	ReasonShutdown:          {name: "server shutting down", status: ws.StatusGoingAway, linger: ws.CloseTimeout},
-	ReasonSlow:              {name: "slow client", official: "transport error"},
-	ReasonTooBig:            {name: "message too big", official: "transport error", status: ws.StatusTooBig},
-	ReasonInvalidText:       {name: "invalid text", official: "transport error", status: ws.StatusInvalidText},
+	ReasonSlow:              {name: "slow client", official: "transport error", limit: true},
+	ReasonTooBig:            {name: "message too big", official: "transport error", status: ws.StatusTooBig, limit: true},
+	ReasonInvalidText:       {name: "invalid text", official: "transport error", status: ws.StatusInvalidText, limit: true},
 	ReasonPanic:             {name: "internal error", official: "transport error", status: ws.StatusInternalError},
 }
 

@@ -3,6 +3,7 @@ package engineio
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"sync"
@@ -155,6 +156,24 @@ func (s *Server) turnedAway(socket *Socket, err error) Reason {
 // guard runs a call of the layer above and reports whether it returned.
 func (s *Server) guard(socket *Socket, call func()) (ok bool) {
 	return ws.Guard(s.cfg.Logger, socket.request.RemoteAddr, call)
+}
+
+// tell counts and logs an end that is a limit's. One that is cut for being slow can
+// connect again, and official clients do: it is a "transport error" to them.
+func (s *Server) tell(socket *Socket, reason Reason, slow ws.Slow) {
+	if !reasons[reason].limit {
+		return
+	}
+	cause := reason.String()
+	if reason == ReasonSlow {
+		if slow == 0 {
+			slow = ws.SlowWrite
+		}
+		s.counters.slow[slow].Add(1)
+		cause = slow.String()
+	}
+	s.notices.Say(cause, "client cut", slog.String("addr", socket.request.RemoteAddr), slog.String("protocol", "socket.io"),
+		slog.String("reason", reason.String()))
 }
 
 // forget undoes register.

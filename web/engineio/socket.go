@@ -27,6 +27,7 @@ type Socket struct {
 	transport transport
 	probe     *upgrade // the websocket that the client may move to; nil mostly
 	reason    Reason   // of the end; zero while the session is open
+	slow      ws.Slow  // with ReasonSlow; zero is SlowWrite
 	out       ws.Outbox
 	pingWaits bool // a ping is in out
 	heartbeat heartbeat
@@ -75,8 +76,24 @@ func (s *Socket) Send(g *Group) bool {
 		return false
 	}
 	if !s.out.Add(g) {
+		s.slow = s.out.Why(g)
 		s.endLocked(ReasonSlow)
 		return false
+	}
+	return true
+}
+
+// SendVolatile is Send for what may be lost: while the transport is not writable, or
+// when the queue is full, g is dropped and counted, and the session goes on. False
+// means that the session has ended.
+func (s *Socket) SendVolatile(g *Group) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason != 0 {
+		return false
+	}
+	if !s.transport.writable() || !s.out.Add(g) {
+		s.server.counters.volatile.Add(1)
 	}
 	return true
 }
@@ -276,10 +293,11 @@ func (s *Socket) finish() {
 	s.server.forget(s)
 	s.server.cfg.Left(s.request.RemoteAddr)
 	s.mu.Lock()
-	reason := s.reason
+	reason, slow := s.reason, s.slow
 	s.out.Drop()
 	s.mu.Unlock()
 	s.server.counters.closed[reason].Add(1)
+	s.server.tell(s, reason, slow)
 	s.server.cfg.Logger.Debug("engineio: session ended",
 		"addr", s.request.RemoteAddr, "transport", s.Transport(), "reason", reason.String())
 	if s.receiver != nil {

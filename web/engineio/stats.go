@@ -16,7 +16,9 @@ type Stats struct {
 	Closed   map[Reason]uint64 // sessions ended; those with ReasonSlow lost what waited
 	Refused  map[string]uint64 // requests answered with an error, by its official name; "Forbidden" is Accept's and Run's
 
-	Delayed uint64 // messages that waited for Config.Rate
+	Delayed         uint64             // messages that waited for Config.Rate
+	Slow            map[ws.Slow]uint64 // those of Closed with ReasonSlow
+	VolatileDropped uint64             // groups of SendVolatile that were dropped
 
 	PacketsIn, PacketsOut uint64 // all types, on both transports
 	BytesIn, BytesOut     uint64 // of packets as websocket messages, without frame headers, HTTP and base64
@@ -29,6 +31,8 @@ type counters struct {
 	closed   [reasonEnd]atomic.Uint64
 	refused  [codeEnd]atomic.Uint64
 	delayed  atomic.Uint64
+	volatile atomic.Uint64
+	slow     [ws.SlowEnd]atomic.Uint64
 	traffic  ws.Traffic // a packet is a message
 }
 
@@ -36,17 +40,23 @@ type counters struct {
 func (s *Server) Stats() Stats {
 	c := &s.counters
 	stats := Stats{
-		Open:      s.open(),
-		Opened:    c.opened.Load(),
-		Upgraded:  c.upgraded.Load(),
-		Closed:    make(map[Reason]uint64),
-		Refused:   make(map[string]uint64),
-		Delayed:   c.delayed.Load(),
-		PacketsIn: c.traffic.MessagesIn.Load(), PacketsOut: c.traffic.MessagesOut.Load(),
+		Open:     s.open(),
+		Opened:   c.opened.Load(),
+		Upgraded: c.upgraded.Load(),
+		Closed:   make(map[Reason]uint64),
+		Refused:  make(map[string]uint64),
+		Delayed:  c.delayed.Load(),
+		Slow:     make(map[ws.Slow]uint64),
+
+		VolatileDropped: c.volatile.Load(),
+		PacketsIn:       c.traffic.MessagesIn.Load(), PacketsOut: c.traffic.MessagesOut.Load(),
 		BytesIn: c.traffic.BytesIn.Load(), BytesOut: c.traffic.BytesOut.Load(),
 	}
 	for r := Reason(1); r < reasonEnd; r++ {
 		stats.Closed[r] = c.closed[r].Load()
+	}
+	for cause := ws.SlowBytes; cause < ws.SlowEnd; cause++ {
+		stats.Slow[cause] = c.slow[cause].Load()
 	}
 	for code := range codeEnd {
 		stats.Refused[code.String()] = c.refused[code].Load()

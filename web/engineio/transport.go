@@ -8,6 +8,8 @@ type transport interface {
 	name() string
 	// flush says that something waits.
 	flush()
+	// writable says that what is sent now would go out now.
+	writable() bool
 	// end says, once, that the session is over. The transport writes what still
 	// waits when the reason is graceful, within ws.CloseTimeout, lets go of its
 	// connections, waits until nothing of the session runs, and calls

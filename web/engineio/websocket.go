@@ -72,5 +72,8 @@ func (t *webSocket) name() string { return WebSocket }
 // flush implements transport.
 func (t *webSocket) flush() { t.conn.Flush() }
 
+// writable implements transport.
+func (t *webSocket) writable() bool { return !t.socket.out.Writing() }
+
 // end implements transport.
 func (t *webSocket) end(reason Reason) { t.conn.End(reasons[reason].status, reason.String()) }

@@ -28,6 +28,7 @@ type conn struct {
 
 	mu        sync.Mutex // a leaf: whoever holds it does not block and calls nothing up
 	reason    reason     // of the end; zero while the connection is open
+	slow      ws.Slow    // with reasonSlow; zero is SlowWrite
 	out       ws.Outbox
 	heartbeat heartbeat
 	timer     *time.Timer // runs fired; nil before the session is open
@@ -90,6 +91,9 @@ func (c *conn) Deliver(d *node.Delivery) bool {
 		return true
 	}
 	c.queued = true
+	if volatile(d) {
+		return c.sendVolatile(g)
+	}
 	return c.send(g)
 }
 
@@ -113,8 +117,22 @@ func (c *conn) send(g *ws.Group) bool {
 		return false
 	}
 	if !c.out.Add(g) {
+		c.slow = c.out.Why(g)
 		c.endLocked(reasonSlow)
 		return false
+	}
+	return true
+}
+
+// sendVolatile drops g, and reports no loss, while the client is not writable.
+func (c *conn) sendVolatile(g *ws.Group) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reason != 0 {
+		return false
+	}
+	if c.out.Writing() || !c.out.Add(g) {
+		c.server.counters.sockets.volatile.Add(1)
 	}
 	return true
 }
@@ -176,11 +194,11 @@ func (c *conn) endLocked(why reason) {
 // finish is the last act, when the websocket is closed and nothing of it runs.
 func (c *conn) finish() {
 	c.mu.Lock()
-	why := c.reason
+	why, slow := c.reason, c.slow
 	c.out.Drop() // handlers may keep the session
 	c.mu.Unlock()
 	c.server.roster.Remove(c)
-	c.server.counters.sockets.leave(why)
+	c.server.left(&c.server.counters.sockets, c.handshake, why, slow)
 	c.server.log.Debug("websocket ended", "addr", c.handshake.Remote, "reason", why.String())
 	if c.session != nil {
 		c.session.Close(why.official())

@@ -48,6 +48,11 @@ func (f *form) get(encode func() *ws.Group) *ws.Group {
 	return f.group
 }
 
+// volatile says that d may be left out.
+func volatile(d *node.Delivery) bool {
+	return d.Kind == node.KindEvent && d.Message.Flags&wire.Volatile != 0
+}
+
 // encodeEvent makes the frame of a message.
 func (s *Server) encodeEvent(d *node.Delivery) *ws.Group {
 	text, err := plain.AppendEvent(nil, d.Message, "")

@@ -32,13 +32,14 @@ const (
 var reasons = [reasonEnd]struct {
 	name, official string
 	status         ws.Status
+	limit          bool // operators are told
 }{
 	reasonClose:       {name: "transport close", status: ws.StatusNormal},
 	reasonBreach:      {name: "transport error"},
 	reasonPingTimeout: {name: "ping timeout"},
-	reasonSlow:        {name: "slow client", official: "transport error"},
-	reasonTooBig:      {name: "message too big", official: "transport error", status: ws.StatusTooBig},
-	reasonInvalidText: {name: "invalid text", official: "transport error", status: ws.StatusInvalidText},
+	reasonSlow:        {name: "slow client", official: "transport error", limit: true},
+	reasonTooBig:      {name: "message too big", official: "transport error", status: ws.StatusTooBig, limit: true},
+	reasonInvalidText: {name: "invalid text", official: "transport error", status: ws.StatusInvalidText, limit: true},
 	reasonPanic:       {name: "internal error", official: "transport error", status: ws.StatusInternalError},
 	reasonServer:      {name: "server namespace disconnect", status: ws.StatusNormal},
 	reasonShutdown:    {name: "server shutting down", status: ws.StatusRestart},

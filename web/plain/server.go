@@ -94,6 +94,24 @@ func (s *Server) refuse(w http.ResponseWriter, why refusal, status int, message 
 	http.Error(w, message, status)
 }
 
+// left counts the end of a client, and logs one that is a limit's. Who is cut for
+// being slow can connect again.
+func (s *Server) left(of *endpoint, h node.Handshake, why reason, slow ws.Slow) {
+	of.leave(why)
+	if !reasons[why].limit {
+		return
+	}
+	cause := why.String()
+	if why == reasonSlow {
+		if slow == 0 {
+			slow = ws.SlowWrite
+		}
+		of.slow[slow].Add(1)
+		cause = slow.String()
+	}
+	s.notices.Say(cause, "client cut", slog.String("addr", h.Remote), slog.String("protocol", h.Protocol), slog.String("reason", why.String()))
+}
+
 // serve is the whole life of a connection.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	socket, err := ws.Accept(w, r, ws.Config{MaxPayload: s.cfg.MaxPayload, WriteTimeout: s.cfg.PingTimeout,

@@ -18,7 +18,11 @@ type Stats struct {
 	Commands uint64 // of clients, that the node was given
 	Invalid  uint64 // messages of clients that were no command
 	Delayed  uint64 // messages that waited for Config.Rate
-	Untold   uint64 // events and answers that have no form as plain JSON: no client got them
+
+	Slow            map[ws.Slow]uint64 // those of Closed with "slow client"
+	VolatileDropped uint64             // volatile events that a client did not get
+
+	Untold uint64 // events and answers that have no form as plain JSON: no client got them
 
 	MessagesIn, MessagesOut uint64 // text and binary, all kinds
 	BytesIn, BytesOut       uint64 // of those, without frame headers
@@ -32,6 +36,9 @@ type StreamStats struct {
 	Opened  uint64            // streams ever
 	Closed  map[string]uint64 // streams ended, by reason; those of a "slow client" lost what waited
 	Refused map[string]uint64 // requests that got no session, by reason
+
+	Slow            map[ws.Slow]uint64
+	VolatileDropped uint64
 
 	Untold    uint64 // events that have no form: no client got them
 	EventsOut uint64
@@ -79,6 +86,8 @@ type counters struct {
 type endpoint struct {
 	open           atomic.Int64
 	opened, untold atomic.Uint64
+	volatile       atomic.Uint64
+	slow           [ws.SlowEnd]atomic.Uint64
 	closed         [reasonEnd]atomic.Uint64
 	refused        [refusedEnd]atomic.Uint64
 	traffic        ws.Traffic
@@ -104,6 +113,7 @@ func (s *Server) Stats() Stats {
 		Commands: c.commands.Load(), Invalid: c.invalid.Load(), Delayed: c.delayed.Load(), Untold: e.untold.Load(),
 		MessagesIn: e.traffic.MessagesIn.Load(), MessagesOut: e.traffic.MessagesOut.Load(),
 		BytesIn: e.traffic.BytesIn.Load(), BytesOut: e.traffic.BytesOut.Load(),
+		Slow: e.slowBy(), VolatileDropped: e.volatile.Load(),
 		Streams: c.streams.streamStats(),
 	}
 }
@@ -111,6 +121,7 @@ func (s *Server) Stats() Stats {
 func (e *endpoint) streamStats() StreamStats {
 	return StreamStats{
 		Open: int(e.open.Load()), Opened: e.opened.Load(), Closed: e.closedBy(streamReasons),
+		Slow: e.slowBy(), VolatileDropped: e.volatile.Load(),
 		Refused: e.refusedBy(refusedShutdown, refusedEnd-1), Untold: e.untold.Load(),
 		EventsOut: e.traffic.MessagesOut.Load(), BytesOut: e.traffic.BytesOut.Load(),
 	}
@@ -121,6 +132,14 @@ func (e *endpoint) closedBy(reasons []reason) map[string]uint64 {
 	m := make(map[string]uint64)
 	for _, r := range reasons {
 		m[r.String()] = e.closed[r].Load()
+	}
+	return m
+}
+
+func (e *endpoint) slowBy() map[ws.Slow]uint64 {
+	m := make(map[ws.Slow]uint64)
+	for cause := ws.SlowBytes; cause < ws.SlowEnd; cause++ {
+		m[cause] = e.slow[cause].Load()
 	}
 	return m
 }

@@ -24,6 +24,7 @@ type stream struct {
 
 	mu       sync.Mutex // a leaf: whoever holds it does not block and calls nothing up
 	reason   reason     // of the end; zero while the stream is open
+	slow     ws.Slow    // with reasonSlow; zero is SlowWrite
 	deadline time.Time  // of all writes after the end
 	writing  bool       // somebody must give a write the deadline
 	hurry    sync.WaitGroup
@@ -58,7 +59,14 @@ func (e *stream) Deliver(d *node.Delivery) bool {
 	if e.reason != 0 {
 		return false
 	}
+	if volatile(d) {
+		if e.out.Writing() || !e.out.Add(g) {
+			e.server.counters.streams.volatile.Add(1)
+		}
+		return true
+	}
 	if !e.out.Add(g) {
+		e.slow = e.out.Why(g)
 		e.endLocked(reasonSlow)
 		return false
 	}

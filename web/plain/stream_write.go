@@ -141,10 +141,10 @@ func (e *stream) finish() {
 	defer s.roster.Leave()
 	e.end(reasonPanic) // only that gets here without a reason
 	e.mu.Lock()
-	why := e.reason
+	why, slow := e.reason, e.slow
 	e.out.Drop() // handlers may keep the session
 	e.mu.Unlock()
-	s.counters.streams.leave(why)
+	s.left(&s.counters.streams, e.handshake, why, slow)
 	s.log.Debug("event stream ended", "addr", e.handshake.Remote, "reason", why.String())
 	e.session.Close(why.official())
 }

@@ -3,6 +3,7 @@ package socketio
 import (
 	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/web/engineio"
+	"github.com/meshrt/meshrt/wire"
 )
 
 // socket is a client in one namespace: the Sink of its session.
@@ -20,6 +21,9 @@ func (s *socket) Deliver(d *node.Delivery) bool {
 	switch d.Kind {
 	case node.KindEvent:
 		g = d.Encoded(node.FormatSocketIO, encodeEvent).(*engineio.Group)
+		if d.Message.Flags&wire.Volatile != 0 {
+			return s.conn.engine.SendVolatile(g)
+		}
 	case node.KindAck:
 		g = encodeAck(s.namespace, d)
 	case node.KindConnect:

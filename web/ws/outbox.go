@@ -26,6 +26,19 @@ func (o *Outbox) Add(g *Group) bool {
 	return true
 }
 
+// Why is the limit for which Add does not take g.
+func (o *Outbox) Why(g *Group) Slow {
+	if g.size > o.MaxBytes-o.bytes {
+		return SlowBytes
+	}
+	return SlowMessages
+}
+
+// Writing says that what Take handed out last may not be out: a client that does
+// not read is told from one that does by that alone. What is volatile is left out
+// then, as the official server does while a transport is not writable.
+func (o *Outbox) Writing() bool { return o.takenGroups > 0 }
+
 // Push queues a group of the server's own, such as a ping, without regard to the
 // limits. Whoever uses it bounds how many can wait.
 func (o *Outbox) Push(g *Group) {
