@@ -14,16 +14,15 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/web/api"
+	"github.com/meshrt/meshrt/web/engineio"
 	"github.com/meshrt/meshrt/web/plain"
 	"github.com/meshrt/meshrt/web/socketio"
 	"github.com/meshrt/meshrt/web/ws"
@@ -208,13 +207,13 @@ func (s *Server) listen() (err error) {
 			return err
 		}
 	}
-	if s.http, err = listenOn(s.cfg.HTTP); err != nil {
+	if s.http, err = s.heartbeats().listen(s.cfg.HTTP); err != nil {
 		return fmt.Errorf("listen for clients: %w", err)
 	}
 	if s.http != nil && s.cert != nil {
 		s.http = tls.NewListener(s.http, s.cert.config())
 	}
-	if s.api, err = listenOn(s.cfg.API); err != nil {
+	if s.api, err = listenOn(s.cfg.API, net.ListenConfig{}); err != nil {
 		if s.http != nil {
 			s.http.Close()
 		}
@@ -223,22 +222,17 @@ func (s *Server) listen() (err error) {
 	return nil
 }
 
-// listenOn gives errors that name the address once and plainly.
-func listenOn(addr string) (net.Listener, error) {
-	if addr == "" {
-		return nil, nil
+// heartbeats are the longer ones of the protocols on the listener.
+func (s *Server) heartbeats() heartbeats {
+	io, plain := s.cfg.SocketIO.Engine, s.cfg.Plain
+	h := heartbeats{max(io.PingInterval, plain.PingInterval), max(io.PingTimeout, plain.PingTimeout)}
+	if h.interval <= 0 {
+		h.interval = engineio.DefaultPingInterval
 	}
-	l, err := net.Listen("tcp", addr)
-	var sys *os.SyscallError
-	switch {
-	case err == nil:
-		return l, nil
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s: address already in use", addr)
-	case errors.As(err, &sys):
-		return nil, fmt.Errorf("%s: %w", addr, sys.Err)
+	if h.timeout <= 0 {
+		h.timeout = engineio.DefaultPingTimeout
 	}
-	return nil, err
+	return h
 }
 
 // isLoopback tells whether only this machine can reach a listener on addr.
