@@ -13,7 +13,7 @@ func (o *origins) cors(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin, h := r.Header.Get("Origin"), w.Header()
 		h.Add("Vary", "Origin")
-		allowed := origin != "" && o.check(r) == nil
+		allowed := origin != "" && o.allows(r)
 		if allowed {
 			h.Set("Access-Control-Allow-Origin", origin) // "*" would exclude credentials
 			h.Set("Access-Control-Allow-Credentials", "true")

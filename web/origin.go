@@ -3,9 +3,12 @@ package web
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
+	"time"
 )
 
 // origins are the web origins that may connect. Browsers send a page's origin
@@ -16,6 +19,8 @@ type origins struct {
 	all   bool
 	exact map[string]bool // "https://host[:port]" or "host[:port]"
 	under []string        // ".example.com"
+
+	refused atomic.Uint64
 }
 
 var errOrigin = errors.New("this web origin is not allowed")
@@ -45,30 +50,54 @@ func parseOrigins(patterns []string) (*origins, error) {
 }
 
 // check lets requests without an origin, of the same host and of allowed
-// origins in.
+// origins in, and counts the others.
 func (o *origins) check(r *http.Request) error {
+	if !o.allows(r) {
+		o.refused.Add(1)
+		return errOrigin
+	}
+	return nil
+}
+
+// guard checks requests that name a session too, which the protocol's Accept is
+// not asked about: GETs and POSTs of long polling. The body is the one of its other
+// refusals.
+func (o *origins) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("sid") != "" && o.check(r) != nil {
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusForbidden)
+			io.WriteString(w, `{"code":4,"message":"Forbidden"}`)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (o *origins) allows(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" || o.all {
-		return nil
+		return true
 	}
 	u, err := url.Parse(strings.ToLower(origin))
 	if err != nil || u.Host == "" {
-		return errOrigin // "null" is a sandboxed frame or a file: anybody's
+		return false // "null" is a sandboxed frame or a file: anybody's
 	}
 	web := u.Scheme == "http" || u.Scheme == "https"
 	if !web { // an app's own scheme, which must be named
 		if o.exact[u.Scheme+"://"+u.Host] {
-			return nil
+			return true
 		}
-		return errOrigin
+		return false
 	}
 	if strings.EqualFold(u.Host, r.Host) || o.exact[u.Scheme+"://"+u.Host] || o.exact[u.Host] {
-		return nil
+		return true
 	}
 	for _, suffix := range o.under {
 		if strings.HasSuffix(u.Hostname(), suffix) {
-			return nil
+			return true
 		}
 	}
-	return errOrigin
+	return false
 }

@@ -1,9 +1,12 @@
 package web
 
 import (
+	"io"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/meshrt/meshrt/web/api"
 	"github.com/meshrt/meshrt/web/ui"
@@ -13,15 +16,38 @@ import (
 func (s *Server) clientRoutes() http.Handler {
 	mux := http.NewServeMux()
 	path := strings.TrimSuffix(s.cfg.Path, "/")
-	mux.Handle(path+"/", s.origins.cors(s.socketio))
-	mux.Handle(path, s.origins.cors(s.socketio)) // addTrailingSlash: false
-	mux.Handle(s.cfg.WSPath, s.plain)
-	mux.Handle(s.cfg.SSEPath, s.origins.cors(http.HandlerFunc(s.plain.ServeEvents)))
-	s.health(mux)
+	engine := bodyless(s.origins.cors(s.origins.guard(s.socketio)), http.MethodPost)
+	mux.Handle(path+"/", engine)
+	mux.Handle(path, engine) // addTrailingSlash: false
+	rest := http.NewServeMux()
+	mux.Handle("/", bodyless(rest))
+	rest.Handle(s.cfg.WSPath, s.plain)
+	rest.Handle(s.cfg.SSEPath, s.origins.cors(http.HandlerFunc(s.plain.ServeEvents)))
+	s.health(rest)
 	if s.cfg.Demo {
-		mux.Handle("/", ui.Handler())
+		rest.Handle("/", ui.Handler())
 	}
 	return mux
+}
+
+// bodyless reads away the body of requests that should have none, but those of a
+// method: net/http would do so before it answers, for as long as the client likes.
+func bodyless(next http.Handler, but ...string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength == 0 || slices.Contains(but, r.Method) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		rc := http.NewResponseController(w)
+		rc.SetReadDeadline(time.Now().Add(bodyTimeout))
+		if n, err := io.CopyN(io.Discard, r.Body, maxHeader); err != io.EOF || n == maxHeader {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "this request takes no body", http.StatusBadRequest)
+			return
+		}
+		rc.SetReadDeadline(time.Time{})
+		next.ServeHTTP(w, r)
+	})
 }
 
 // apiRoutes is what operators and backends see.

@@ -75,6 +75,8 @@ const (
 	headerTimeout = 5 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 16 << 10
+	// bodyTimeout is how long a body may take that nobody wants.
+	bodyTimeout = 3 * time.Second
 	// closing is what is kept of Config.Drain for the last clients to go.
 	closing = 5 * time.Second
 	// apiReadTimeout is how long a request of the API may take to come in.
@@ -192,13 +194,21 @@ func (s *Server) limit(cfg *Config) {
 	cfg.Plain.Accept, cfg.Plain.Left = accept, s.admission.leave
 }
 
-// connectionLimit leaves descriptors for the API, the links of the cluster and
-// files. 0 is no limit.
+// connectionLimit is how many connections clients may have. 0 is no limit.
 func connectionLimit(descriptors int) int {
 	if descriptors <= 0 {
 		return 0
 	}
-	return max(descriptors-min(max(descriptors/8, 64), 1024), 1)
+	return max(descriptors-reserved(descriptors), 1)
+}
+
+// reserved are descriptors that clients do not get: half for the API, half for the
+// links of the cluster and for files.
+func reserved(descriptors int) int {
+	if descriptors <= 0 {
+		return 0
+	}
+	return min(max(descriptors/8, 64), 1024)
 }
 
 func (s *Server) listen() (err error) {
@@ -274,9 +284,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	defer context.AfterFunc(ctx, func() { s.draining.Store(true) })()
 	moved, done := context.WithCancel(context.WithoutCancel(ctx))
-	clients, ops := s.newServer(s.handler), s.newServer(s.apiMux)
-	s.gate.mount(clients)
-	ops.ReadTimeout = apiReadTimeout
+	clients, ops := s.servers()
 	s.serve(moved, g, s.http, clients)
 	s.serve(moved, g, s.api, ops)
 	g.Go(func() error {
@@ -287,6 +295,17 @@ func (s *Server) Run(ctx context.Context) error {
 		return protocols.Wait()
 	})
 	return g.Wait()
+}
+
+// servers are those of the two listeners. What a stranger opens at the one leaves
+// descriptors for the other. Requests of clients may last as long as a session,
+// and have their time from the protocols.
+func (s *Server) servers() (clients, ops *http.Server) {
+	clients, ops = s.newServer(s.handler), s.newServer(s.apiMux)
+	s.gate.mount(clients)
+	newGate(reserved(descriptors())/2, s.notices).mount(ops)
+	ops.ReadTimeout = apiReadTimeout
+	return clients, ops
 }
 
 func (s *Server) newServer(h http.Handler) *http.Server {

@@ -164,22 +164,6 @@ func TestBothProtocolsInOneRoom(t *testing.T) {
 	})
 }
 
-func TestOtherOriginsAreRefusedOnEveryTransport(t *testing.T) {
-	serve(t, cluster.Config{}, func(t *testing.T, s *Server, clients, _ *webtest.Server, _ func()) {
-		for _, path := range []string{"/ws", "/socket.io/?EIO=4&transport=websocket"} {
-			if _, status, err := clients.TryDial(path, "Origin", "https://evil.example"); err == nil || status != 403 {
-				t.Errorf("%s: %d, %v, want 403", path, status, err)
-			}
-			c, _, err := clients.TryDial(path, "Origin", "http://meshrt.test")
-			if err != nil {
-				t.Errorf("%s: same host refused: %v", path, err)
-				continue
-			}
-			c.Close()
-		}
-	})
-}
-
 func TestWhatOperatorsSeeNeedsTheKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, _ := node.New(node.Config{})
