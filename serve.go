@@ -128,7 +128,7 @@ func namespaces(cfg *config.Config, n *node.Node) error {
 func webConfig(cfg *config.Config, log *slog.Logger) web.Config {
 	return web.Config{
 		HTTP: cfg.HTTP, API: cfg.API, Path: cfg.Path, WSPath: cfg.WSPath, SSEPath: cfg.SSEPath, Origins: cfg.Origins, Demo: cfg.Demo, Drain: cfg.Drain,
-		TLSCert: cfg.TLSCert, TLSKey: cfg.TLSKey, MaxConns: cfg.MaxConns, MaxConnsPerIP: cfg.MaxConnsPerIP,
+		TLSCert: cfg.TLSCert, TLSKey: cfg.TLSKey, Compression: cfg.Compression, MaxConns: cfg.MaxConns, MaxConnsPerIP: cfg.MaxConnsPerIP,
 		SocketIO: socketio.Config{ConnectTimeout: cfg.ConnectTimeout, Engine: engineio.Config{PingInterval: cfg.PingInterval,
 			PingTimeout: cfg.PingTimeout, UpgradeTimeout: cfg.UpgradeTimeout, Transports: cfg.Transports,
 			MaxPayload: cfg.MaxPayload, QueueBytes: cfg.QueueBytes, Rate: cfg.Rate}},

@@ -14,6 +14,10 @@ func (c collector) limits(e emitter, rooms uint64) {
 	for limit, n := range closed {
 		e.counter(hits, help, n, "limit", limit)
 	}
+	packed := c.s.deflater.Stats()
+	e.counter("compressed_messages_total", "Messages compressed for websocket clients, once for all of them.", packed.Messages)
+	e.counter("compressed_bytes_total", "Bytes of compressed messages.", packed.BytesIn, "stage", "before")
+	e.counter("compressed_bytes_total", "Bytes of compressed messages.", packed.BytesOut, "stage", "after")
 	e.counter("origins_refused_total", "Requests of web pages that -origins does not allow.", c.s.origins.refused.Load())
 	e.gauge("client_sockets", "TCP connections of clients.", open)
 	e.gauge("client_sockets_half_open", "TCP connections of clients that have not sent a request.", halfOpen)

@@ -52,6 +52,10 @@ type Config struct {
 	// loaded again when they change. Both or none.
 	TLSCert, TLSKey string
 
+	// Compression lets websocket clients negotiate permessage-deflate. A message is
+	// compressed once for all of them, if it has ws.DefaultDeflateThreshold bytes.
+	Compression bool
+
 	// MaxConns is how many clients may be connected: sessions of Socket.IO, plain
 	// websockets and event streams. More are answered with 503. 0: as many as there
 	// are file descriptors for, when New binds the listener.
@@ -103,6 +107,7 @@ type Server struct {
 	notices   *ws.Notices
 	gate      *gate
 	admission *admission
+	deflater  *ws.Deflater // nil without Config.Compression
 }
 
 func (c *Config) setDefaults() {
@@ -170,6 +175,10 @@ func New(cfg Config, n *node.Node) (*Server, error) {
 	cfg.SocketIO.Engine.Drain, cfg.Plain.Drain = moving, moving
 	s := &Server{cfg: cfg, node: n, log: cfg.Logger, origins: origins, notices: ws.NewNotices(cfg.Logger)}
 	s.limit(&cfg)
+	if cfg.Compression {
+		s.deflater = ws.NewDeflater(ws.DefaultDeflateThreshold)
+		cfg.SocketIO.Engine.Deflater, cfg.Plain.Deflater = s.deflater, s.deflater
+	}
 	s.socketio = socketio.NewServer(cfg.SocketIO, n)
 	s.plain = plain.NewServer(cfg.Plain, n)
 	s.handler, s.apiMux = s.clientRoutes(), s.apiRoutes()

@@ -42,6 +42,7 @@ type Config struct {
 	ConnectTimeout time.Duration
 	MaxPayload     int
 	QueueBytes     int
+	Compression    bool
 	Limits
 
 	Origins []string
@@ -159,6 +160,7 @@ func (r *raw) flags(fs *flag.FlagSet) {
 	fs.Var(&r.maxPayload, "max-payload", "`bytes` of one client message")
 	r.queueBytes = 1 << 20
 	fs.Var(&r.queueBytes, "queue-bytes", "`bytes` that may wait for one client before it is cut")
+	fs.BoolVar(&r.Compression, "compression", false, "permessage-deflate for websocket clients that ask for it; a message is compressed once for all")
 	r.Limits.flags(fs)
 	fs.Var(&r.origins, "origins", "web `origins` allowed to connect, exact or *.example.com; * for all (default: same host)")
 	fs.BoolVar(&r.Relay, "relay", true, "the built-in verbs join, leave, publish, broadcast, direct")

@@ -97,3 +97,26 @@ func TestStoppedNodeHandsItsClientsOver(t *testing.T) {
 		t.Errorf("%+v", result)
 	}
 }
+
+// With -compression the official clients negotiate it, both ways, and a broadcast is
+// compressed once.
+func TestOfficialClientsTakeCompressedMessages(t *testing.T) {
+	n := newNode(t, "n1", nil, "-compression")
+	n.start()
+	eventually(t, 10*time.Second, "the node serves", func() bool { return n.status("/readyz") == 200 })
+	var result struct {
+		Extensions          []string
+		ToSocketIO, ToPlain bool
+	}
+	script(t, 30*time.Second, "packed.mjs", map[string]any{"http": n.HTTP, "text": strings.Repeat("a chat about nothing ", 500)}, &result)
+	if !result.ToSocketIO || !result.ToPlain {
+		t.Errorf("messages did not arrive whole: %+v", result)
+	}
+	if strings.Join(result.Extensions, " ") != "permessage-deflate permessage-deflate" {
+		t.Errorf("negotiated %q", result.Extensions)
+	}
+	before, after := n.metric(`meshrt_compressed_bytes_total{stage="before"}`), n.metric(`meshrt_compressed_bytes_total{stage="after"}`)
+	if got := n.metric("meshrt_compressed_messages_total"); got != 2 || after > before/10 {
+		t.Errorf("%v messages compressed, %v bytes to %v, want one for each broadcast", got, before, after)
+	}
+}

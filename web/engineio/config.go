@@ -80,6 +80,10 @@ type Config struct {
 	// lost, and the client is slowed down. 0 is no limit.
 	Rate int
 
+	// Deflater compresses for websockets that ask for it (permessage-deflate). Nil is
+	// no compression.
+	Deflater *ws.Deflater
+
 	// NewSID draws the id of a session: unique, not to be guessed, and of
 	// characters that need no escape in a query. Default: 20 random bytes in
 	// base64url.

@@ -131,7 +131,7 @@ func TestReceiverThatBlocksDoesNotCostTheClientItsSession(t *testing.T) {
 				t.Fatalf("got %q, want a ping", got)
 			}
 			go c.Write(context.Background(), websocket.MessageText, []byte("3")) // waits to be read
-			time.Sleep(slow - 100*time.Millisecond) // the pong has been read, and the next ping is not due
+			time.Sleep(slow - 100*time.Millisecond)                              // the pong has been read, and the next ping is not due
 			if s.ends() != nil {
 				t.Fatalf("ended with %v", s.ends())
 			}

@@ -36,7 +36,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 
 // accept makes the websocket handshake, or answers the request and returns nil.
 func (s *Server) accept(w http.ResponseWriter, r *http.Request) *ws.Conn {
-	conn, err := ws.Accept(w, r, ws.Config{MaxPayload: s.cfg.MaxPayload, WriteTimeout: s.cfg.PingTimeout,
+	conn, err := ws.Accept(w, r, ws.Config{MaxPayload: s.cfg.MaxPayload, WriteTimeout: s.cfg.PingTimeout, Deflater: s.cfg.Deflater,
 		Traffic: &s.counters.traffic, Logger: s.cfg.Logger})
 	if err != nil {
 		s.counters.refused[codeBadRequest].Add(1)

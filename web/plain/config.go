@@ -45,6 +45,10 @@ type Config struct {
 	// slowed down. 0 and below is no limit.
 	Rate int
 
+	// Deflater compresses for websockets that ask for it (permessage-deflate). Nil is
+	// no compression.
+	Deflater *ws.Deflater
+
 	// Logger gets what is a bug, a panic, at Error, and what clients do at Debug.
 	// Default: slog.Default().
 	Logger *slog.Logger

@@ -114,7 +114,7 @@ func (s *Server) left(of *endpoint, h node.Handshake, why reason, slow ws.Slow) 
 
 // serve is the whole life of a connection.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	socket, err := ws.Accept(w, r, ws.Config{MaxPayload: s.cfg.MaxPayload, WriteTimeout: s.cfg.PingTimeout,
+	socket, err := ws.Accept(w, r, ws.Config{MaxPayload: s.cfg.MaxPayload, WriteTimeout: s.cfg.PingTimeout, Deflater: s.cfg.Deflater,
 		Traffic: &s.counters.sockets.traffic, Logger: s.log})
 	if err != nil { // has been answered
 		s.counters.sockets.refused[refusedHandshake].Add(1)

@@ -2,6 +2,7 @@ package ws
 
 import (
 	"log/slog"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -23,13 +24,16 @@ const (
 	DefaultQueueGroups = 64 << 10  // groups
 )
 
-// Config is what a Conn needs. All fields must be set.
+// Config is what a Conn needs. All fields but Deflater must be set.
 type Config struct {
 	// MaxPayload is the largest message of a client, in bytes. A larger one is
 	// CauseTooBig.
 	MaxPayload int
 	// WriteTimeout is how long one batch may take to write; longer is CauseSlow.
 	WriteTimeout time.Duration
+	// Deflater compresses for clients that take compressed messages, and lets them
+	// send such. Nil, no compression is negotiated.
+	Deflater *Deflater
 	// Traffic is what the Conn counts in; those of a server share one.
 	Traffic *Traffic
 	// Logger gets the panics of Handlers, at Error.
@@ -67,6 +71,7 @@ type Conn struct {
 	remote string
 	ws     *websocket.Conn
 	tap    *tap
+	packs  bool          // the client takes compressed messages
 	busy   atomic.Bool   // the Handler keeps us from reading
 	wake   chan struct{} // capacity 1: something waits
 
@@ -80,17 +85,25 @@ type Conn struct {
 // error the request has been answered, with a status that fits.
 func Accept(w http.ResponseWriter, r *http.Request, cfg Config) (*Conn, error) {
 	h := &hijacker{ResponseWriter: w}
+	// Inflating is memory and work that a client makes us spend. The library's read
+	// limit counts what comes out of it.
+	mode := websocket.CompressionDisabled
+	if cfg.Deflater != nil {
+		mode = websocket.CompressionNoContextTakeover
+	}
 	conn, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		// The server has judged the origin, by one rule for all protocols.
 		InsecureSkipVerify: true,
-		// Inflating is memory and work that a client makes us spend.
-		CompressionMode: websocket.CompressionDisabled,
+		CompressionMode:    mode,
+		// The library compresses nothing: it would for each client anew.
+		CompressionThreshold: math.MaxInt,
 	})
 	if err != nil {
 		return nil, err
 	}
 	conn.SetReadLimit(int64(cfg.MaxPayload))
 	c := &Conn{cfg: cfg, remote: r.RemoteAddr, ws: conn, tap: h.tap, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	c.packs = w.Header().Get("Sec-WebSocket-Extensions") != ""
 	c.busy.Store(true)
 	return c, nil
 }

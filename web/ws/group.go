@@ -23,6 +23,9 @@ type Group struct {
 	frames   []Frame
 	messages int // frames that are no pings
 	size     int
+	raw      bool
+
+	deflated deflated
 }
 
 // NewGroup keeps frames and their data: the caller must not change them any more.
@@ -34,6 +37,13 @@ func NewGroup(frames ...Frame) *Group {
 			g.size += len(f.Data)
 		}
 	}
+	return g
+}
+
+// Uncompressed has the group go out as it is, to clients that take compressed
+// messages too. It comes before the group is sent, and returns it.
+func (g *Group) Uncompressed() *Group {
+	g.raw = true
 	return g
 }
 

@@ -243,6 +243,12 @@ func (h *host) open() (*client, *session) {
 // What comes in is in the reader.
 func (h *host) rawOpen() (net.Conn, *bufio.Reader, *session) {
 	h.t.Helper()
+	return h.rawOpenWith("X", "")
+}
+
+// rawOpenWith is rawOpen with one more header.
+func (h *host) rawOpenWith(name, value string) (net.Conn, *bufio.Reader, *session) {
+	h.t.Helper()
 	c, err := h.dial(h.t.Context(), "tcp", "host")
 	if err != nil {
 		h.t.Fatal(err)
@@ -252,6 +258,9 @@ func (h *host) rawOpen() (net.Conn, *bufio.Reader, *session) {
 	req.Header = http.Header{
 		"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
 		"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="},
+	}
+	if value != "" {
+		req.Header.Set(name, value)
 	}
 	if err := req.Write(c); err != nil {
 		h.t.Fatal(err)

@@ -42,16 +42,35 @@ func (c *Conn) writeBatch(batch []*Group) error {
 	c.tap.allowWrite(c.cfg.WriteTimeout)
 	messages, bytes := 0, 0
 	for _, g := range batch {
-		for _, f := range g.frames {
-			if err := c.writeFrame(f); err != nil {
-				return err
-			}
+		if err := c.writeGroup(g); err != nil {
+			return err
 		}
 		messages += g.messages
 		bytes += g.size
 	}
 	c.cfg.Traffic.MessagesOut.Add(uint64(messages))
 	c.cfg.Traffic.BytesOut.Add(uint64(bytes))
+	return nil
+}
+
+// writeGroup writes compressed frames, which all clients share, past the library,
+// each in one Write, see writeFrame.
+func (c *Conn) writeGroup(g *Group) error {
+	var packed [][]byte
+	if c.packs {
+		packed = g.deflate(c.cfg.Deflater)
+	}
+	for i, f := range g.frames {
+		var err error
+		if packed != nil && packed[i] != nil {
+			_, err = c.tap.Write(packed[i])
+		} else {
+			err = c.writeFrame(f)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

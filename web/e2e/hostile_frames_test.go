@@ -1,0 +1,148 @@
+//go:build unix
+
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"compress/flate"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// rawSocket is a websocket whose frames are written by hand.
+type rawSocket struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func dialRaw(t *testing.T, n *node, path, extensions string) *rawSocket {
+	t.Helper()
+	c, err := net.Dial("tcp", n.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
+		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Extensions: %s\r\n\r\n", path, extensions)
+	s := &rawSocket{c, bufio.NewReader(c)}
+	resp, err := http.ReadResponse(s.in, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("handshake: %v %v", resp, err)
+	}
+	if got := resp.Header.Get("Sec-WebSocket-Extensions"); strings.HasPrefix(got, "permessage-deflate") != (extensions != "") {
+		t.Fatalf("negotiated %q for %q", got, extensions)
+	}
+	return s
+}
+
+// frame is one of a client, with the mask 0.
+func frame(first byte, data []byte) []byte {
+	head := binary.BigEndian.AppendUint64([]byte{first, 0x80 | 127}, uint64(len(data)))
+	return append(append(head, 0, 0, 0, 0), data...)
+}
+
+// end reads to the end and gives the status of the close frame, 0 for none.
+func (s *rawSocket) end() int {
+	s.SetReadDeadline(time.Now().Add(10 * time.Second))
+	for {
+		var head [2]byte
+		if _, err := io.ReadFull(s.in, head[:]); err != nil {
+			return 0
+		}
+		size := int64(head[1] & 0x7f)
+		if size == 126 {
+			var long [2]byte
+			io.ReadFull(s.in, long[:])
+			size = int64(binary.BigEndian.Uint16(long[:]))
+		}
+		data := make([]byte, size)
+		if _, err := io.ReadFull(s.in, data); err != nil {
+			return 0
+		}
+		if head[0] == 0x88 && size >= 2 {
+			return int(binary.BigEndian.Uint16(data))
+		}
+	}
+}
+
+// websockets are the paths of those that clients may open.
+var websockets = map[string]string{"socket.io": "/socket.io/?EIO=4&transport=websocket", "plain": "/ws"}
+
+// A message that is small only on the wire is closed with 1009, and costs no more
+// than one of -max-payload.
+func TestCompressedBombsAreDisarmed(t *testing.T) {
+	var bomb bytes.Buffer
+	w, err := flate.NewWriter(&bomb, flate.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 256 << 20
+	for range size >> 20 {
+		w.Write(make([]byte, 1<<20))
+	}
+	w.Flush()
+	if ratio := size / bomb.Len(); ratio < 1000 {
+		t.Fatalf("a bomb of %d:1", ratio)
+	}
+	n := alone(t, 0, "-compression")
+	n.flood("nobody", 50<<20)
+	before := n.peak()
+	for name, path := range websockets {
+		for range 20 {
+			s := dialRaw(t, n, path, "permessage-deflate; client_max_window_bits")
+			go s.Write(frame(0xc1, bomb.Bytes()))
+			if got := s.end(); got != 1009 {
+				t.Errorf("%s: closed with %d, want 1009", name, got)
+			}
+		}
+	}
+	grown := n.peak() - before
+	if grown > 8<<20 {
+		t.Errorf("memory grew by %d KiB, want less than 8 MiB", grown>>10)
+	}
+	t.Logf("40 bombs of %d:1: memory grew by %d KiB over %d KiB", size/bomb.Len(), grown>>10, before>>10)
+	eventually(t, 10*time.Second, "all are counted", func() bool {
+		return n.metric(`meshrt_connections_closed_total{protocol="websocket",reason="message too big"}`) == 20
+	})
+}
+
+// Fragments of one byte, or of none, and a length that is never sent hold no
+// memory, and other clients do not notice.
+func TestFragmentsHoldNoMemory(t *testing.T) {
+	n := alone(t, 0)
+	n.flood("nobody", 10<<20)
+	before := n.peak()
+	tiny := bytes.Repeat([]byte{0x00, 0x81, 0, 0, 0, 0, 'x'}, 100_000)
+	empty := bytes.Repeat([]byte{0x00, 0x80, 0, 0, 0, 0}, 1_000_000)
+	pings := bytes.Repeat([]byte{0x89, 0x80, 0, 0, 0, 0}, 1_000_000)
+	for _, path := range websockets {
+		for name, flood := range map[string][]byte{
+			"tiny fragments":  append([]byte{0x01, 0x81, 0, 0, 0, 0, 'x'}, tiny...),
+			"empty fragments": append([]byte{0x01, 0x81, 0, 0, 0, 0, 'x'}, empty...),
+			"pings":           pings,
+			"a huge length":   {0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 'x', 'x'},
+		} {
+			s := dialRaw(t, n, path, "")
+			go io.Copy(io.Discard, s.in)
+			s.SetWriteDeadline(time.Now().Add(20 * time.Second))
+			if _, err := s.Write(flood); err != nil {
+				t.Logf("%s on %s: %v", name, path, err) // may be cut
+			}
+		}
+	}
+	if took, err := n.connects(); err != nil || took > time.Second {
+		t.Errorf("a client connects in %v, %v; want less than a second", took, err)
+	}
+	if grown := n.peak() - before; grown > 8<<20 {
+		t.Errorf("memory grew by %d KiB, want less than 8 MiB", grown>>10)
+	} else {
+		t.Logf("memory grew by %d KiB over %d KiB", grown>>10, before>>10)
+	}
+}
