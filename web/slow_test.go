@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -93,6 +94,50 @@ func TestRequestsThatTrickleAreGivenUp(t *testing.T) {
 				server.Close()
 			})
 		})
+	}
+}
+
+// Headers have a limit, each and all together, on both listeners.
+func TestHeadersOverTheLimitAreRefused(t *testing.T) {
+	for name, header := range map[string]string{
+		"one large":  "X: " + strings.Repeat("x", 2*maxHeader) + "\r\n",
+		"many small": strings.Repeat("X: x\r\n", maxHeader/3),
+		"a long URL": "",
+	} {
+		for _, api := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				n, err := node.New(node.Config{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s, err := New(Config{}, n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				server, ops := s.servers()
+				if api {
+					server = ops
+				}
+				l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+				go server.Serve(l)
+				far, near := net.Pipe()
+				l.conns <- far
+				path := "/healthz"
+				if header == "" {
+					path += "?" + strings.Repeat("x", 2*maxHeader)
+				}
+				var writer sync.WaitGroup
+				writer.Go(func() { io.WriteString(near, "GET "+path+" HTTP/1.1\r\nHost: x\r\n"+header+"\r\n") })
+				resp, err := http.ReadResponse(bufio.NewReader(near), nil)
+				if err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+					t.Errorf("%s: %v, %v, want 431", name, resp, err)
+				}
+				near.Close()
+				writer.Wait()
+				server.Close()
+				time.Sleep(time.Second) // net/http gives the answer half of that to arrive
+			})
+		}
 	}
 }
 

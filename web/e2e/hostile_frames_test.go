@@ -113,6 +113,62 @@ func TestCompressedBombsAreDisarmed(t *testing.T) {
 	})
 }
 
+// What has ended the processes of others ends its own connection at most, on each
+// way in, and everybody else stays.
+func TestCraftedPacketsEndTheirConnectionOnly(t *testing.T) {
+	n := alone(t, 0)
+	witness := dialDeaf(t, n, "/ws")
+	witness.expect(`{"type":"welcome"`)
+	binaryEvent := func(data string) []string { return []string{data, "\x00binary", "\x00more"} }
+	for _, packets := range [][]string{
+		{""}, {"4"}, {"42"}, {"42["}, {"42[]"}, {"42{}"}, {"42[null]"}, {"42[{}]"}, {`42["constructor"]`}, {`42["__proto__",{"__proto__":1}]`},
+		{`42["connect"]`}, {`42["disconnecting"]`}, {`42/,["x"]`}, {"42/nope,[1]"}, {"4" + strings.Repeat("[", 100_000)}, {`42["e",` + strings.Repeat("[", 400_000)},
+		{"4299999999999999999999999[\"e\"]"}, {"43[]"}, {"431[]"}, {"44"}, {"45-[]"}, {"4599999999999-[\"e\"]"}, {"40" + strings.Repeat("/", 1000)},
+		{"40/,{"}, {"40[]"}, {"40null"}, {"2"}, {"2probe"}, {"3"}, {"5"}, {"6"}, {"9"}, {"b"}, {"bAAA"}, {"b====="}, {"\x1e\x1e\x1e"}, {strings.Repeat("\n", 500_000)},
+		{strings.Repeat("2\x1e", 100_000)}, {"4\xff\xfe"}, {"4\xed\xa0\x80"}, {"null"}, {"{}"}, {"[]"}, {`{"type":null}`}, {`{"type":"join","room":{}}`},
+		{`{"type":"publish","room":"r","event":"connect"}`}, {`{"type":"emit","event":"e","args":` + strings.Repeat("[", 100_000)}, {`{"id":1e400,"type":"join"}`},
+		binaryEvent(`452-["e",{"_placeholder":true,"num":0},{"_placeholder":true,"num":0}]`), binaryEvent(`452-["e",{"_placeholder":true,"num":"splice"}]`),
+		binaryEvent(`452-["e",{"_placeholder":true,"num":-1}]`), binaryEvent(`452-["e",{"_placeholder":true,"num":1e99}]`), binaryEvent(`462-1["e",{"_placeholder":1}]`),
+		binaryEvent(`4511-["e"]`), binaryEvent(`451-{}`), {"\x00binary before any header"},
+	} {
+		for _, path := range websockets {
+			s := dialRaw(t, n, path, "")
+			s.SetDeadline(time.Now().Add(5 * time.Second))
+			s.Write(frame(0x81, []byte("40")))
+			for _, p := range packets {
+				opcode := byte(0x81)
+				if strings.HasPrefix(p, "\x00") {
+					opcode, p = 0x82, p[1:]
+				}
+				s.Write(frame(opcode, []byte(p)))
+			}
+			s.Write(frame(0x88, []byte{3, 0xe8}))
+			s.end()
+			s.Close()
+		}
+		c := &cycler{}
+		c.Conn, _ = net.Dial("tcp", n.HTTP)
+		c.in = bufio.NewReader(c)
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		open, err := c.ask("GET", "/socket.io/?EIO=4&transport=polling", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, sid, _ := strings.Cut(open, `"sid":"`)
+		sid, _, _ = strings.Cut(sid, `"`)
+		c.ask("POST", "/socket.io/?EIO=4&transport=polling&sid="+sid, "40\x1e"+strings.Join(packets, "\x1e"))
+		c.Close()
+	}
+	witness.send(`{"type":"join","id":1,"room":"r"}`)
+	witness.expect(`{"type":"ack","id":1,"ok":true}`)
+	if strings.Contains(n.log.String(), "panic") {
+		t.Errorf("something panicked:\n%s", n.log)
+	}
+	if took, err := n.connects(); err != nil {
+		t.Errorf("a client connects in %v, %v", took, err)
+	}
+}
+
 // Fragments of one byte, or of none, and a length that is never sent hold no
 // memory, and other clients do not notice.
 func TestFragmentsHoldNoMemory(t *testing.T) {
