@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/json"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/meshrt/meshrt/wire"
@@ -25,11 +26,15 @@ type Event struct {
 
 // Arg decodes argument i into v, which must be a pointer.
 func (e *Event) Arg(i int, v any) error {
-	if i >= len(e.Args) {
-		return Errorf(CodeInvalid, "event %q has %d arguments, want %d", e.Name, len(e.Args), i+1)
+	return decodeArg("event "+strconv.Quote(e.Name), e.Args, i, v)
+}
+
+func decodeArg(what string, args wire.Args, i int, v any) error {
+	if i < 0 || i >= len(args) {
+		return Errorf(CodeInvalid, "%.60s has %d arguments, want %d", what, len(args), i+1)
 	}
-	if err := json.Unmarshal(e.Args[i], v); err != nil {
-		return Errorf(CodeInvalid, "argument %d of event %q: %v", i+1, e.Name, err)
+	if err := json.Unmarshal(args[i], v); err != nil {
+		return Errorf(CodeInvalid, "argument %d of %.60s: %v", i+1, what, err)
 	}
 	return nil
 }
@@ -56,26 +61,34 @@ func (e *Event) Ack(args ...any) error {
 	return nil
 }
 
-// tell gives d to this session alone.
-func (s *Session) tell(d *Delivery) {
+// tell gives d to this session alone, if it is still there.
+func (s *Session) tell(d *Delivery) bool {
 	s.shard.waitSpace()
 	s.node.mu.Lock()
 	defer s.node.mu.Unlock()
-	s.pushLocked(item{op: opTell, d: d})
+	return s.pushLocked(item{op: opTell, d: d})
 }
 
 // Emit sends an event to this session's client.
 func (s *Session) Emit(event string, args ...any) error {
+	m, err := s.message(event, args)
+	if err == nil {
+		s.tell(&Delivery{Message: m})
+	}
+	return err
+}
+
+// message is event(args...) to this session's client.
+func (s *Session) message(event string, args []any) (*wire.Message, error) {
 	payload, attachments, err := wire.MarshalArgs(event, args...)
 	if err != nil {
-		return Errorf(CodeInvalid, "%v", err)
+		return nil, Errorf(CodeInvalid, "%v", err)
 	}
 	if err := CheckEvent(event); err != nil {
-		return err
+		return nil, err
 	}
-	s.tell(&Delivery{Message: &wire.Message{Origin: s.node.ID(), Namespace: s.ns.name, Rooms: []string{string(s.id)},
-		Payload: payload, Attachments: attachments}})
-	return nil
+	return &wire.Message{Origin: s.node.ID(), Namespace: s.ns.name, Rooms: []string{string(s.id)},
+		Payload: payload, Attachments: attachments}, nil
 }
 
 // Receive is called by the protocol for every event of the client, by one

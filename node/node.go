@@ -38,6 +38,7 @@ type Node struct {
 	cluster *cluster.Cluster
 	shards  []*shard
 	next    atomic.Uint32 // shard for the next connection
+	asks    atomic.Uint64 // the last ack id
 	stats   counters
 
 	// mu guards what follows and the membership of sessions. Under it a change
@@ -64,6 +65,7 @@ type counters struct {
 	published, received, delivered, refused, useless atomic.Uint64
 	events, unhandled, panics                        atomic.Uint64
 	opened, closed                                   atomic.Uint64
+	acksIgnored, acksRefused                         atomic.Uint64
 }
 
 // New makes a node and its place in the cluster. Nothing runs before Run.
@@ -127,6 +129,8 @@ type Stats struct {
 	Events, Unhandled uint64 // events of clients; those without a handler
 	Panics            uint64 // of handlers
 	Opened, Closed    uint64 // sessions
+	AcksIgnored       uint64 // answers that nobody waited for: late, twice, unasked
+	AcksRefused       uint64 // answers given up for a limit, see MaxAcks
 	InboxItems        int    // waiting in all shards
 }
 
@@ -135,7 +139,8 @@ func (n *Node) Stats() Stats {
 	c := &n.stats
 	s := Stats{Published: c.published.Load(), Received: c.received.Load(), Useless: c.useless.Load(),
 		Delivered: c.delivered.Load(), Refused: c.refused.Load(), Events: c.events.Load(), Unhandled: c.unhandled.Load(),
-		Panics: c.panics.Load(), Opened: c.opened.Load(), Closed: c.closed.Load()}
+		Panics: c.panics.Load(), Opened: c.opened.Load(), Closed: c.closed.Load(),
+		AcksIgnored: c.acksIgnored.Load(), AcksRefused: c.acksRefused.Load()}
 	for _, sh := range n.shards {
 		s.InboxItems += sh.waiting()
 	}

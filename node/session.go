@@ -56,6 +56,7 @@ type Session struct {
 	joining chan struct{} // a place for each JoinFunc that waits; made by the first
 
 	data sync.Map // of the application
+	acks acks     // that the client owes
 
 	// owned by the shard
 	spots   map[wire.Topic]int // where in a group's list
@@ -137,11 +138,13 @@ func (s *Session) admit() bool {
 }
 
 // pushLocked is for items of this session. Node.mu is held.
-func (s *Session) pushLocked(it item) {
-	if s.state != sessionClosed {
-		it.session = s
-		s.shard.push(it)
+func (s *Session) pushLocked(it item) bool {
+	if s.state == sessionClosed {
+		return false
 	}
+	it.session = s
+	s.shard.push(it)
+	return true
 }
 
 func (s *Session) runConnect() (err error) {
@@ -201,6 +204,7 @@ func (s *Session) Close(reason string) {
 	if !s.markClosed() {
 		return
 	}
+	s.acks.close(s)
 	for _, h := range s.ns.disconnectHandlers() {
 		func() {
 			var err error
@@ -231,6 +235,7 @@ func (s *Session) end() {
 	if n.sessions[s.id] != s {
 		return
 	}
+	s.acks.close(s)
 	delete(n.sessions, s.id)
 	s.shard.push(item{op: opDrop, session: s})
 	for r := range s.rooms {

@@ -26,6 +26,10 @@ func (c *conn) Received(data []byte, binary bool) {
 		return
 	}
 	c.server.counters.commands.Add(1)
+	if cmd.Type == "ack" {
+		c.session.ReceiveAck(cmd.ID, cmd.Args, nil)
+		return
+	}
 	c.session.Receive(event(cmd))
 }
 

@@ -97,6 +97,28 @@ func TestEmitReachesTheHandlers(t *testing.T) {
 	})
 }
 
+func TestClientAnswersAnEvent(t *testing.T) {
+	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
+		h.main.On("ask me", func(e *node.Event) {
+			go func() {
+				answer, err := e.Session.EmitWithAck(context.Background(), "ask", "why?")
+				if err != nil {
+					e.Ack(node.ResultOf(err))
+					return
+				}
+				e.Ack(node.Result{OK: true, Error: string(answer.Args.Join())})
+			}()
+		})
+		c := h.open()
+		c.send(`{"type":"emit","id":5,"event":"ask me"}`)
+		c.want(`{"type":"event","event":"ask","data":"why?","ack":1}`)
+		c.send(`{"type":"ack","id":2,"args":["unasked"]}`, `{"type":"ack","id":1,"args":[1,{"b": 2}]}`, `{"type":"ack","id":1,"data":"double"}`)
+		c.want(`{"type":"ack","id":5,"ok":true,"error":"[1,{\"b\": 2}]"}`)
+		c.send(`{"type":"ack"}`)
+		c.want(`{"type":"error","error":"id is missing","code":"invalid"}`)
+	})
+}
+
 func TestAttachmentsAreBase64(t *testing.T) {
 	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
 		c := h.open()
