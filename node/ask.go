@@ -3,9 +3,8 @@ package node
 import (
 	"context"
 	"errors"
-	"slices"
-	"strings"
 	"sync"
+	"time"
 
 	"github.com/meshrt/meshrt/wire"
 )
@@ -61,6 +60,8 @@ type ask struct {
 	silent  []Silence
 	bytes   int  // of answers
 	ended   bool // nothing changes any more
+
+	unclaimed *time.Timer // of another node's: ends it if no request comes
 }
 
 // newAsk is for an event that so many shards will deliver.
@@ -154,15 +155,19 @@ func (a *ask) wait(ctx context.Context, stop <-chan struct{}) ([]Answer, []Silen
 	case <-ctx.Done():
 	case <-stop:
 	}
+	return a.end(silenceTimeout)
+}
+
+// end lets nobody wait any more, for the reason why.
+func (a *ask) end(why string) ([]Answer, []Silence) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ended = true
 	for x := range a.waiting {
 		x.acks.remove(a.id)
-		a.silent = append(a.silent, Silence{string(x.id), silenceTimeout})
+		a.silent = append(a.silent, Silence{string(x.id), why})
 	}
 	clear(a.waiting)
-	slices.SortFunc(a.silent, func(s, t Silence) int { return strings.Compare(s.Socket, t.Socket) })
 	return a.answers, a.silent
 }
 

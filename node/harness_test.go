@@ -22,9 +22,10 @@ type client struct {
 	session *node.Session
 
 	mu      sync.Mutex
-	got     []string // payloads, "ack N ARGS", "connect", "close"
-	flushed int      // len(got) at the last Flush
-	full    bool     // refuse deliveries
+	got     []string        // payloads, "ack N ARGS", "connect", "close"
+	flushed int             // len(got) at the last Flush
+	full    bool            // refuse deliveries
+	onAsk   func(id uint64) // runs for every question, on a goroutine
 }
 
 func (c *client) Deliver(d *node.Delivery) bool {
@@ -38,6 +39,9 @@ func (c *client) Deliver(d *node.Delivery) bool {
 		text := string(d.Message.Payload)
 		if d.AckID > 0 {
 			text = fmt.Sprintf("ask %d %s", d.AckID, text)
+			if c.onAsk != nil {
+				go c.onAsk(d.AckID)
+			}
 		}
 		c.got = append(c.got, text)
 	case node.KindAck:

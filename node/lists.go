@@ -53,7 +53,7 @@ type Missing struct {
 // in missing, never an error; the page is what the others know. next is After
 // of the next page, "" when there is none.
 func (n *Node) Rooms(ctx context.Context, q Query) (rooms []RoomInfo, next string, missing []Missing) {
-	q.normalize()
+	q = q.normal()
 	merged := map[string]*RoomInfo{}
 	missing = scatter(ctx, n, "rooms", q, n.localRooms(q), func(node string, page []roomCount) {
 		for _, r := range page {
@@ -80,7 +80,7 @@ func (n *Node) Rooms(ctx context.Context, q Query) (rooms []RoomInfo, next strin
 
 // Sockets lists sessions by id, as Rooms lists rooms.
 func (n *Node) Sockets(ctx context.Context, q Query) (sockets []SocketInfo, next string, missing []Missing) {
-	q.normalize()
+	q = q.normal()
 	missing = scatter(ctx, n, "sockets", q, n.localSockets(q), func(node string, page []socketEntry) {
 		for _, e := range page {
 			sockets = append(sockets, SocketInfo{ID: e.ID, Node: node, Namespace: q.Namespace, Rooms: e.Rooms,
@@ -128,7 +128,8 @@ type (
 	nodeCount struct{ Sockets int }
 )
 
-func (q *Query) normalize() {
+// normal is q with its defaults and limits.
+func (q Query) normal() Query {
 	if q.Namespace == "" {
 		q.Namespace = "/"
 	}
@@ -136,6 +137,7 @@ func (q *Query) normalize() {
 		q.Limit = 100
 	}
 	q.Limit = min(q.Limit, MaxPage)
+	return q
 }
 
 // localRooms is this node's first rooms after q.After, one more than the page

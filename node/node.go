@@ -50,6 +50,7 @@ type Node struct {
 	dynamic    []dynamic
 	sessions   map[wire.SessionID]*Session
 	rooms      map[wire.Topic]*room
+	asksFor    asksFor
 	closed     bool
 
 	done chan struct{} // closed when Run has ended
@@ -80,7 +81,7 @@ func New(cfg Config) (*Node, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, namespaces: map[string]*Namespace{},
-		sessions: map[wire.SessionID]*Session{}, rooms: map[wire.Topic]*room{}, done: make(chan struct{})}
+		sessions: map[wire.SessionID]*Session{}, rooms: map[wire.Topic]*room{}, asksFor: asksFor{}, done: make(chan struct{})}
 	for range cfg.Shards {
 		n.shards = append(n.shards, newShard(&n.stats))
 	}

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"slices"
 	"time"
@@ -18,7 +20,14 @@ type Operator struct {
 	except    []string
 	flags     wire.Flags
 	from      wire.SessionID
+	local     bool
+	timeout   time.Duration // 0 is DefaultTimeout
 }
+
+// DefaultTimeout is what a call that asks other nodes or clients may take when
+// neither its Operator nor its context says otherwise. A node that dies is not
+// waited for so long.
+const DefaultTimeout = 5 * time.Second
 
 // In is an operator for everyone in a namespace, which needs no sessions here.
 func (n *Node) In(namespace string) Operator { return Operator{node: n, namespace: namespace} }
@@ -26,6 +35,9 @@ func (n *Node) In(namespace string) Operator { return Operator{node: n, namespac
 // To is an operator for the members of rooms, or sessions by their ids. No
 // rooms: everyone.
 func (ns *Namespace) To(rooms ...string) Operator { return ns.node.In(ns.name).To(rooms...) }
+
+// In is To, under the official server's other name for it.
+func (ns *Namespace) In(rooms ...string) Operator { return ns.To(rooms...) }
 
 // Except is an operator for everyone but the members of rooms.
 func (ns *Namespace) Except(rooms ...string) Operator { return ns.To().Except(rooms...) }
@@ -49,6 +61,9 @@ func (o Operator) To(rooms ...string) Operator {
 	return o
 }
 
+// In is To, under the official server's other name for it.
+func (o Operator) In(rooms ...string) Operator { return o.To(rooms...) }
+
 // Except adds rooms, or ids of sessions, whose members do not get the message.
 func (o Operator) Except(rooms ...string) Operator {
 	o.except = append(slices.Clip(o.except), rooms...)
@@ -59,6 +74,34 @@ func (o Operator) Except(rooms ...string) Operator {
 func (o Operator) Volatile() Operator {
 	o.flags |= wire.Volatile
 	return o
+}
+
+// Local keeps to the sessions of this node.
+func (o Operator) Local() Operator {
+	o.local = true
+	return o
+}
+
+// Compress(false) says that the message is not worth compressing, where
+// connections compress at all.
+func (o Operator) Compress(worth bool) Operator {
+	o.flags |= wire.Uncompressed
+	if worth {
+		o.flags &^= wire.Uncompressed
+	}
+	return o
+}
+
+// Timeout limits the calls that wait for clients or other nodes. A context that
+// ends earlier ends them earlier. Zero or less is DefaultTimeout.
+func (o Operator) Timeout(d time.Duration) Operator {
+	o.timeout = max(d, 0)
+	return o
+}
+
+// within is ctx with the operator's timeout.
+func (o Operator) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, cmp.Or(o.timeout, DefaultTimeout))
 }
 
 // WithSender puts the id of the sending session in front of the arguments for
@@ -77,7 +120,11 @@ func (o Operator) Emit(event string, args ...any) error {
 	if err != nil {
 		return Errorf(CodeInvalid, "%v", err)
 	}
-	return o.emit(event, payload, attachments)
+	m, err := o.message(event, payload, attachments)
+	if err != nil {
+		return err
+	}
+	return o.node.publish(m, o.local)
 }
 
 // EmitArgs is Emit for arguments that are JSON texts already and go on byte
@@ -96,7 +143,11 @@ func (o Operator) EmitArgs(event string, args wire.Args, attachments [][]byte) e
 			return Errorf(CodeInvalid, "argument %d of event %.60q is not JSON", i+1, event)
 		}
 	}
-	return o.emit(event, append(wire.Args{name}, args...).Join(), attachments)
+	m, err := o.message(event, append(wire.Args{name}, args...).Join(), attachments)
+	if err != nil {
+		return err
+	}
+	return o.node.publish(m, o.local)
 }
 
 // CheckEvent says what is wrong with the name of an event, if anything is.
@@ -110,10 +161,8 @@ func CheckEvent(event string) error {
 	return nil
 }
 
-func (o Operator) check(event string, size int) error {
-	if err := CheckEvent(event); err != nil {
-		return err
-	}
+// check says what is wrong with whom the operator is for.
+func (o Operator) check() error {
 	for _, r := range o.rooms {
 		if err := CheckRoom(r); err != nil {
 			return err
@@ -122,28 +171,32 @@ func (o Operator) check(event string, size int) error {
 	if !ValidNamespace(o.namespace) {
 		return Errorf(CodeInvalid, "%.40q is no namespace", o.namespace)
 	}
-	if size > wire.MaxMessage {
-		return Errorf(CodeLimit, "message of %d bytes, allowed are %d", size, wire.MaxMessage)
-	}
 	return nil
 }
 
-func (o Operator) emit(event string, payload []byte, attachments [][]byte) error {
-	m := &wire.Message{Namespace: o.namespace, Rooms: o.rooms, Except: o.except, Flags: o.flags, From: o.from,
-		Payload: payload, Attachments: attachments}
-	if err := o.check(event, m.Size()); err != nil {
-		return err
+// message is what the operator publishes, with everything checked.
+func (o Operator) message(event string, payload []byte, attachments [][]byte) (*wire.Message, error) {
+	if err := CheckEvent(event); err != nil {
+		return nil, err
+	}
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	if !utf8.Valid(payload) { // browsers would close the websocket that it arrives on
-		return Errorf(CodeInvalid, "event %.60q is not valid UTF-8", event)
+		return nil, Errorf(CodeInvalid, "event %.60q is not valid UTF-8", event)
 	}
-	return o.node.publish(m)
+	m := &wire.Message{Namespace: o.namespace, Rooms: o.rooms, Except: o.except, Flags: o.flags, From: o.from,
+		Payload: payload, Attachments: attachments}
+	if size := m.Size(); size > wire.MaxMessage {
+		return nil, Errorf(CodeLimit, "message of %d bytes, allowed are %d", size, wire.MaxMessage)
+	}
+	return m, nil
 }
 
 // publish numbers m, queues it for other nodes and puts it on the inbox of
 // every shard that may have members, all under one hold of the lock: each
 // member sees the messages of a node in one order.
-func (n *Node) publish(m *wire.Message) error {
+func (n *Node) publish(m *wire.Message, local bool) error {
 	n.slowDown()
 	n.stats.published.Add(1)
 	d := &Delivery{Message: m}
@@ -152,13 +205,20 @@ func (n *Node) publish(m *wire.Message) error {
 	if n.closed {
 		return ErrClosed
 	}
-	n.cluster.Publish(m)
+	if !local {
+		n.cluster.Publish(m)
+	}
 	if n.hasMembersLocked(m) {
-		for _, s := range n.shards {
-			s.push(item{op: opMessage, d: d})
-		}
+		n.pushLocked(d)
 	}
 	return nil
+}
+
+// pushLocked puts a message on the inbox of every shard.
+func (n *Node) pushLocked(d *Delivery) {
+	for _, s := range n.shards {
+		s.push(item{op: opMessage, d: d})
+	}
 }
 
 // pause is what a publisher waits at a time while a peer's link is congested,
@@ -208,9 +268,10 @@ func (r remote) HandleMessage(m *wire.Message) {
 		n.stats.useless.Add(1) // its last member has just left
 		return
 	}
-	for _, s := range n.shards {
-		s.push(item{op: opMessage, d: d})
+	if m.Flags&wire.WantAck != 0 {
+		n.askForLocked(d)
 	}
+	n.pushLocked(d)
 }
 
 // Direct sends an event to one session, wherever it is. It is unavailable when

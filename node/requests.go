@@ -7,31 +7,33 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/meshrt/meshrt/cluster"
 	"github.com/meshrt/meshrt/wire"
 )
 
-// requestTimeout is what a question to all nodes may take when the asker sets
-// no earlier end. A node that dies is not waited for so long.
-const requestTimeout = 5 * time.Second
+// others are all nodes but this one.
+func (n *Node) others() []cluster.NodeInfo {
+	return slices.DeleteFunc(n.cluster.Nodes(), func(i cluster.NodeInfo) bool { return i.ID == n.ID() })
+}
 
-// askAll asks every other node at once and gives each answer to got, which
-// runs on several goroutines. It returns when all have answered, died or timed
-// out, with those that did not answer, by name.
+// askAll is askNodes for every other node, within DefaultTimeout.
 func (n *Node) askAll(ctx context.Context, method string, body []byte, got func(from cluster.NodeInfo, body []byte) error) []Missing {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
 	defer cancel()
+	return n.askNodes(ctx, n.others(), method, body, got)
+}
+
+// askNodes asks other nodes at once and gives each answer to got, which runs on
+// several goroutines. It returns when all have answered, died or timed out,
+// with those that did not answer, by name.
+func (n *Node) askNodes(ctx context.Context, nodes []cluster.NodeInfo, method string, body []byte, got func(from cluster.NodeInfo, body []byte) error) []Missing {
 	var (
 		wg      sync.WaitGroup
 		mu      sync.Mutex
 		missing []Missing
 	)
-	for _, node := range n.cluster.Nodes() {
-		if node.ID == n.ID() {
-			continue
-		}
+	for _, node := range nodes {
 		wg.Go(func() {
 			answer, err := n.cluster.Call(ctx, node.ID, method, body)
 			if err == nil {
@@ -78,21 +80,30 @@ func scatter[T any](ctx context.Context, n *Node, method string, q Query, own []
 }
 
 // HandleRequest answers another node.
-func (r remote) HandleRequest(_ context.Context, _ wire.NodeID, method string, body []byte) ([]byte, error) {
+func (r remote) HandleRequest(_ context.Context, from wire.NodeID, method string, body []byte) ([]byte, error) {
 	n := r.n
-	if method == "count" {
+	switch method {
+	case "count":
 		return wire.Marshal(nodeCount{n.Stats().Sessions})
+	case "rooms":
+		return answer(body, func(q Query) (any, error) { return n.localRooms(q.normal()), nil })
+	case "sockets":
+		return answer(body, func(q Query) (any, error) { return n.localSockets(q.normal()), nil })
+	case "acks":
+		return answer(body, func(q ackRequest) (any, error) { return n.answerAsk(from, q) })
 	}
-	var q Query
+	return nil, fmt.Errorf("unknown method %.40q", method)
+}
+
+// answer decodes a question and encodes its answer.
+func answer[Q any](body []byte, f func(Q) (any, error)) ([]byte, error) {
+	var q Q
 	if err := wire.Unmarshal(body, &q); err != nil {
 		return nil, err
 	}
-	q.normalize()
-	switch method {
-	case "rooms":
-		return wire.Marshal(n.localRooms(q))
-	case "sockets":
-		return wire.Marshal(n.localSockets(q))
+	v, err := f(q)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("unknown method %.40q", method)
+	return wire.Marshal(v)
 }

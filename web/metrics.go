@@ -93,6 +93,8 @@ func (c collector) hub(e emitter) {
 	e.counter("events_total", "Events of clients.", s.Events)
 	e.counter("events_unhandled_total", "Events of clients that nobody handles.", s.Unhandled)
 	e.counter("handler_panics_total", "Panics of handlers.", s.Panics)
+	e.counter("acks_ignored_total", "Answers of clients that nobody waited for: late, twice, unasked.", s.AcksIgnored)
+	e.counter("acks_refused_total", "Answers of clients given up for a limit.", s.AcksRefused)
 	e.counter("messages_published_total", "Messages published on this node.", s.Published)
 	e.counter("messages_received_total", "Messages of other nodes.", s.Received)
 	e.counter("messages_useless_total", "Messages of other nodes that nobody here wanted any more.", s.Useless)
