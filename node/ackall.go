@@ -27,15 +27,11 @@ func (a Acks) Complete() bool { return len(a.Silent) == 0 && len(a.Missing) == 0
 // and nodes that go meanwhile delay nobody. Who has not answered is told in
 // the Acks; an error says that nothing was sent.
 func (o Operator) EmitWithAck(ctx context.Context, event string, args ...any) (Acks, error) {
-	payload, attachments, err := wire.MarshalArgs(event, args...)
-	if err != nil {
-		return Acks{}, Errorf(CodeInvalid, "%v", err)
-	}
-	m, err := o.message(event, payload, attachments)
+	m, err := o.event(event, args)
 	if err != nil {
 		return Acks{}, err
 	}
-	ctx, cancel := o.within(ctx)
+	ctx, cancel := within(ctx, o.timeout)
 	defer cancel()
 	own, to, err := o.node.publishAsk(m, o.local)
 	if err != nil {

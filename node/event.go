@@ -46,18 +46,11 @@ func (e *Event) Ack(args ...any) error {
 	if !e.HasAck || e.acked.Load() {
 		return nil
 	}
-	payload, attachments, err := wire.MarshalArgs("", args...)
-	if err != nil {
-		return Errorf(CodeInvalid, "%v", err)
+	list, attachments, err := encodeArgs(args)
+	if err != nil || e.acked.Swap(true) {
+		return err
 	}
-	list, err := wire.SplitArgs(payload)
-	if err != nil {
-		return Errorf(CodeInvalid, "ack: %v", err)
-	}
-	if e.acked.Swap(true) {
-		return nil
-	}
-	e.Session.tell(&Delivery{Kind: KindAck, AckID: e.AckID, Args: list[1:].Join(), Attachments: attachments})
+	e.Session.tell(&Delivery{Kind: KindAck, AckID: e.AckID, Args: list.Join(), Attachments: attachments})
 	return nil
 }
 
@@ -80,15 +73,12 @@ func (s *Session) Emit(event string, args ...any) error {
 
 // message is event(args...) to this session's client.
 func (s *Session) message(event string, args []any) (*wire.Message, error) {
-	payload, attachments, err := wire.MarshalArgs(event, args...)
+	payload, attachments, err := encodeEvent(event, args)
 	if err != nil {
-		return nil, Errorf(CodeInvalid, "%v", err)
-	}
-	if err := CheckEvent(event); err != nil {
 		return nil, err
 	}
-	return &wire.Message{Origin: s.node.ID(), Namespace: s.ns.name, Rooms: []string{string(s.id)},
-		Payload: payload, Attachments: attachments}, nil
+	m := &wire.Message{Origin: s.node.ID(), Namespace: s.ns.name, Rooms: []string{string(s.id)}, Payload: payload, Attachments: attachments}
+	return m, checkSize(m)
 }
 
 // Receive is called by the protocol for every event of the client, by one

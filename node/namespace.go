@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/meshrt/meshrt/wire"
 )
 
 // Namespace is a separate set of sessions and rooms, with handlers of its own.
@@ -19,9 +21,11 @@ type Namespace struct {
 	onDisconnect []func(*Session, string)
 	on           map[string]func(*Event)
 	onAny        []func(*Event) bool
+	onServer     map[string]func(*ServerEvent)
 
 	// guarded by Node.mu
 	dynamic  bool // goes with its last session
+	servers  bool // other nodes' server events are wanted
 	sessions int
 }
 
@@ -126,6 +130,9 @@ func (n *Node) makeDynamic(name string, rules []dynamic) (made *Namespace) {
 func (n *Node) exitLocked(ns *Namespace) {
 	if ns.sessions--; ns.sessions == 0 && ns.dynamic {
 		delete(n.namespaces, ns.name)
+		if ns.servers {
+			n.cluster.SetInterest(wire.Topic{Namespace: serverPrefix + ns.name}, false)
+		}
 	}
 }
 

@@ -40,6 +40,7 @@ type Node struct {
 	next    atomic.Uint32 // shard for the next connection
 	asks    atomic.Uint64 // the last ack id
 	stats   counters
+	servers servers
 
 	// mu guards what follows and the membership of sessions. Under it a change
 	// is made, told to the peers (cluster's lock is below) and put on a shard's
@@ -66,7 +67,7 @@ type counters struct {
 	published, received, delivered, refused, useless atomic.Uint64
 	events, unhandled, panics                        atomic.Uint64
 	opened, closed                                   atomic.Uint64
-	acksIgnored, acksRefused                         atomic.Uint64
+	acksIgnored, acksRefused, serverDropped          atomic.Uint64
 }
 
 // New makes a node and its place in the cluster. Nothing runs before Run.
@@ -82,6 +83,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, namespaces: map[string]*Namespace{},
 		sessions: map[wire.SessionID]*Session{}, rooms: map[wire.Topic]*room{}, asksFor: asksFor{}, done: make(chan struct{})}
+	n.servers.queue = make(chan *ServerEvent, maxServerEvents)
 	for range cfg.Shards {
 		n.shards = append(n.shards, newShard(&n.stats))
 	}
@@ -101,6 +103,7 @@ func (n *Node) Run(ctx context.Context) error {
 	for _, s := range n.shards {
 		g.Go(func() error { s.run(gctx); return nil })
 	}
+	g.Go(func() error { n.runServerEvents(gctx); return nil })
 	g.Go(func() error { return n.cluster.Run(gctx) })
 	err := g.Wait()
 	n.mu.Lock()
@@ -132,6 +135,7 @@ type Stats struct {
 	Opened, Closed    uint64 // sessions
 	AcksIgnored       uint64 // answers that nobody waited for: late, twice, unasked
 	AcksRefused       uint64 // answers given up for a limit, see MaxAcks
+	ServerDropped     uint64 // server events that came faster than their handlers are
 	InboxItems        int    // waiting in all shards
 }
 
@@ -141,7 +145,7 @@ func (n *Node) Stats() Stats {
 	s := Stats{Published: c.published.Load(), Received: c.received.Load(), Useless: c.useless.Load(),
 		Delivered: c.delivered.Load(), Refused: c.refused.Load(), Events: c.events.Load(), Unhandled: c.unhandled.Load(),
 		Panics: c.panics.Load(), Opened: c.opened.Load(), Closed: c.closed.Load(),
-		AcksIgnored: c.acksIgnored.Load(), AcksRefused: c.acksRefused.Load()}
+		AcksIgnored: c.acksIgnored.Load(), AcksRefused: c.acksRefused.Load(), ServerDropped: c.serverDropped.Load()}
 	for _, sh := range n.shards {
 		s.InboxItems += sh.waiting()
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/meshrt/meshrt/wire"
 )
@@ -99,9 +98,12 @@ func (o Operator) Timeout(d time.Duration) Operator {
 	return o
 }
 
-// within is ctx with the operator's timeout.
-func (o Operator) within(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, cmp.Or(o.timeout, DefaultTimeout))
+// within is ctx with an end: after timeout, or its own, or after DefaultTimeout.
+func within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if _, ends := ctx.Deadline(); ends && timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, cmp.Or(timeout, DefaultTimeout))
 }
 
 // WithSender puts the id of the sending session in front of the arguments for
@@ -116,11 +118,7 @@ func (o Operator) WithSender() Operator {
 // has its number and is queued for every node that wants it, and may block for
 // a moment when queues are long.
 func (o Operator) Emit(event string, args ...any) error {
-	payload, attachments, err := wire.MarshalArgs(event, args...)
-	if err != nil {
-		return Errorf(CodeInvalid, "%v", err)
-	}
-	m, err := o.message(event, payload, attachments)
+	m, err := o.event(event, args)
 	if err != nil {
 		return err
 	}
@@ -143,7 +141,14 @@ func (o Operator) EmitArgs(event string, args wire.Args, attachments [][]byte) e
 			return Errorf(CodeInvalid, "argument %d of event %.60q is not JSON", i+1, event)
 		}
 	}
-	m, err := o.message(event, append(wire.Args{name}, args...).Join(), attachments)
+	if err := CheckEvent(event); err != nil {
+		return err
+	}
+	payload := append(wire.Args{name}, args...).Join()
+	if err := checkPayload(event, payload); err != nil {
+		return err
+	}
+	m, err := o.message(payload, attachments)
 	if err != nil {
 		return err
 	}
@@ -174,23 +179,22 @@ func (o Operator) check() error {
 	return nil
 }
 
-// message is what the operator publishes, with everything checked.
-func (o Operator) message(event string, payload []byte, attachments [][]byte) (*wire.Message, error) {
-	if err := CheckEvent(event); err != nil {
+// event is event(args...) to those whom the operator means.
+func (o Operator) event(event string, args []any) (*wire.Message, error) {
+	payload, attachments, err := encodeEvent(event, args)
+	if err != nil {
 		return nil, err
 	}
+	return o.message(payload, attachments)
+}
+
+func (o Operator) message(payload []byte, attachments [][]byte) (*wire.Message, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	if !utf8.Valid(payload) { // browsers would close the websocket that it arrives on
-		return nil, Errorf(CodeInvalid, "event %.60q is not valid UTF-8", event)
-	}
 	m := &wire.Message{Namespace: o.namespace, Rooms: o.rooms, Except: o.except, Flags: o.flags, From: o.from,
 		Payload: payload, Attachments: attachments}
-	if size := m.Size(); size > wire.MaxMessage {
-		return nil, Errorf(CodeLimit, "message of %d bytes, allowed are %d", size, wire.MaxMessage)
-	}
-	return m, nil
+	return m, checkSize(m)
 }
 
 // publish numbers m, queues it for other nodes and puts it on the inbox of
@@ -257,10 +261,14 @@ type remote struct{ n *Node }
 // that the message came by and no other.
 func (r remote) HandleMessage(m *wire.Message) {
 	n := r.n
+	n.stats.received.Add(1)
+	if namespace, ok := serverNamespace(m); ok {
+		n.serverMessage(m, namespace)
+		return
+	}
 	for _, s := range n.shards {
 		s.waitSpace()
 	}
-	n.stats.received.Add(1)
 	d := &Delivery{Message: m}
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -17,9 +17,9 @@ func (n *Node) others() []cluster.NodeInfo {
 	return slices.DeleteFunc(n.cluster.Nodes(), func(i cluster.NodeInfo) bool { return i.ID == n.ID() })
 }
 
-// askAll is askNodes for every other node, within DefaultTimeout.
+// askAll is askNodes for every other node.
 func (n *Node) askAll(ctx context.Context, method string, body []byte, got func(from cluster.NodeInfo, body []byte) error) []Missing {
-	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
+	ctx, cancel := within(ctx, 0)
 	defer cancel()
 	return n.askNodes(ctx, n.others(), method, body, got)
 }
@@ -47,8 +47,12 @@ func (n *Node) askNodes(ctx context.Context, nodes []cluster.NodeInfo, method st
 		})
 	}
 	wg.Wait()
-	slices.SortFunc(missing, func(a, b Missing) int { return strings.Compare(a.Node, b.Node) })
-	return missing
+	return sortMissing(missing)
+}
+
+func sortMissing(list []Missing) []Missing {
+	slices.SortFunc(list, func(a, b Missing) int { return strings.Compare(a.Node+" "+a.Reason, b.Node+" "+b.Reason) })
+	return list
 }
 
 func reason(err error) string {
@@ -60,15 +64,17 @@ func reason(err error) string {
 
 // scatter gathers one kind of entries from this node and all others, one
 // node's at a time.
-func scatter[T any](ctx context.Context, n *Node, method string, q Query, own []T, add func(node string, page []T)) []Missing {
+func scatter[Q, T any](ctx context.Context, n *Node, others []cluster.NodeInfo, method string, q Q, own T, add func(node string, page T)) []Missing {
+	ctx, cancel := within(ctx, 0)
+	defer cancel()
 	add(n.Name(), own)
 	body, err := wire.Marshal(q)
 	if err != nil {
 		return []Missing{{n.Name(), err.Error()}}
 	}
 	var mu sync.Mutex
-	return n.askAll(ctx, method, body, func(from cluster.NodeInfo, answer []byte) error {
-		var page []T
+	return n.askNodes(ctx, others, method, body, func(from cluster.NodeInfo, answer []byte) error {
+		var page T
 		if err := wire.Unmarshal(answer, &page); err != nil {
 			return err
 		}
@@ -80,7 +86,7 @@ func scatter[T any](ctx context.Context, n *Node, method string, q Query, own []
 }
 
 // HandleRequest answers another node.
-func (r remote) HandleRequest(_ context.Context, from wire.NodeID, method string, body []byte) ([]byte, error) {
+func (r remote) HandleRequest(ctx context.Context, from wire.NodeID, method string, body []byte) ([]byte, error) {
 	n := r.n
 	switch method {
 	case "count":
@@ -88,7 +94,11 @@ func (r remote) HandleRequest(_ context.Context, from wire.NodeID, method string
 	case "rooms":
 		return answer(body, func(q Query) (any, error) { return n.localRooms(q.normal()), nil })
 	case "sockets":
-		return answer(body, func(q Query) (any, error) { return n.localSockets(q.normal()), nil })
+		return answer(body, func(q socketQuery) (any, error) { return n.localSockets(q), nil })
+	case "change":
+		return answer(body, func(c change) (any, error) { return n.applyChange(ctx, c) })
+	case "server":
+		return answer(body, func(q serverRequest) (any, error) { return n.answerServer(from, q) })
 	case "acks":
 		return answer(body, func(q ackRequest) (any, error) { return n.answerAsk(from, q) })
 	}

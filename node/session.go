@@ -1,12 +1,14 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshrt/meshrt/wire"
@@ -55,8 +57,9 @@ type Session struct {
 	joins   sync.Once
 	joining chan struct{} // a place for each JoinFunc that waits; made by the first
 
-	data sync.Map // of the application
-	acks acks     // that the client owes
+	data sync.Map                        // of the application
+	acks acks                            // that the client owes
+	told atomic.Pointer[json.RawMessage] // data that lists tell
 
 	// owned by the shard
 	spots   map[wire.Topic]int // where in a group's list
@@ -186,6 +189,37 @@ func (s *Session) Set(key, value any) { s.data.Store(key, value) }
 func (s *Session) Get(key any) any {
 	v, _ := s.data.Load(key)
 	return v
+}
+
+// MaxData limits what SetData keeps, in bytes.
+const MaxData = 16 << 10
+
+// SetData keeps v, as JSON, where lists of the whole cluster show it: a user's
+// name, say. nil keeps nothing. Values for this node alone are better kept by
+// Set, which does not encode them.
+func (s *Session) SetData(v any) error {
+	if v == nil {
+		s.told.Store(nil)
+		return nil
+	}
+	text, err := wire.MarshalJSON(v)
+	switch {
+	case err != nil:
+		return Errorf(CodeInvalid, "data of session: %v", err)
+	case len(text) > MaxData:
+		return Errorf(CodeLimit, "data of session: %d bytes, allowed are %d", len(text), MaxData)
+	}
+	raw := json.RawMessage(bytes.Clone(text))
+	s.told.Store(&raw)
+	return nil
+}
+
+// Data is the JSON of what SetData kept, nil if nothing. It must not be changed.
+func (s *Session) Data() json.RawMessage {
+	if p := s.told.Load(); p != nil {
+		return *p
+	}
+	return nil
 }
 
 // Disconnect ends the session; with connection also the others of the same

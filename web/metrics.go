@@ -95,6 +95,7 @@ func (c collector) hub(e emitter) {
 	e.counter("handler_panics_total", "Panics of handlers.", s.Panics)
 	e.counter("acks_ignored_total", "Answers of clients that nobody waited for: late, twice, unasked.", s.AcksIgnored)
 	e.counter("acks_refused_total", "Answers of clients given up for a limit.", s.AcksRefused)
+	e.counter("server_events_dropped_total", "Server events of other nodes that came faster than their handlers are.", s.ServerDropped)
 	e.counter("messages_published_total", "Messages published on this node.", s.Published)
 	e.counter("messages_received_total", "Messages of other nodes.", s.Received)
 	e.counter("messages_useless_total", "Messages of other nodes that nobody here wanted any more.", s.Useless)
