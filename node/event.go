@@ -78,7 +78,7 @@ func (s *Session) message(event string, args []any) (*wire.Message, error) {
 		return nil, err
 	}
 	m := &wire.Message{Origin: s.node.ID(), Namespace: s.ns.name, Rooms: []string{string(s.id)}, Payload: payload, Attachments: attachments}
-	return m, checkSize(m)
+	return m, checkSize(m.Size())
 }
 
 // Receive is called by the protocol for every event of the client, by one

@@ -3,9 +3,9 @@ package node
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/meshrt/meshrt/wire"
 )
@@ -114,9 +114,15 @@ func (o Operator) WithSender() Operator {
 }
 
 // Emit sends event(args...). Arguments are JSON values; a []byte goes as a
-// binary attachment, copied, a json.RawMessage as it is. It returns when the message
-// has its number and is queued for every node that wants it, and may block for
-// a moment when queues are long.
+// binary attachment, copied, a json.RawMessage as it is. (A []byte within a
+// struct or map is text in base64, as encoding/json has it.) It returns when the
+// message has its number and is queued for every node that wants it, and may
+// block for a moment when queues are long.
+//
+// What clients could not read is refused with an error and sent to nobody:
+// reserved names, more than wire.MaxArgs arguments with the name or
+// wire.MaxAttachments attachments, JSON nested deeper than wire.MaxDepth, and
+// placeholders that do not fit the attachments.
 func (o Operator) Emit(event string, args ...any) error {
 	m, err := o.event(event, args)
 	if err != nil {
@@ -127,25 +133,10 @@ func (o Operator) Emit(event string, args ...any) error {
 
 // EmitArgs is Emit for arguments that are JSON texts already and go on byte
 // for byte. Placeholders in them stand for the attachments, which must not
-// change any more.
+// change any more; the same is refused as by Emit.
 func (o Operator) EmitArgs(event string, args wire.Args, attachments [][]byte) error {
-	name, err := wire.MarshalJSON(event)
+	payload, err := joinEvent(event, args, attachments)
 	if err != nil {
-		return Errorf(CodeInvalid, "event name: %v", err)
-	}
-	if len(args) >= wire.MaxArgs {
-		return Errorf(CodeLimit, "more than %d arguments", wire.MaxArgs-1)
-	}
-	for i, a := range args {
-		if !json.Valid(a) {
-			return Errorf(CodeInvalid, "argument %d of event %.60q is not JSON", i+1, event)
-		}
-	}
-	if err := CheckEvent(event); err != nil {
-		return err
-	}
-	payload := append(wire.Args{name}, args...).Join()
-	if err := checkPayload(event, payload); err != nil {
 		return err
 	}
 	m, err := o.message(payload, attachments)
@@ -160,6 +151,8 @@ func CheckEvent(event string) error {
 	switch {
 	case event == "":
 		return Errorf(CodeInvalid, "event name is empty")
+	case !utf8.ValidString(event):
+		return Errorf(CodeInvalid, "event name is not valid UTF-8")
 	case wire.ReservedEvent(event):
 		return Errorf(CodeInvalid, "event name %q is reserved", event)
 	}
@@ -194,7 +187,7 @@ func (o Operator) message(payload []byte, attachments [][]byte) (*wire.Message, 
 	}
 	m := &wire.Message{Namespace: o.namespace, Rooms: o.rooms, Except: o.except, Flags: o.flags, From: o.from,
 		Payload: payload, Attachments: attachments}
-	return m, checkSize(m)
+	return m, checkSize(m.Size())
 }
 
 // publish numbers m, queues it for other nodes and puts it on the inbox of

@@ -96,7 +96,7 @@ func (ns *Namespace) serverMessage(event string, args []any) (*wire.Message, err
 		return nil, err
 	}
 	m := &wire.Message{Namespace: serverPrefix + ns.name, Payload: payload, Attachments: attachments}
-	return m, checkSize(m)
+	return m, checkSize(m.Size())
 }
 
 // ServerAcks is what came of a ServerSideEmitWithAck.

@@ -238,36 +238,6 @@ func TestAnswerComesBehindTheMessagesBeforeIt(t *testing.T) {
 	})
 }
 
-// A publisher's mistake is not its readers'.
-func TestEventWithoutAPlainFormIsLeftOut(t *testing.T) {
-	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
-		clients := []*client{h.open(), h.open()}
-		all := h.node.In("/")
-		all.EmitArgs("lost", wire.Args{[]byte(`{"_placeholder":true,"num":7}`)}, [][]byte{{1}})
-		all.Emit("next")
-		for _, c := range clients {
-			c.want(`{"type":"event","event":"next"}`)
-		}
-		if got := h.server.Stats().Untold; got != 1 {
-			t.Errorf("counted %d messages left out, want 1", got)
-		}
-	})
-}
-
-func TestAnswerWithoutAPlainFormIsAFailure(t *testing.T) {
-	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
-		h.main.On("x", func(e *node.Event) {
-			e.Ack([]byte("one"), map[string]any{"_placeholder": true, "num": 0})
-		})
-		c := h.open()
-		c.send(`{"type":"emit","id":1,"event":"x"}`)
-		c.want(`{"type":"ack","id":1,"ok":false,"error":"the answer has no form as plain JSON","code":"unavailable"}`)
-		if got := h.server.Stats().Untold; got != 1 {
-			t.Errorf("counted %d, want 1", got)
-		}
-	})
-}
-
 func TestStatsCountWhatHappened(t *testing.T) {
 	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
 		c := h.open()
