@@ -220,9 +220,9 @@ func (c *acks) close(x *Session) {
 // gone, which is ErrGone. What comes later, twice or unasked is ignored. At
 // most MaxAcks answers of a session can be waited for at a time.
 //
-// An answer that comes while a handler of the same client runs is read when
-// that handler returns: a handler that wants to ask its own client starts a
-// goroutine for it, from which it may Ack its event.
+// A handler may ask its own client: answers are read while it runs, and the
+// client's next events wait for it to return. OnConnect handlers may not, as
+// their client is not connected yet; a goroutine of theirs may.
 func (s *Session) EmitWithAck(ctx context.Context, event string, args ...any) (Answer, error) {
 	m, err := s.message(event, args)
 	if err != nil {

@@ -221,26 +221,25 @@ func TestAcksOfASessionAreLimited(t *testing.T) {
 	})
 }
 
-// A handler may hand its event to a goroutine that asks the same client.
 func TestHandlerAsksItsOwnClient(t *testing.T) {
 	setup := func(n *node.Node) {
 		n.Namespace("/").On("question", func(e *node.Event) {
-			go func() {
-				answer, err := e.Session.EmitWithAck(context.Background(), "counter-question")
-				if err != nil {
-					e.Ack(node.ResultOf(err))
-					return
-				}
-				e.Ack(answer.Args[0])
-			}()
+			answer, err := e.Session.EmitWithAck(context.Background(), "counter-question")
+			if err != nil {
+				e.Ack(node.ResultOf(err))
+				return
+			}
+			e.Ack(answer.Args[0])
 		})
+		n.Namespace("/").On("next", func(e *node.Event) { e.Ack("next") })
 	}
 	alone(t, setup, func(t *testing.T, n *node.Node) {
 		c := connect(t, n, "/")
 		c.emit(7, "question")
+		c.emit(8, "next") // between the question and the answer to it
 		expect(t, c, `ask 1 ["counter-question"]`)
 		c.ack(1, "why?")
-		expect(t, c, `ack 7 ["why?"]`)
+		expect(t, c, `ack 7 ["why?"]`, `ack 8 ["next"]`)
 	})
 }
 

@@ -15,9 +15,9 @@
 //	})
 //	go n.Run(ctx)
 //
-// Handlers are registered before Run. A handler runs on the goroutine that
-// reads its client, so that a client's events are handled in order; it may
-// block, which slows down that client and nobody else.
+// Handlers are registered before Run. The events of one client are handled in
+// order, one after the other; a handler may block, which slows down its client
+// and nobody else.
 //
 // # What is promised
 //

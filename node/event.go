@@ -21,7 +21,8 @@ type Event struct {
 	AckID  uint64
 	HasAck bool
 
-	acked atomic.Bool
+	refusal error // of the protocol
+	acked   atomic.Bool
 }
 
 // Arg decodes argument i into v, which must be a pointer.
@@ -82,17 +83,36 @@ func (s *Session) message(event string, args []any) (*wire.Message, error) {
 }
 
 // Receive is called by the protocol for every event of the client, by one
-// goroutine. It runs the handler, which may block. An event that nobody
+// goroutine. Its handler runs when those of the events before have returned,
+// which Receive does not wait for, unless very many wait. An event that nobody
 // handles is answered with an error if it wants an answer.
 func (s *Session) Receive(e *Event) {
 	e.Session = s
 	s.node.stats.events.Add(1)
-	if err := s.dispatch(e); err != nil {
-		e.Ack(ResultOf(err))
+	if s.backlog.add(e) {
+		go s.handleEvents() // Close waits for it
+	}
+}
+
+// Refuse is Receive for what the protocol cannot make an event of: err is its
+// answer, in its turn.
+func (s *Session) Refuse(e *Event, err error) {
+	e.refusal = err
+	s.Receive(e)
+}
+
+func (s *Session) handleEvents() {
+	for e := s.backlog.next(); e != nil; e = s.backlog.next() {
+		if err := s.dispatch(e); err != nil {
+			e.Ack(ResultOf(err))
+		}
 	}
 }
 
 func (s *Session) dispatch(e *Event) (err error) {
+	if e.refusal != nil {
+		return e.refusal
+	}
 	defer s.node.recoverHandler(s.ID(), e.Name, &err)
 	if err := CheckEvent(e.Name); err != nil {
 		return err

@@ -57,9 +57,10 @@ type Session struct {
 	joins   sync.Once
 	joining chan struct{} // a place for each JoinFunc that waits; made by the first
 
-	data sync.Map                        // of the application
-	acks acks                            // that the client owes
-	told atomic.Pointer[json.RawMessage] // data that lists tell
+	data    sync.Map                        // of the application
+	told    atomic.Pointer[json.RawMessage] // data that lists tell
+	acks    acks                            // that the client owes
+	backlog backlog                         // of its events
 
 	// owned by the shard
 	spots   map[wire.Topic]int // where in a group's list
@@ -91,6 +92,7 @@ func (n *Node) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
 	}
 	s := &Session{id: wire.NewSessionID(n.ID()), node: n, ns: ns, shard: n.shards[int(cfg.Affinity)%len(n.shards)],
 		sink: cfg.Sink, handshake: cfg.Handshake, since: time.Now(), rooms: map[string]struct{}{}, spots: map[wire.Topic]int{}}
+	s.backlog.space.L = &s.backlog.mu
 	version, err := s.register()
 	if err == nil {
 		err = s.runConnect()
@@ -223,22 +225,26 @@ func (s *Session) Data() json.RawMessage {
 }
 
 // Disconnect ends the session; with connection also the others of the same
-// client. What was emitted before arrives before, and nothing after. The OnDisconnect handlers
-// run once the protocol has said Close.
+// client. What was emitted before arrives before, and nothing after; events of
+// the client that wait for their handlers are thrown away. The OnDisconnect
+// handlers run once the protocol has said Close.
 func (s *Session) Disconnect(connection bool) {
+	s.backlog.end()
 	s.node.mu.Lock()
 	defer s.node.mu.Unlock()
 	s.pushLocked(item{op: opClose, flag: connection})
 }
 
 // Close is the protocol's word that the client is gone, with the reason in the
-// official server's words. The handlers of OnDisconnect run, then the rooms
-// are left. The second call does nothing.
+// official server's words. When the handlers of what it said before have
+// returned, or after some seconds, those of OnDisconnect run, then the rooms are
+// left. The second call does nothing.
 func (s *Session) Close(reason string) {
 	if !s.markClosed() {
 		return
 	}
 	s.acks.close(s)
+	s.backlog.wait(lastWords)
 	for _, h := range s.ns.disconnectHandlers() {
 		func() {
 			var err error

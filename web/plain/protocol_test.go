@@ -100,14 +100,12 @@ func TestEmitReachesTheHandlers(t *testing.T) {
 func TestClientAnswersAnEvent(t *testing.T) {
 	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
 		h.main.On("ask me", func(e *node.Event) {
-			go func() {
-				answer, err := e.Session.EmitWithAck(context.Background(), "ask", "why?")
-				if err != nil {
-					e.Ack(node.ResultOf(err))
-					return
-				}
-				e.Ack(node.Result{OK: true, Error: string(answer.Args.Join())})
-			}()
+			answer, err := e.Session.EmitWithAck(context.Background(), "ask", "why?")
+			if err != nil {
+				e.Ack(node.ResultOf(err))
+				return
+			}
+			e.Ack(node.Result{OK: true, Error: string(answer.Args.Join())})
 		})
 		c := h.open()
 		c.send(`{"type":"emit","id":5,"event":"ask me"}`)

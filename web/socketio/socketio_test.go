@@ -187,14 +187,12 @@ func TestClientAnswersAnEvent(t *testing.T) {
 	gone := make(chan error, 1)
 	setup := func(n *node.Node) {
 		n.Namespace("/game").On("ask me", func(e *node.Event) {
-			go func() {
-				answer, err := e.Session.EmitWithAck(context.Background(), "ask", []byte{7}, "why?")
-				if err != nil {
-					gone <- err
-					return
-				}
-				e.Ack(answer.Args[0], answer.Attachments[0])
-			}()
+			answer, err := e.Session.EmitWithAck(context.Background(), "ask", []byte{7}, "why?")
+			if err != nil {
+				gone <- err
+				return
+			}
+			e.Ack(answer.Args[0], answer.Attachments[0])
 		})
 	}
 	serve(t, setup, nil, func(t *testing.T, s *webtest.Server, n *node.Node) {
