@@ -35,8 +35,8 @@ type Answer struct {
 	Attachments [][]byte
 }
 
-// Arg decodes argument i into v, which must be a pointer.
-func (a Answer) Arg(i int, v any) error { return decodeArg("answer", a.Args, i, v) }
+// Arg decodes argument i into v, as Event.Arg does.
+func (a Answer) Arg(i int, v any) error { return decodeArg("answer", a.Args, a.Attachments, i, v) }
 
 // Silence is a client that was sent an event and did not answer it.
 type Silence struct {

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/json"
 	"strconv"
 	"sync/atomic"
 
@@ -25,19 +24,10 @@ type Event struct {
 	acked   atomic.Bool
 }
 
-// Arg decodes argument i into v, which must be a pointer.
+// Arg decodes argument i into v, which must be a pointer. One to a []byte takes
+// a binary attachment, one to a json.RawMessage the argument as it came.
 func (e *Event) Arg(i int, v any) error {
-	return decodeArg("event "+strconv.Quote(e.Name), e.Args, i, v)
-}
-
-func decodeArg(what string, args wire.Args, i int, v any) error {
-	if i < 0 || i >= len(args) {
-		return Errorf(CodeInvalid, "%.60s has %d arguments, want %d", what, len(args), i+1)
-	}
-	if err := json.Unmarshal(args[i], v); err != nil {
-		return Errorf(CodeInvalid, "argument %d of %.60s: %v", i+1, what, err)
-	}
-	return nil
+	return decodeArg("event "+strconv.Quote(e.Name), e.Args, e.Attachments, i, v)
 }
 
 // Ack answers the event if the client asked for that. Only the first answer
@@ -117,7 +107,12 @@ func (s *Session) dispatch(e *Event) (err error) {
 	if err := CheckEvent(e.Name); err != nil {
 		return err
 	}
-	on, rest := s.ns.handlers(e.Name)
+	before, on, rest := s.ns.handlers(e.Name)
+	for _, check := range before {
+		if err := check(e); err != nil {
+			return err
+		}
+	}
 	if on != nil {
 		on(e)
 		return nil

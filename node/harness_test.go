@@ -45,7 +45,11 @@ func (c *client) Deliver(d *node.Delivery) bool {
 		}
 		c.got = append(c.got, text)
 	case node.KindAck:
-		c.got = append(c.got, fmt.Sprintf("ack %d %s", d.AckID, d.Args))
+		text := fmt.Sprintf("ack %d %s", d.AckID, d.Args)
+		if len(d.Attachments) > 0 {
+			text += fmt.Sprintf(" %s", d.Attachments)
+		}
+		c.got = append(c.got, text)
 	case node.KindConnect:
 		c.got = append(c.got, "connect")
 	}

@@ -39,8 +39,10 @@ type ServerEvent struct {
 	acked     atomic.Bool
 }
 
-// Arg decodes argument i into v, which must be a pointer.
-func (e *ServerEvent) Arg(i int, v any) error { return decodeArg("server event", e.Args, i, v) }
+// Arg decodes argument i into v, as Event.Arg does.
+func (e *ServerEvent) Arg(i int, v any) error {
+	return decodeArg("server event", e.Args, e.Attachments, i, v)
+}
 
 // Ack answers the event if the other node asked for that. Only the first answer
 // counts; it may be given later and from anywhere.
@@ -112,8 +114,10 @@ type ServerAnswer struct {
 	Attachments [][]byte
 }
 
-// Arg decodes argument i into v, which must be a pointer.
-func (a ServerAnswer) Arg(i int, v any) error { return decodeArg("answer", a.Args, i, v) }
+// Arg decodes argument i into v, as Event.Arg does.
+func (a ServerAnswer) Arg(i int, v any) error {
+	return decodeArg("answer", a.Args, a.Attachments, i, v)
+}
 
 // ServerSideEmitWithAck sends event(args...) to the OnServer handlers of all
 // other nodes and waits for their answers, until ctx ends, or DefaultTimeout if

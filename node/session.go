@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -61,6 +60,7 @@ type Session struct {
 	told    atomic.Pointer[json.RawMessage] // data that lists tell
 	acks    acks                            // that the client owes
 	backlog backlog                         // of its events
+	life    life
 
 	// owned by the shard
 	spots   map[wire.Topic]int // where in a group's list
@@ -184,46 +184,6 @@ func (s *Session) Handshake() *Handshake { return &s.handshake }
 // Since is when it came.
 func (s *Session) Since() time.Time { return s.since }
 
-// Set keeps a value of the application with the session.
-func (s *Session) Set(key, value any) { s.data.Store(key, value) }
-
-// Get is the value that Set kept, nil if none.
-func (s *Session) Get(key any) any {
-	v, _ := s.data.Load(key)
-	return v
-}
-
-// MaxData limits what SetData keeps, in bytes.
-const MaxData = 16 << 10
-
-// SetData keeps v, as JSON, where lists of the whole cluster show it: a user's
-// name, say. nil keeps nothing. Values for this node alone are better kept by
-// Set, which does not encode them.
-func (s *Session) SetData(v any) error {
-	if v == nil {
-		s.told.Store(nil)
-		return nil
-	}
-	text, err := wire.MarshalJSON(v)
-	switch {
-	case err != nil:
-		return Errorf(CodeInvalid, "data of session: %v", err)
-	case len(text) > MaxData:
-		return Errorf(CodeLimit, "data of session: %d bytes, allowed are %d", len(text), MaxData)
-	}
-	raw := json.RawMessage(bytes.Clone(text))
-	s.told.Store(&raw)
-	return nil
-}
-
-// Data is the JSON of what SetData kept, nil if nothing. It must not be changed.
-func (s *Session) Data() json.RawMessage {
-	if p := s.told.Load(); p != nil {
-		return *p
-	}
-	return nil
-}
-
 // Disconnect ends the session; with connection also the others of the same
 // client. What was emitted before arrives before, and nothing after; events of
 // the client that wait for their handlers are thrown away. The OnDisconnect
@@ -237,23 +197,29 @@ func (s *Session) Disconnect(connection bool) {
 
 // Close is the protocol's word that the client is gone, with the reason in the
 // official server's words. When the handlers of what it said before have
-// returned, or after some seconds, those of OnDisconnect run, then the rooms are
-// left. The second call does nothing.
+// returned, or after some seconds, those of OnDisconnecting run, the rooms are
+// left, and those of OnDisconnect run. The second call does nothing.
 func (s *Session) Close(reason string) {
 	if !s.markClosed() {
 		return
 	}
 	s.acks.close(s)
 	s.backlog.wait(lastWords)
-	for _, h := range s.ns.disconnectHandlers() {
+	leaving, left := s.ns.disconnectHandlers()
+	s.runDisconnect(leaving, reason)
+	s.end()
+	s.runDisconnect(left, reason)
+	s.node.stats.closed.Add(1)
+}
+
+func (s *Session) runDisconnect(handlers []func(*Session, string), reason string) {
+	for _, h := range handlers {
 		func() {
-			var err error
+			var err error // reported by recoverHandler
 			defer s.node.recoverHandler(s.ID(), "disconnect", &err)
 			h(s, reason)
 		}()
 	}
-	s.end()
-	s.node.stats.closed.Add(1)
 }
 
 func (s *Session) markClosed() bool {
@@ -263,6 +229,7 @@ func (s *Session) markClosed() bool {
 		return false
 	}
 	s.state = sessionClosed
+	s.life.end()
 	return true
 }
 
@@ -272,6 +239,7 @@ func (s *Session) end() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s.state = sessionClosed
+	s.life.end()
 	if n.sessions[s.id] != s {
 		return
 	}
@@ -281,7 +249,6 @@ func (s *Session) end() {
 	for r := range s.rooms {
 		n.countOutLocked(wire.Topic{Namespace: s.ns.name, Room: r})
 	}
-	clear(s.rooms)
 	n.countOutLocked(wire.Topic{Namespace: s.ns.name})
 	n.exitLocked(s.ns)
 }
