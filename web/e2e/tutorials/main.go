@@ -9,7 +9,7 @@
 // Each works on any number of nodes, as it is:
 //
 //	go run ./web/e2e/tutorials
-//	go run ./web/e2e/tutorials -http :8081 -bind 127.0.0.1:7947 -join 127.0.0.1:7946
+//	go run ./web/e2e/tutorials -node two -http :8081 -bind 127.0.0.1:7947 -join 127.0.0.1:7946
 package main
 
 import (
@@ -31,6 +31,7 @@ import (
 )
 
 func main() {
+	name := flag.String("node", "one", "`name` of this node")
 	addr := flag.String("http", "127.0.0.1:8080", "`address` for clients")
 	bind := flag.String("bind", "127.0.0.1:7946", "`address` for other nodes")
 	join := flag.String("join", "", "`addresses` of other nodes, comma-separated")
@@ -38,15 +39,15 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *addr, *bind, *key, strings.FieldsFunc(*join, func(r rune) bool { return r == ',' })); err != nil {
+	if err := run(ctx, *name, *addr, *bind, *key, strings.FieldsFunc(*join, func(r rune) bool { return r == ',' })); err != nil {
 		fmt.Fprintln(os.Stderr, "tutorials:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, addr, bind, key string, join []string) error {
-	id, name := wire.NewNodeID(), bind
-	p, err := port.Listen(port.Config{Cluster: "tutorials", Node: "tutorials@" + id.String(), Bind: bind})
+func run(ctx context.Context, name, addr, bind, key string, join []string) error {
+	id := wire.NewNodeID()
+	p, err := port.Listen(port.Config{Cluster: "tutorials", Node: name + "@" + id.String(), Bind: bind})
 	if err != nil {
 		return err
 	}
