@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"web":                 {"cluster", "node", "web/api", "web/engineio", "web/plain", "web/socketio", "web/ui", "web/ws", "wire"},
 	"web/webtest":         {},
 	"web/e2e":             {},
+	"web/e2e/tutorials":   {"cluster", "cluster/port", "node", "web", "wire"},
 }
 
 var forTests = []string{"cluster/clustertest", "web/webtest"}

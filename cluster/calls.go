@@ -23,6 +23,14 @@ var (
 // are a fault.
 const maxServing = 64
 
+// Later, as the error of HandleRequest, is called for the answer when the
+// request has given its place up to others: for answers that take long, as
+// those of people do. Whoever uses it has a limit of its own. It ends with Run.
+type Later func(ctx context.Context) ([]byte, error)
+
+// Error makes Later an error; nobody is to see it.
+func (Later) Error() string { return "the answer comes later" }
+
 // calls are the requests of this node that wait for an answer. Cluster.mu
 // guards them.
 type calls struct {
@@ -128,8 +136,12 @@ func (c *Cluster) serve(l *mesh.Link, r wire.Request) {
 	}
 	s.serving[from]++
 	s.wg.Go(func() {
-		defer s.left(from)
 		body, err := c.h.HandleRequest(ctx, from, r.Method, r.Body)
+		s.left(from)
+		var later Later
+		if errors.As(err, &later) {
+			body, err = later(ctx)
+		}
 		answer := wire.Reply{ID: r.ID, Body: body}
 		switch {
 		case err != nil:

@@ -209,6 +209,20 @@ func (c *Cluster) Publish(m *wire.Message) {
 	c.congested.Store(c.core.congested())
 }
 
+// PublishTo is Publish that tells which nodes the message was sent to.
+func (c *Cluster) PublishTo(m *wire.Message) (to []wire.NodeID) {
+	m.Origin = c.cfg.ID
+	c.published.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.core.publish(m)
+	for _, e := range c.core.take() {
+		to = append(to, e.to)
+	}
+	c.applyLocked()
+	return to
+}
+
 // SetInterest says that t has local members from now on, or none any more, and
 // gives the version to wait for. It never blocks. The caller says each change
 // once and in order.

@@ -27,7 +27,7 @@ type Sink interface {
 type Kind uint8
 
 const (
-	KindEvent   Kind = iota // Message
+	KindEvent   Kind = iota // Message; with an AckID the client is to answer it, see Session.ReceiveAck
 	KindAck                 // AckID, Args, Attachments: the answer to a client's event
 	KindConnect             // Session is open; always its first delivery
 	kindEnd                 // a Disconnect that waits; no Sink sees it
@@ -45,6 +45,7 @@ type Delivery struct {
 	Attachments [][]byte
 
 	flag bool // of kindEnd: the connection too
+	ask  *ask // of an event that is to be answered
 
 	encoded [formats]struct {
 		once  sync.Once

@@ -1,7 +1,7 @@
 package node
 
 import (
-	"encoding/json"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/meshrt/meshrt/wire"
@@ -20,18 +20,14 @@ type Event struct {
 	AckID  uint64
 	HasAck bool
 
-	acked atomic.Bool
+	refusal error // of the protocol
+	acked   atomic.Bool
 }
 
-// Arg decodes argument i into v, which must be a pointer.
+// Arg decodes argument i into v, which must be a pointer. One to a []byte takes
+// a binary attachment, one to a json.RawMessage the argument as it came.
 func (e *Event) Arg(i int, v any) error {
-	if i >= len(e.Args) {
-		return Errorf(CodeInvalid, "event %q has %d arguments, want %d", e.Name, len(e.Args), i+1)
-	}
-	if err := json.Unmarshal(e.Args[i], v); err != nil {
-		return Errorf(CodeInvalid, "argument %d of event %q: %v", i+1, e.Name, err)
-	}
-	return nil
+	return decodeArg("event "+strconv.Quote(e.Name), e.Args, e.Attachments, i, v)
 }
 
 // Ack answers the event if the client asked for that. Only the first answer
@@ -41,60 +37,82 @@ func (e *Event) Ack(args ...any) error {
 	if !e.HasAck || e.acked.Load() {
 		return nil
 	}
-	payload, attachments, err := wire.MarshalArgs("", args...)
-	if err != nil {
-		return Errorf(CodeInvalid, "%v", err)
+	list, attachments, err := encodeArgs(args)
+	if err != nil || e.acked.Swap(true) {
+		return err
 	}
-	list, err := wire.SplitArgs(payload)
-	if err != nil {
-		return Errorf(CodeInvalid, "ack: %v", err)
-	}
-	if e.acked.Swap(true) {
-		return nil
-	}
-	e.Session.tell(&Delivery{Kind: KindAck, AckID: e.AckID, Args: list[1:].Join(), Attachments: attachments})
+	e.Session.tell(&Delivery{Kind: KindAck, AckID: e.AckID, Args: list.Join(), Attachments: attachments})
 	return nil
 }
 
-// tell gives d to this session alone.
-func (s *Session) tell(d *Delivery) {
+// tell gives d to this session alone, if it is still there.
+func (s *Session) tell(d *Delivery) bool {
 	s.shard.waitSpace()
 	s.node.mu.Lock()
 	defer s.node.mu.Unlock()
-	s.pushLocked(item{op: opTell, d: d})
+	return s.pushLocked(item{op: opTell, d: d})
 }
 
 // Emit sends an event to this session's client.
 func (s *Session) Emit(event string, args ...any) error {
-	payload, attachments, err := wire.MarshalArgs(event, args...)
+	m, err := s.message(event, args)
+	if err == nil {
+		s.tell(&Delivery{Message: m})
+	}
+	return err
+}
+
+// message is event(args...) to this session's client.
+func (s *Session) message(event string, args []any) (*wire.Message, error) {
+	payload, attachments, err := encodeEvent(event, args)
 	if err != nil {
-		return Errorf(CodeInvalid, "%v", err)
+		return nil, err
 	}
-	if err := CheckEvent(event); err != nil {
-		return err
-	}
-	s.tell(&Delivery{Message: &wire.Message{Origin: s.node.ID(), Namespace: s.ns.name, Rooms: []string{string(s.id)},
-		Payload: payload, Attachments: attachments}})
-	return nil
+	m := &wire.Message{Origin: s.node.ID(), Namespace: s.ns.name, Rooms: []string{string(s.id)}, Payload: payload, Attachments: attachments}
+	return m, checkSize(m.Size())
 }
 
 // Receive is called by the protocol for every event of the client, by one
-// goroutine. It runs the handler, which may block. An event that nobody
+// goroutine. Its handler runs when those of the events before have returned,
+// which Receive does not wait for, unless very many wait. An event that nobody
 // handles is answered with an error if it wants an answer.
 func (s *Session) Receive(e *Event) {
 	e.Session = s
 	s.node.stats.events.Add(1)
-	if err := s.dispatch(e); err != nil {
-		e.Ack(ResultOf(err))
+	if s.backlog.add(e) {
+		go s.handleEvents() // Close waits for it
+	}
+}
+
+// Refuse is Receive for what the protocol cannot make an event of: err is its
+// answer, in its turn.
+func (s *Session) Refuse(e *Event, err error) {
+	e.refusal = err
+	s.Receive(e)
+}
+
+func (s *Session) handleEvents() {
+	for e := s.backlog.next(); e != nil; e = s.backlog.next() {
+		if err := s.dispatch(e); err != nil {
+			e.Ack(ResultOf(err))
+		}
 	}
 }
 
 func (s *Session) dispatch(e *Event) (err error) {
+	if e.refusal != nil {
+		return e.refusal
+	}
 	defer s.node.recoverHandler(s.ID(), e.Name, &err)
 	if err := CheckEvent(e.Name); err != nil {
 		return err
 	}
-	on, rest := s.ns.handlers(e.Name)
+	before, on, rest := s.ns.handlers(e.Name)
+	for _, check := range before {
+		if err := check(e); err != nil {
+			return err
+		}
+	}
 	if on != nil {
 		on(e)
 		return nil

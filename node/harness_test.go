@@ -22,9 +22,10 @@ type client struct {
 	session *node.Session
 
 	mu      sync.Mutex
-	got     []string // payloads, "ack N ARGS", "connect", "close"
-	flushed int      // len(got) at the last Flush
-	full    bool     // refuse deliveries
+	got     []string        // payloads, "ack N ARGS", "connect", "close"
+	flushed int             // len(got) at the last Flush
+	full    bool            // refuse deliveries
+	onAsk   func(id uint64) // runs for every question, on a goroutine
 }
 
 func (c *client) Deliver(d *node.Delivery) bool {
@@ -35,9 +36,20 @@ func (c *client) Deliver(d *node.Delivery) bool {
 	}
 	switch d.Kind {
 	case node.KindEvent:
-		c.got = append(c.got, string(d.Message.Payload))
+		text := string(d.Message.Payload)
+		if d.AckID > 0 {
+			text = fmt.Sprintf("ask %d %s", d.AckID, text)
+			if c.onAsk != nil {
+				go c.onAsk(d.AckID)
+			}
+		}
+		c.got = append(c.got, text)
 	case node.KindAck:
-		c.got = append(c.got, fmt.Sprintf("ack %d %s", d.AckID, d.Args))
+		text := fmt.Sprintf("ack %d %s", d.AckID, d.Args)
+		if len(d.Attachments) > 0 {
+			text += fmt.Sprintf(" %s", d.Attachments)
+		}
+		c.got = append(c.got, text)
 	case node.KindConnect:
 		c.got = append(c.got, "connect")
 	}
@@ -78,6 +90,20 @@ func (c *client) emit(ack uint64, event string, args ...any) {
 		c.t.Fatal(err)
 	}
 	c.session.Receive(&node.Event{Name: event, Args: list[1:], Attachments: attachments, AckID: ack, HasAck: ack > 0})
+}
+
+// ack answers the event of that ack id.
+func (c *client) ack(id uint64, args ...any) {
+	c.t.Helper()
+	payload, attachments, err := wire.MarshalArgs("", args...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	list, err := wire.SplitArgs(payload)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.session.ReceiveAck(id, list[1:], attachments)
 }
 
 func (c *client) join(room string) {

@@ -3,9 +3,9 @@ package node
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"maps"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -39,8 +39,10 @@ type SocketInfo struct {
 	Namespace string
 	Rooms     []string
 	Transport string // polling, websocket
-	Protocol  string // socket.io, websocket
+	Protocol  string // socket.io, websocket, sse
+	Remote    string // address of the peer of its connection
 	Since     time.Time
+	Data      json.RawMessage // of Session.SetData, nil if none
 }
 
 // Missing is a node whose entries a list lacks.
@@ -53,9 +55,9 @@ type Missing struct {
 // in missing, never an error; the page is what the others know. next is After
 // of the next page, "" when there is none.
 func (n *Node) Rooms(ctx context.Context, q Query) (rooms []RoomInfo, next string, missing []Missing) {
-	q.normalize()
+	q = q.normal()
 	merged := map[string]*RoomInfo{}
-	missing = scatter(ctx, n, "rooms", q, n.localRooms(q), func(node string, page []roomCount) {
+	missing = scatter(ctx, n, n.others(), "rooms", q, n.localRooms(q), func(node string, page []roomCount) {
 		for _, r := range page {
 			m := merged[r.Room]
 			if m == nil {
@@ -78,19 +80,34 @@ func (n *Node) Rooms(ctx context.Context, q Query) (rooms []RoomInfo, next strin
 	return rooms, next, missing
 }
 
-// Sockets lists sessions by id, as Rooms lists rooms.
+// Sockets lists sessions by id, as Rooms lists rooms. A page has at most Limit
+// sessions, and fewer when they are in very many rooms.
 func (n *Node) Sockets(ctx context.Context, q Query) (sockets []SocketInfo, next string, missing []Missing) {
-	q.normalize()
-	missing = scatter(ctx, n, "sockets", q, n.localSockets(q), func(node string, page []socketEntry) {
-		for _, e := range page {
-			sockets = append(sockets, SocketInfo{ID: e.ID, Node: node, Namespace: q.Namespace, Rooms: e.Rooms,
-				Transport: e.Transport, Protocol: e.Protocol, Since: time.UnixMilli(e.Since)})
+	q = q.normal()
+	t := target{Namespace: q.Namespace}
+	if q.Room != "" {
+		t.Rooms = []string{q.Room}
+	}
+	return n.sockets(ctx, socketQuery{t, q.After, q.Limit}, n.others())
+}
+
+func (n *Node) sockets(ctx context.Context, q socketQuery, others []cluster.NodeInfo) (sockets []SocketInfo, next string, missing []Missing) {
+	end := "" // what is known to be complete, when a node had more than it gave
+	missing = scatter(ctx, n, others, "sockets", q, n.localSockets(q), func(node string, page socketPage) {
+		for _, e := range page.Sockets {
+			sockets = append(sockets, e.info(node, q.Target.Namespace))
+		}
+		if last := len(page.Sockets) - 1; page.More && (end == "" || page.Sockets[last].ID < end) {
+			end = page.Sockets[last].ID
 		}
 	})
 	slices.SortFunc(sockets, func(a, b SocketInfo) int { return strings.Compare(a.ID, b.ID) })
+	if end != "" {
+		i, _ := slices.BinarySearchFunc(sockets, end, func(s SocketInfo, id string) int { return strings.Compare(s.ID, id) })
+		sockets, next = sockets[:i+1], end
+	}
 	if len(sockets) > q.Limit {
-		sockets = sockets[:q.Limit]
-		next = sockets[q.Limit-1].ID
+		sockets, next = sockets[:q.Limit], sockets[q.Limit-1].ID
 	}
 	return sockets, next, missing
 }
@@ -124,11 +141,23 @@ type (
 		Transport string
 		Protocol  string
 		Since     int64 // Unix milliseconds of the node's clock
+		Remote    string
+		Data      []byte
+	}
+	socketQuery struct {
+		Target target
+		After  string
+		Limit  int
+	}
+	socketPage struct {
+		Sockets []socketEntry
+		More    bool // the node has further ones behind the last
 	}
 	nodeCount struct{ Sockets int }
 )
 
-func (q *Query) normalize() {
+// normal is q with its defaults and limits.
+func (q Query) normal() Query {
 	if q.Namespace == "" {
 		q.Namespace = "/"
 	}
@@ -136,6 +165,7 @@ func (q *Query) normalize() {
 		q.Limit = 100
 	}
 	q.Limit = min(q.Limit, MaxPage)
+	return q
 }
 
 // localRooms is this node's first rooms after q.After, one more than the page
@@ -153,22 +183,46 @@ func (n *Node) localRooms(q Query) []roomCount {
 	return page[:min(len(page), q.Limit+1)]
 }
 
-func (n *Node) localSockets(q Query) []socketEntry {
-	var found []*Session
+// maxPageBytes ends a page of sessions that are in very many rooms, well below
+// what a node may answer (wire.MaxBody).
+const maxPageBytes = 1 << 20
+
+// localSockets is this node's first open sessions of the target after q.After.
+func (n *Node) localSockets(q socketQuery) (page socketPage) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, s := range n.sessions {
-		if _, in := s.rooms[q.Room]; s.state == sessionOpen && s.ns.name == q.Namespace && string(s.id) > q.After && (q.Room == "" || in) {
-			found = append(found, s)
+	found := slices.DeleteFunc(n.matchLocked(q.Target), func(s *Session) bool {
+		return s.state != sessionOpen || string(s.id) <= q.After
+	})
+	slices.SortFunc(found, func(a, b *Session) int { return cmp.Compare(a.id, b.id) })
+	size := 0
+	for i, s := range found {
+		e := s.entryLocked()
+		if size += e.size(); i > 0 && (i >= min(q.Limit, MaxPage) || size > maxPageBytes) {
+			page.More = true
+			break
 		}
-	}
-	sort.Slice(found, func(i, j int) bool { return found[i].id < found[j].id })
-	page := make([]socketEntry, 0, min(len(found), q.Limit+1))
-	for _, s := range found[:cap(page)] {
-		page = append(page, socketEntry{ID: string(s.id), Rooms: slices.Sorted(maps.Keys(s.rooms)),
-			Transport: s.Transport(), Protocol: s.handshake.Protocol, Since: s.since.UnixMilli()})
+		page.Sockets = append(page.Sockets, e)
 	}
 	return page
+}
+
+func (s *Session) entryLocked() socketEntry {
+	return socketEntry{ID: string(s.id), Rooms: slices.Sorted(maps.Keys(s.rooms)), Transport: s.Transport(),
+		Protocol: s.handshake.Protocol, Since: s.since.UnixMilli(), Remote: s.handshake.Remote, Data: s.Data()}
+}
+
+func (e socketEntry) size() int {
+	n := 128 + len(e.Data)
+	for _, r := range e.Rooms {
+		n += len(r) + 5
+	}
+	return n
+}
+
+func (e socketEntry) info(node, namespace string) SocketInfo {
+	return SocketInfo{ID: e.ID, Node: node, Namespace: namespace, Rooms: e.Rooms, Transport: e.Transport,
+		Protocol: e.Protocol, Since: time.UnixMilli(e.Since), Remote: e.Remote, Data: e.Data}
 }
 
 // Transport is how the client is connected now: "websocket", "polling".

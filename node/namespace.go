@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/meshrt/meshrt/wire"
 )
 
 // Namespace is a separate set of sessions and rooms, with handlers of its own.
@@ -16,12 +18,16 @@ type Namespace struct {
 
 	mu           sync.RWMutex
 	onConnect    []func(*Session) error
+	leaving      []func(*Session, string) // OnDisconnecting
 	onDisconnect []func(*Session, string)
+	use          []func(*Event) error
 	on           map[string]func(*Event)
 	onAny        []func(*Event) bool
+	onServer     map[string]func(*ServerEvent)
 
 	// guarded by Node.mu
 	dynamic  bool // goes with its last session
+	servers  bool // other nodes' server events are wanted
 	sessions int
 }
 
@@ -126,6 +132,9 @@ func (n *Node) makeDynamic(name string, rules []dynamic) (made *Namespace) {
 func (n *Node) exitLocked(ns *Namespace) {
 	if ns.sessions--; ns.sessions == 0 && ns.dynamic {
 		delete(n.namespaces, ns.name)
+		if ns.servers {
+			n.cluster.SetInterest(wire.Topic{Namespace: serverPrefix + ns.name}, false)
+		}
 	}
 }
 
@@ -141,12 +150,30 @@ func (ns *Namespace) OnConnect(h func(s *Session) error) {
 	ns.onConnect = append(ns.onConnect, h)
 }
 
-// OnDisconnect adds a handler of ended sessions with the reason in the words
-// of the official server. The session still knows its rooms.
+// OnDisconnecting adds a handler of sessions that end, with the reason in the
+// words of the official server. The session is still a member of its rooms: lists
+// of rooms count it, though nothing reaches its client any more.
+func (ns *Namespace) OnDisconnecting(h func(s *Session, reason string)) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.leaving = append(ns.leaving, h)
+}
+
+// OnDisconnect adds a handler of ended sessions, as OnDisconnecting. It runs
+// when all of those have, and the session has left its rooms; Rooms are those
+// that it left.
 func (ns *Namespace) OnDisconnect(h func(s *Session, reason string)) {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
 	ns.onDisconnect = append(ns.onDisconnect, h)
+}
+
+// Use adds a check of all events of clients, run in order before any handler.
+// The first error refuses the event: it is its ack, see ResultOf.
+func (ns *Namespace) Use(check func(e *Event) error) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.use = append(ns.use, check)
 }
 
 // On sets the handler of an event. A second one for the same event replaces it.
@@ -164,10 +191,10 @@ func (ns *Namespace) OnAny(h func(e *Event) (handled bool)) {
 	ns.onAny = append(ns.onAny, h)
 }
 
-func (ns *Namespace) handlers(event string) (on func(*Event), any []func(*Event) bool) {
+func (ns *Namespace) handlers(event string) (use []func(*Event) error, on func(*Event), any []func(*Event) bool) {
 	ns.mu.RLock()
 	defer ns.mu.RUnlock()
-	return ns.on[event], ns.onAny
+	return ns.use, ns.on[event], ns.onAny
 }
 
 func (ns *Namespace) connectHandlers() []func(*Session) error {
@@ -176,8 +203,8 @@ func (ns *Namespace) connectHandlers() []func(*Session) error {
 	return ns.onConnect
 }
 
-func (ns *Namespace) disconnectHandlers() []func(*Session, string) {
+func (ns *Namespace) disconnectHandlers() (leaving, left []func(*Session, string)) {
 	ns.mu.RLock()
 	defer ns.mu.RUnlock()
-	return ns.onDisconnect
+	return ns.leaving, ns.onDisconnect
 }

@@ -39,7 +39,9 @@ type Node struct {
 	cluster *cluster.Cluster
 	shards  []*shard
 	next    atomic.Uint32 // shard for the next connection
+	asks    atomic.Uint64 // the last ack id
 	stats   counters
+	servers servers
 
 	// mu guards what follows and the membership of sessions. Under it a change
 	// is made, told to the peers (cluster's lock is below) and put on a shard's
@@ -50,6 +52,7 @@ type Node struct {
 	dynamic    []dynamic
 	sessions   map[wire.SessionID]*Session
 	rooms      map[wire.Topic]*room
+	asksFor    asksFor
 	closed     bool
 	quietUntil time.Time // no line about Config.MaxRooms before that
 
@@ -66,6 +69,7 @@ type counters struct {
 	published, received, delivered, refused, useless atomic.Uint64
 	events, unhandled, panics                        atomic.Uint64
 	opened, closed, roomLimit                        atomic.Uint64
+	acksIgnored, acksRefused, serverDropped          atomic.Uint64
 }
 
 // New makes a node and its place in the cluster. Nothing runs before Run.
@@ -80,7 +84,8 @@ func New(cfg Config) (*Node, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, namespaces: map[string]*Namespace{},
-		sessions: map[wire.SessionID]*Session{}, rooms: map[wire.Topic]*room{}, done: make(chan struct{})}
+		sessions: map[wire.SessionID]*Session{}, rooms: map[wire.Topic]*room{}, asksFor: asksFor{}, done: make(chan struct{})}
+	n.servers.queue = make(chan *ServerEvent, maxServerEvents)
 	for range cfg.Shards {
 		n.shards = append(n.shards, newShard(&n.stats))
 	}
@@ -100,6 +105,7 @@ func (n *Node) Run(ctx context.Context) error {
 	for _, s := range n.shards {
 		g.Go(func() error { s.run(gctx); return nil })
 	}
+	g.Go(func() error { n.runServerEvents(gctx); return nil })
 	g.Go(func() error { return n.cluster.Run(gctx) })
 	err := g.Wait()
 	n.mu.Lock()
@@ -130,6 +136,9 @@ type Stats struct {
 	Panics            uint64 // of handlers
 	Opened, Closed    uint64 // sessions
 	RoomLimit         uint64 // joins refused for Config.MaxRooms
+	AcksIgnored       uint64 // answers that nobody waited for: late, twice, unasked
+	AcksRefused       uint64 // answers given up for a limit, see MaxAcks
+	ServerDropped     uint64 // server events that came faster than their handlers are
 	InboxItems        int    // waiting in all shards
 }
 
@@ -138,7 +147,8 @@ func (n *Node) Stats() Stats {
 	c := &n.stats
 	s := Stats{Published: c.published.Load(), Received: c.received.Load(), Useless: c.useless.Load(),
 		Delivered: c.delivered.Load(), Refused: c.refused.Load(), Events: c.events.Load(), Unhandled: c.unhandled.Load(),
-		Panics: c.panics.Load(), Opened: c.opened.Load(), Closed: c.closed.Load(), RoomLimit: c.roomLimit.Load()}
+		Panics: c.panics.Load(), Opened: c.opened.Load(), Closed: c.closed.Load(), RoomLimit: c.roomLimit.Load(),
+		AcksIgnored: c.acksIgnored.Load(), AcksRefused: c.acksRefused.Load(), ServerDropped: c.serverDropped.Load()}
 	for _, sh := range n.shards {
 		s.InboxItems += sh.waiting()
 	}

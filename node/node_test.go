@@ -127,6 +127,7 @@ func TestLeaveAckOvertakesNothing(t *testing.T) {
 			n.In("/").To("x").Emit("e", i)
 		}
 		a.emit(7, "leave")
+		synctest.Wait() // its handler has run
 		for i := range 100 {
 			n.In("/").To("x").Emit("e", 100+i)
 		}

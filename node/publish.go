@@ -1,7 +1,8 @@
 package node
 
 import (
-	"encoding/json"
+	"cmp"
+	"context"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -18,7 +19,14 @@ type Operator struct {
 	except    []string
 	flags     wire.Flags
 	from      wire.SessionID
+	local     bool
+	timeout   time.Duration // 0 is DefaultTimeout
 }
+
+// DefaultTimeout is what a call that asks other nodes or clients may take when
+// neither its Operator nor its context says otherwise. A node that dies is not
+// waited for so long.
+const DefaultTimeout = 5 * time.Second
 
 // In is an operator for everyone in a namespace, which needs no sessions here.
 func (n *Node) In(namespace string) Operator { return Operator{node: n, namespace: namespace} }
@@ -26,6 +34,9 @@ func (n *Node) In(namespace string) Operator { return Operator{node: n, namespac
 // To is an operator for the members of rooms, or sessions by their ids. No
 // rooms: everyone.
 func (ns *Namespace) To(rooms ...string) Operator { return ns.node.In(ns.name).To(rooms...) }
+
+// In is To, under the official server's other name for it.
+func (ns *Namespace) In(rooms ...string) Operator { return ns.To(rooms...) }
 
 // Except is an operator for everyone but the members of rooms.
 func (ns *Namespace) Except(rooms ...string) Operator { return ns.To().Except(rooms...) }
@@ -49,6 +60,9 @@ func (o Operator) To(rooms ...string) Operator {
 	return o
 }
 
+// In is To, under the official server's other name for it.
+func (o Operator) In(rooms ...string) Operator { return o.To(rooms...) }
+
 // Except adds rooms, or ids of sessions, whose members do not get the message.
 func (o Operator) Except(rooms ...string) Operator {
 	o.except = append(slices.Clip(o.except), rooms...)
@@ -61,6 +75,37 @@ func (o Operator) Volatile() Operator {
 	return o
 }
 
+// Local keeps to the sessions of this node.
+func (o Operator) Local() Operator {
+	o.local = true
+	return o
+}
+
+// Compress(false) says that the message is not worth compressing, where
+// connections compress at all.
+func (o Operator) Compress(worth bool) Operator {
+	o.flags |= wire.Uncompressed
+	if worth {
+		o.flags &^= wire.Uncompressed
+	}
+	return o
+}
+
+// Timeout limits the calls that wait for clients or other nodes. A context that
+// ends earlier ends them earlier. Zero or less is DefaultTimeout.
+func (o Operator) Timeout(d time.Duration) Operator {
+	o.timeout = max(d, 0)
+	return o
+}
+
+// within is ctx with an end: after timeout, or its own, or after DefaultTimeout.
+func within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if _, ends := ctx.Deadline(); ends && timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, cmp.Or(timeout, DefaultTimeout))
+}
+
 // WithSender puts the id of the sending session in front of the arguments for
 // clients of protocols that do not tell it otherwise.
 func (o Operator) WithSender() Operator {
@@ -69,34 +114,36 @@ func (o Operator) WithSender() Operator {
 }
 
 // Emit sends event(args...). Arguments are JSON values; a []byte goes as a
-// binary attachment, copied, a json.RawMessage as it is. It returns when the message
-// has its number and is queued for every node that wants it, and may block for
-// a moment when queues are long.
+// binary attachment, copied, a json.RawMessage as it is. (A []byte within a
+// struct or map is text in base64, as encoding/json has it.) It returns when the
+// message has its number and is queued for every node that wants it, and may
+// block for a moment when queues are long.
+//
+// What clients could not read is refused with an error and sent to nobody:
+// reserved names, more than wire.MaxArgs arguments with the name or
+// wire.MaxAttachments attachments, JSON nested deeper than wire.MaxDepth, and
+// placeholders that do not fit the attachments.
 func (o Operator) Emit(event string, args ...any) error {
-	payload, attachments, err := wire.MarshalArgs(event, args...)
+	m, err := o.event(event, args)
 	if err != nil {
-		return Errorf(CodeInvalid, "%v", err)
+		return err
 	}
-	return o.emit(event, payload, attachments)
+	return o.node.publish(m, o.local)
 }
 
 // EmitArgs is Emit for arguments that are JSON texts already and go on byte
 // for byte. Placeholders in them stand for the attachments, which must not
-// change any more.
+// change any more; the same is refused as by Emit.
 func (o Operator) EmitArgs(event string, args wire.Args, attachments [][]byte) error {
-	name, err := wire.MarshalJSON(event)
+	payload, err := joinEvent(event, args, attachments)
 	if err != nil {
-		return Errorf(CodeInvalid, "event name: %v", err)
+		return err
 	}
-	if len(args) >= wire.MaxArgs {
-		return Errorf(CodeLimit, "more than %d arguments", wire.MaxArgs-1)
+	m, err := o.message(payload, attachments)
+	if err != nil {
+		return err
 	}
-	for i, a := range args {
-		if !json.Valid(a) {
-			return Errorf(CodeInvalid, "argument %d of event %.60q is not JSON", i+1, event)
-		}
-	}
-	return o.emit(event, append(wire.Args{name}, args...).Join(), attachments)
+	return o.node.publish(m, o.local)
 }
 
 // CheckEvent says what is wrong with the name of an event, if anything is.
@@ -104,16 +151,16 @@ func CheckEvent(event string) error {
 	switch {
 	case event == "":
 		return Errorf(CodeInvalid, "event name is empty")
+	case !utf8.ValidString(event):
+		return Errorf(CodeInvalid, "event name is not valid UTF-8")
 	case wire.ReservedEvent(event):
 		return Errorf(CodeInvalid, "event name %q is reserved", event)
 	}
 	return nil
 }
 
-func (o Operator) check(event string, size int) error {
-	if err := CheckEvent(event); err != nil {
-		return err
-	}
+// check says what is wrong with whom the operator is for.
+func (o Operator) check() error {
 	for _, r := range o.rooms {
 		if err := CheckRoom(r); err != nil {
 			return err
@@ -122,28 +169,31 @@ func (o Operator) check(event string, size int) error {
 	if !ValidNamespace(o.namespace) {
 		return Errorf(CodeInvalid, "%.40q is no namespace", o.namespace)
 	}
-	if size > wire.MaxMessage {
-		return Errorf(CodeLimit, "message of %d bytes, allowed are %d", size, wire.MaxMessage)
-	}
 	return nil
 }
 
-func (o Operator) emit(event string, payload []byte, attachments [][]byte) error {
+// event is event(args...) to those whom the operator means.
+func (o Operator) event(event string, args []any) (*wire.Message, error) {
+	payload, attachments, err := encodeEvent(event, args)
+	if err != nil {
+		return nil, err
+	}
+	return o.message(payload, attachments)
+}
+
+func (o Operator) message(payload []byte, attachments [][]byte) (*wire.Message, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	m := &wire.Message{Namespace: o.namespace, Rooms: o.rooms, Except: o.except, Flags: o.flags, From: o.from,
 		Payload: payload, Attachments: attachments}
-	if err := o.check(event, m.Size()); err != nil {
-		return err
-	}
-	if !utf8.Valid(payload) { // browsers would close the websocket that it arrives on
-		return Errorf(CodeInvalid, "event %.60q is not valid UTF-8", event)
-	}
-	return o.node.publish(m)
+	return m, checkSize(m.Size())
 }
 
 // publish numbers m, queues it for other nodes and puts it on the inbox of
 // every shard that may have members, all under one hold of the lock: each
 // member sees the messages of a node in one order.
-func (n *Node) publish(m *wire.Message) error {
+func (n *Node) publish(m *wire.Message, local bool) error {
 	n.slowDown()
 	n.stats.published.Add(1)
 	d := &Delivery{Message: m}
@@ -152,13 +202,20 @@ func (n *Node) publish(m *wire.Message) error {
 	if n.closed {
 		return ErrClosed
 	}
-	n.cluster.Publish(m)
+	if !local {
+		n.cluster.Publish(m)
+	}
 	if n.hasMembersLocked(m) {
-		for _, s := range n.shards {
-			s.push(item{op: opMessage, d: d})
-		}
+		n.pushLocked(d)
 	}
 	return nil
+}
+
+// pushLocked puts a message on the inbox of every shard.
+func (n *Node) pushLocked(d *Delivery) {
+	for _, s := range n.shards {
+		s.push(item{op: opMessage, d: d})
+	}
 }
 
 // pause is what a publisher waits at a time while a peer's link is congested,
@@ -197,10 +254,14 @@ type remote struct{ n *Node }
 // that the message came by and no other.
 func (r remote) HandleMessage(m *wire.Message) {
 	n := r.n
+	n.stats.received.Add(1)
+	if namespace, ok := serverNamespace(m); ok {
+		n.serverMessage(m, namespace)
+		return
+	}
 	for _, s := range n.shards {
 		s.waitSpace()
 	}
-	n.stats.received.Add(1)
 	d := &Delivery{Message: m}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -208,9 +269,10 @@ func (r remote) HandleMessage(m *wire.Message) {
 		n.stats.useless.Add(1) // its last member has just left
 		return
 	}
-	for _, s := range n.shards {
-		s.push(item{op: opMessage, d: d})
+	if m.Flags&wire.WantAck != 0 {
+		n.askForLocked(d)
 	}
+	n.pushLocked(d)
 }
 
 // Direct sends an event to one session, wherever it is. It is unavailable when

@@ -7,31 +7,33 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/meshrt/meshrt/cluster"
 	"github.com/meshrt/meshrt/wire"
 )
 
-// requestTimeout is what a question to all nodes may take when the asker sets
-// no earlier end. A node that dies is not waited for so long.
-const requestTimeout = 5 * time.Second
+// others are all nodes but this one.
+func (n *Node) others() []cluster.NodeInfo {
+	return slices.DeleteFunc(n.cluster.Nodes(), func(i cluster.NodeInfo) bool { return i.ID == n.ID() })
+}
 
-// askAll asks every other node at once and gives each answer to got, which
-// runs on several goroutines. It returns when all have answered, died or timed
-// out, with those that did not answer, by name.
+// askAll is askNodes for every other node.
 func (n *Node) askAll(ctx context.Context, method string, body []byte, got func(from cluster.NodeInfo, body []byte) error) []Missing {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := within(ctx, 0)
 	defer cancel()
+	return n.askNodes(ctx, n.others(), method, body, got)
+}
+
+// askNodes asks other nodes at once and gives each answer to got, which runs on
+// several goroutines. It returns when all have answered, died or timed out,
+// with those that did not answer, by name.
+func (n *Node) askNodes(ctx context.Context, nodes []cluster.NodeInfo, method string, body []byte, got func(from cluster.NodeInfo, body []byte) error) []Missing {
 	var (
 		wg      sync.WaitGroup
 		mu      sync.Mutex
 		missing []Missing
 	)
-	for _, node := range n.cluster.Nodes() {
-		if node.ID == n.ID() {
-			continue
-		}
+	for _, node := range nodes {
 		wg.Go(func() {
 			answer, err := n.cluster.Call(ctx, node.ID, method, body)
 			if err == nil {
@@ -45,8 +47,12 @@ func (n *Node) askAll(ctx context.Context, method string, body []byte, got func(
 		})
 	}
 	wg.Wait()
-	slices.SortFunc(missing, func(a, b Missing) int { return strings.Compare(a.Node, b.Node) })
-	return missing
+	return sortMissing(missing)
+}
+
+func sortMissing(list []Missing) []Missing {
+	slices.SortFunc(list, func(a, b Missing) int { return strings.Compare(a.Node+" "+a.Reason, b.Node+" "+b.Reason) })
+	return list
 }
 
 func reason(err error) string {
@@ -58,15 +64,17 @@ func reason(err error) string {
 
 // scatter gathers one kind of entries from this node and all others, one
 // node's at a time.
-func scatter[T any](ctx context.Context, n *Node, method string, q Query, own []T, add func(node string, page []T)) []Missing {
+func scatter[Q, T any](ctx context.Context, n *Node, others []cluster.NodeInfo, method string, q Q, own T, add func(node string, page T)) []Missing {
+	ctx, cancel := within(ctx, 0)
+	defer cancel()
 	add(n.Name(), own)
 	body, err := wire.Marshal(q)
 	if err != nil {
 		return []Missing{{n.Name(), err.Error()}}
 	}
 	var mu sync.Mutex
-	return n.askAll(ctx, method, body, func(from cluster.NodeInfo, answer []byte) error {
-		var page []T
+	return n.askNodes(ctx, others, method, body, func(from cluster.NodeInfo, answer []byte) error {
+		var page T
 		if err := wire.Unmarshal(answer, &page); err != nil {
 			return err
 		}
@@ -78,21 +86,34 @@ func scatter[T any](ctx context.Context, n *Node, method string, q Query, own []
 }
 
 // HandleRequest answers another node.
-func (r remote) HandleRequest(_ context.Context, _ wire.NodeID, method string, body []byte) ([]byte, error) {
+func (r remote) HandleRequest(ctx context.Context, from wire.NodeID, method string, body []byte) ([]byte, error) {
 	n := r.n
-	if method == "count" {
+	switch method {
+	case "count":
 		return wire.Marshal(nodeCount{n.Stats().Sessions})
+	case "rooms":
+		return answer(body, func(q Query) (any, error) { return n.localRooms(q.normal()), nil })
+	case "sockets":
+		return answer(body, func(q socketQuery) (any, error) { return n.localSockets(q), nil })
+	case "change":
+		return answer(body, func(c change) (any, error) { return n.applyChange(ctx, c) })
+	case "server":
+		return answer(body, func(q serverRequest) (any, error) { return n.answerServer(from, q) })
+	case "acks":
+		return answer(body, func(q ackRequest) (any, error) { return n.answerAsk(from, q) })
 	}
-	var q Query
+	return nil, fmt.Errorf("unknown method %.40q", method)
+}
+
+// answer decodes a question and encodes its answer.
+func answer[Q any](body []byte, f func(Q) (any, error)) ([]byte, error) {
+	var q Q
 	if err := wire.Unmarshal(body, &q); err != nil {
 		return nil, err
 	}
-	q.normalize()
-	switch method {
-	case "rooms":
-		return wire.Marshal(n.localRooms(q))
-	case "sockets":
-		return wire.Marshal(n.localSockets(q))
+	v, err := f(q)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("unknown method %.40q", method)
+	return wire.Marshal(v)
 }

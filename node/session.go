@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshrt/meshrt/wire"
@@ -55,7 +56,11 @@ type Session struct {
 	joins   sync.Once
 	joining chan struct{} // a place for each JoinFunc that waits; made by the first
 
-	data sync.Map // of the application
+	data    sync.Map                        // of the application
+	told    atomic.Pointer[json.RawMessage] // data that lists tell
+	acks    acks                            // that the client owes
+	backlog backlog                         // of its events
+	life    life
 
 	// owned by the shard
 	spots   map[wire.Topic]int // where in a group's list
@@ -87,6 +92,7 @@ func (n *Node) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
 	}
 	s := &Session{id: wire.NewSessionID(n.ID()), node: n, ns: ns, shard: n.shards[int(cfg.Affinity)%len(n.shards)],
 		sink: cfg.Sink, handshake: cfg.Handshake, since: time.Now(), rooms: map[string]struct{}{}, spots: map[wire.Topic]int{}}
+	s.backlog.space.L = &s.backlog.mu
 	version, err := s.register()
 	if err == nil {
 		err = s.runConnect()
@@ -137,11 +143,13 @@ func (s *Session) admit() bool {
 }
 
 // pushLocked is for items of this session. Node.mu is held.
-func (s *Session) pushLocked(it item) {
-	if s.state != sessionClosed {
-		it.session = s
-		s.shard.push(it)
+func (s *Session) pushLocked(it item) bool {
+	if s.state == sessionClosed {
+		return false
 	}
+	it.session = s
+	s.shard.push(it)
+	return true
 }
 
 func (s *Session) runConnect() (err error) {
@@ -176,40 +184,42 @@ func (s *Session) Handshake() *Handshake { return &s.handshake }
 // Since is when it came.
 func (s *Session) Since() time.Time { return s.since }
 
-// Set keeps a value of the application with the session.
-func (s *Session) Set(key, value any) { s.data.Store(key, value) }
-
-// Get is the value that Set kept, nil if none.
-func (s *Session) Get(key any) any {
-	v, _ := s.data.Load(key)
-	return v
-}
-
 // Disconnect ends the session; with connection also the others of the same
-// client. What was emitted before arrives before, and nothing after. The OnDisconnect handlers
-// run once the protocol has said Close.
+// client. What was emitted before arrives before, and nothing after; events of
+// the client that wait for their handlers are thrown away. The OnDisconnect
+// handlers run once the protocol has said Close.
 func (s *Session) Disconnect(connection bool) {
+	s.backlog.end()
 	s.node.mu.Lock()
 	defer s.node.mu.Unlock()
 	s.pushLocked(item{op: opClose, flag: connection})
 }
 
 // Close is the protocol's word that the client is gone, with the reason in the
-// official server's words. The handlers of OnDisconnect run, then the rooms
-// are left. The second call does nothing.
+// official server's words. When the handlers of what it said before have
+// returned, or after some seconds, those of OnDisconnecting run, the rooms are
+// left, and those of OnDisconnect run. The second call does nothing.
 func (s *Session) Close(reason string) {
 	if !s.markClosed() {
 		return
 	}
-	for _, h := range s.ns.disconnectHandlers() {
+	s.acks.close(s)
+	s.backlog.wait(lastWords)
+	leaving, left := s.ns.disconnectHandlers()
+	s.runDisconnect(leaving, reason)
+	s.end()
+	s.runDisconnect(left, reason)
+	s.node.stats.closed.Add(1)
+}
+
+func (s *Session) runDisconnect(handlers []func(*Session, string), reason string) {
+	for _, h := range handlers {
 		func() {
-			var err error
+			var err error // reported by recoverHandler
 			defer s.node.recoverHandler(s.ID(), "disconnect", &err)
 			h(s, reason)
 		}()
 	}
-	s.end()
-	s.node.stats.closed.Add(1)
 }
 
 func (s *Session) markClosed() bool {
@@ -219,6 +229,7 @@ func (s *Session) markClosed() bool {
 		return false
 	}
 	s.state = sessionClosed
+	s.life.end()
 	return true
 }
 
@@ -228,15 +239,16 @@ func (s *Session) end() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s.state = sessionClosed
+	s.life.end()
 	if n.sessions[s.id] != s {
 		return
 	}
+	s.acks.close(s)
 	delete(n.sessions, s.id)
 	s.shard.push(item{op: opDrop, session: s})
 	for r := range s.rooms {
 		n.countOutLocked(wire.Topic{Namespace: s.ns.name, Room: r})
 	}
-	clear(s.rooms)
 	n.countOutLocked(wire.Topic{Namespace: s.ns.name})
 	n.exitLocked(s.ns)
 }

@@ -146,7 +146,7 @@ func (s *shard) apply(it *item) {
 	case opMessage:
 		s.deliver(it.d)
 	case opTell:
-		s.give(it.session, it.d)
+		s.tell(it.session, it.d)
 	case opHold:
 		s.byID[it.session.id] = it.session
 		it.session.held = true
@@ -235,6 +235,9 @@ func (s *shard) drop(x *Session) {
 
 // deliver gives a message to each member of its rooms once.
 func (s *shard) deliver(d *Delivery) {
+	if d.ask != nil {
+		defer d.ask.delivered()
+	}
 	m := d.Message
 	s.sweep++
 	if len(m.Rooms) == 0 {
@@ -268,6 +271,19 @@ func (s *shard) offer(x *Session, d *Delivery) {
 			return
 		}
 		if _, in := x.spots[wire.Topic{Namespace: d.Message.Namespace, Room: e}]; in {
+			return
+		}
+	}
+	if d.ask == nil || d.ask.expect(x) {
+		s.give(x, d)
+	}
+}
+
+// tell gives d to x alone.
+func (s *shard) tell(x *Session, d *Delivery) {
+	if d.ask != nil {
+		defer d.ask.delivered()
+		if !d.ask.expect(x) {
 			return
 		}
 	}

@@ -322,6 +322,20 @@ func (s *Server) newServer(h http.Handler) *http.Server {
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 }
 
+// RunWithNode is Run together with the Run of the node, which ends after it, so
+// that the last words of clients are heard.
+func (s *Server) RunWithNode(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopNode()
+	g.Go(func() error {
+		defer stopNode()
+		return s.Run(gctx)
+	})
+	g.Go(func() error { return s.node.Run(nodeCtx) })
+	return g.Wait()
+}
+
 // serve serves l until ctx ends.
 func (s *Server) serve(ctx context.Context, g *errgroup.Group, l net.Listener, server *http.Server) {
 	if l == nil {

@@ -19,6 +19,8 @@ const (
 	// languages give up earlier than ours (Python's at 1,000), and one such text
 	// would cut all their clients in a room.
 	MaxDepth = 512
+	// MaxAttachments limits the binary values of one event, as official clients do.
+	MaxAttachments = 10
 )
 
 var errNoArray = errors.New("not a JSON array")

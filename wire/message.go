@@ -9,6 +9,11 @@ const (
 	// WithSender asks protocols whose events carry no sender of their own to
 	// put From in front of the arguments, as the direct verb promises.
 	WithSender
+	// WantAck asks the receiving node to gather the answers of its clients,
+	// which a request of the publisher then asks for.
+	WantAck
+	// Uncompressed messages are not worth compressing.
+	Uncompressed
 )
 
 // Topic is a room of a namespace. The empty room is the namespace itself:

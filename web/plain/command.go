@@ -29,6 +29,10 @@ func (c *conn) Received(data []byte, binary bool) {
 		return
 	}
 	c.server.counters.commands.Add(1)
+	if cmd.Type == "ack" {
+		c.session.ReceiveAck(cmd.ID, cmd.Args, nil)
+		return
+	}
 	c.session.Receive(event(cmd))
 }
 
@@ -58,11 +62,9 @@ func decode(data []byte, binary bool) (plain.Command, error) {
 	return cmd, wire.CheckDepth(data)
 }
 
-// reject answers what is no command, on the way of all other answers: behind those
-// to the commands before it.
+// reject answers what is no command behind the answers to the commands before it.
 func (c *conn) reject(cmd plain.Command, err error) {
-	e := &node.Event{Session: c.session, AckID: ackID(cmd), HasAck: true}
-	e.Ack(node.Result{Error: err.Error(), Code: node.CodeInvalid}) // a Result always encodes
+	c.session.Refuse(&node.Event{AckID: ackID(cmd), HasAck: true}, node.Errorf(node.CodeInvalid, "%v", err))
 }
 
 func ackID(cmd plain.Command) uint64 {

@@ -55,6 +55,10 @@ func volatile(d *node.Delivery) bool {
 
 // encodeEvent makes the frame of a message.
 func (s *Server) encodeEvent(d *node.Delivery) *ws.Group {
+	if d.AckID > 0 {
+		text, err := plain.AppendAsk(nil, d.Message, "", d.AckID)
+		return s.eventGroup(&s.counters.sockets, text, err)
+	}
 	text, err := plain.AppendEvent(nil, d.Message, "")
 	return s.eventGroup(&s.counters.sockets, text, err)
 }

@@ -93,22 +93,6 @@ func TestEventsAreOneEventEach(t *testing.T) {
 	})
 }
 
-// A publisher's mistake is not its readers'.
-func TestEventWithoutAFormIsLeftOutOfStreams(t *testing.T) {
-	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
-		a, b := h.stream(""), h.stream("")
-		all := h.node.In("/")
-		all.EmitArgs("lost", wire.Args{[]byte(`{"_placeholder":true,"num":7}`)}, [][]byte{{1}})
-		all.Emit("next")
-		for _, c := range []*reader{a, b} {
-			c.want(event("next", `{"type":"event","event":"next"}`))
-		}
-		if got := h.server.Stats(); got.Streams.Untold != 1 || got.Untold != 0 {
-			t.Errorf("counted %d and %d events left out, want 1 and 0", got.Streams.Untold, got.Untold)
-		}
-	})
-}
-
 // G2: what another node publishes after the response has begun is not missed.
 func TestStreamBeginsWhenItsRoomsAreInForceEverywhere(t *testing.T) {
 	const delay = 200 * time.Millisecond

@@ -2,6 +2,7 @@ package plain_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -92,13 +93,16 @@ func TestLibraryClientStays(t *testing.T) {
 	})
 }
 
-// While a handler keeps the client from being read, its silence is ours.
+// While handlers keep the client from being read, its silence is ours.
 func TestHandlerThatBlocksDoesNotCostTheClientItsConnection(t *testing.T) {
 	inBubble(t, fast, func(t *testing.T, h *host) {
 		h.main.On("slow", func(e *node.Event) { time.Sleep(time.Minute) })
+		h.main.On("fast", func(e *node.Event) {})
 		c := h.rawOpen()
 		start := time.Now()
-		c.Write(masked(0x81, `{"type":"emit","event":"slow"}`))
+		const more = 65 // 64 wait for the slow one, and the reader with one more
+		c.Write(bytes.Join([][]byte{masked(0x81, `{"type":"emit","event":"slow"}`),
+			bytes.Repeat(masked(0x81, `{"type":"emit","event":"fast"}`), more)}, nil))
 		c.wantPing(t, start.Add(time.Minute+300*time.Millisecond))
 		h.wantLeft()
 	})

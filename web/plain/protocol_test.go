@@ -97,6 +97,26 @@ func TestEmitReachesTheHandlers(t *testing.T) {
 	})
 }
 
+func TestClientAnswersAnEvent(t *testing.T) {
+	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
+		h.main.On("ask me", func(e *node.Event) {
+			answer, err := e.Session.EmitWithAck(context.Background(), "ask", "why?")
+			if err != nil {
+				e.Ack(node.ResultOf(err))
+				return
+			}
+			e.Ack(node.Result{OK: true, Error: string(answer.Args.Join())})
+		})
+		c := h.open()
+		c.send(`{"type":"emit","id":5,"event":"ask me"}`)
+		c.want(`{"type":"event","event":"ask","data":"why?","ack":1}`)
+		c.send(`{"type":"ack","id":2,"args":["unasked"]}`, `{"type":"ack","id":1,"args":[1,{"b": 2}]}`, `{"type":"ack","id":1,"data":"double"}`)
+		c.want(`{"type":"ack","id":5,"ok":true,"error":"[1,{\"b\": 2}]"}`)
+		c.send(`{"type":"ack"}`)
+		c.want(`{"type":"error","error":"id is missing","code":"invalid"}`)
+	})
+}
+
 func TestAttachmentsAreBase64(t *testing.T) {
 	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
 		c := h.open()
@@ -213,36 +233,6 @@ func TestAnswerComesBehindTheMessagesBeforeIt(t *testing.T) {
 			`{"type":"ack","id":1,"ok":true}`,
 			`{"type":"error","error":"the command is not a JSON object","code":"invalid"}`,
 			`{"type":"ack","id":2,"ok":true}`)
-	})
-}
-
-// A publisher's mistake is not its readers'.
-func TestEventWithoutAPlainFormIsLeftOut(t *testing.T) {
-	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
-		clients := []*client{h.open(), h.open()}
-		all := h.node.In("/")
-		all.EmitArgs("lost", wire.Args{[]byte(`{"_placeholder":true,"num":7}`)}, [][]byte{{1}})
-		all.Emit("next")
-		for _, c := range clients {
-			c.want(`{"type":"event","event":"next"}`)
-		}
-		if got := h.server.Stats().Untold; got != 1 {
-			t.Errorf("counted %d messages left out, want 1", got)
-		}
-	})
-}
-
-func TestAnswerWithoutAPlainFormIsAFailure(t *testing.T) {
-	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
-		h.main.On("x", func(e *node.Event) {
-			e.Ack([]byte("one"), map[string]any{"_placeholder": true, "num": 0})
-		})
-		c := h.open()
-		c.send(`{"type":"emit","id":1,"event":"x"}`)
-		c.want(`{"type":"ack","id":1,"ok":false,"error":"the answer has no form as plain JSON","code":"unavailable"}`)
-		if got := h.server.Stats().Untold; got != 1 {
-			t.Errorf("counted %d, want 1", got)
-		}
 	})
 }
 

@@ -152,3 +152,33 @@ func FuzzEventOfACommand(f *testing.F) {
 		}
 	})
 }
+
+// The node refuses such messages of its own publishers; those of other nodes
+// break no connection either.
+func TestWhatHasNoPlainFormIsLeftOut(t *testing.T) {
+	n, err := node.New(node.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(Config{}, n)
+	const placeholder = `{"_placeholder":true,"num":7}`
+	event := &node.Delivery{Message: &wire.Message{Payload: []byte(`["lost",` + placeholder + `]`), Attachments: [][]byte{{1}}}}
+	asks := &node.Delivery{Message: event.Message, AckID: 5}
+	broken := &node.Delivery{Message: &wire.Message{Payload: []byte("[\"lost\",\"\xff\"]")}}
+	for i, d := range []*node.Delivery{event, asks, broken} {
+		if g := s.encodeEvent(d); g != nil {
+			t.Errorf("event %d is told", i)
+		}
+		if g := s.encodeStream(d); g != nil {
+			t.Errorf("event %d is streamed", i)
+		}
+	}
+	ack := &node.Delivery{Kind: node.KindAck, AckID: 1, Args: json.RawMessage(`[` + placeholder + `]`), Attachments: [][]byte{{1}}}
+	want := `{"type":"ack","id":1,"ok":false,"error":"the answer has no form as plain JSON","code":"unavailable"}`
+	if got := string(s.encodeAck(ack).Frames()[0].Data); got != want {
+		t.Errorf("answer %s, want %s", got, want)
+	}
+	if got := s.Stats(); got.Untold != 4 || got.Streams.Untold != 3 {
+		t.Errorf("counted %d and %d, want 4 and 3", got.Untold, got.Streams.Untold)
+	}
+}

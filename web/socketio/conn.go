@@ -82,7 +82,8 @@ func (c *conn) packet(p sio.Packet) {
 		s.session.Close(reasonClient)
 	case p.Type == sio.Event:
 		c.event(s, p)
-	case p.Type == sio.Ack: // nobody has asked for one yet
+	case p.Type == sio.Ack:
+		c.ack(s, p)
 	}
 }
 
@@ -94,6 +95,19 @@ func (c *conn) event(s *socket, p sio.Packet) {
 		return
 	}
 	s.session.Receive(&node.Event{Name: name, Args: args[1:], Attachments: p.Attachments, AckID: p.AckID, HasAck: p.HasAck})
+}
+
+// ack is the answer to an event of ours. One without a number is for nobody, as
+// it is for the official server.
+func (c *conn) ack(s *socket, p sio.Packet) {
+	args, err := wire.SplitArgs(p.Data)
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	if p.HasAck {
+		s.session.ReceiveAck(p.AckID, args, p.Attachments)
+	}
 }
 
 func (c *conn) socket(namespace string) *socket {

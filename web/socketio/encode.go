@@ -19,7 +19,8 @@ func encodeEvent(d *node.Delivery) any {
 	if m.Flags&wire.WithSender != 0 {
 		data = withSender(m)
 	}
-	return engineGroup(sio.Packet{Type: sio.Event, Namespace: m.Namespace, Data: data, Attachments: m.Attachments})
+	return engineGroup(sio.Packet{Type: sio.Event, Namespace: m.Namespace, AckID: d.AckID, HasAck: d.AckID > 0,
+		Data: data, Attachments: m.Attachments})
 }
 
 // withSender puts the sender in front of the arguments: direct promises it.

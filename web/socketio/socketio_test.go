@@ -3,6 +3,7 @@ package socketio
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -179,6 +180,39 @@ func TestBinaryEventsAndAcks(t *testing.T) {
 		c.SendBinary([]byte{1, 2, 3})
 		c.SendBinary([]byte{4, 5, 6})
 		c.Expect(`462-789[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`, "binary:010203", "binary:040506")
+	})
+}
+
+func TestClientAnswersAnEvent(t *testing.T) {
+	gone := make(chan error, 1)
+	setup := func(n *node.Node) {
+		n.Namespace("/game").On("ask me", func(e *node.Event) {
+			answer, err := e.Session.EmitWithAck(context.Background(), "ask", []byte{7}, "why?")
+			if err != nil {
+				gone <- err
+				return
+			}
+			e.Ack(answer.Args[0], answer.Attachments[0])
+		})
+	}
+	serve(t, setup, nil, func(t *testing.T, s *webtest.Server, n *node.Node) {
+		c, _ := joined(t, s, "40/game,")
+		c.Send(`42/game,9["ask me"]`)
+		c.Expect(`451-/game,1["ask",{"_placeholder":true,"num":0},"why?"]`, "binary:07")
+		c.Send(`43/game,["without a number"]`, `43/game,77["unasked"]`)
+		c.Send(`461-/game,1["because",{"_placeholder":true,"num":0}]`)
+		c.SendBinary([]byte{8})
+		c.Expect(`461-/game,9["because",{"_placeholder":true,"num":0}]`, "binary:08")
+		c.Send(`43/game,1["double"]`, `42/game,9["ask me"]`)
+		c.Expect(`451-/game,2["ask",{"_placeholder":true,"num":0},"why?"]`, "binary:07")
+		if got := n.Stats().AcksIgnored; got != 2 {
+			t.Errorf("%d acks ignored, want 2", got)
+		}
+		c.Send(`43/game,2[` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `]`)
+		c.ExpectClose(websocket.StatusProtocolError)
+		if err := <-gone; !errors.Is(err, node.ErrGone) {
+			t.Errorf("error %v", err)
+		}
 	})
 }
 

@@ -24,14 +24,14 @@ const (
 
 // Command is what a client asks for. Fields that its Type does not use are empty.
 type Command struct {
-	Type  string // join, leave, presence, publish, broadcast, direct or emit
-	ID    uint64 // for the answer; counts only with HasID, at most MaxID
+	Type  string // join, leave, presence, publish, broadcast, direct, emit or ack
+	ID    uint64 // for the answer, of an ack the event's; counts only with HasID, at most MaxID
 	HasID bool
 
 	Room  string    // join, leave, presence, publish
 	To    string    // direct: a session id
 	Event string    // publish, broadcast, direct, emit; reserved names are not checked
-	Args  wire.Args // of the event, valid JSON
+	Args  wire.Args // of the event or ack, valid JSON
 }
 
 // member is a set of the members that a type of command must have.
@@ -41,6 +41,8 @@ const (
 	needRoom member = 1 << iota
 	needEvent
 	needTo
+	needID
+	mayArgs // has arguments, like all that have an event
 )
 
 var needs = map[string]member{
@@ -51,6 +53,7 @@ var needs = map[string]member{
 	"broadcast": needEvent,
 	"direct":    needTo | needEvent,
 	"emit":      needEvent,
+	"ack":       needID | mayArgs,
 }
 
 // DecodeCommand reads one command. Its errors are sentences for the client, for
@@ -109,13 +112,17 @@ func (c *Command) read(m map[string]json.RawMessage) error {
 			return err
 		}
 	}
-	if need&needEvent == 0 {
-		return nil
+	if need&needID != 0 && !c.HasID {
+		return errors.New("id is missing")
 	}
-	if c.Event, err = stringMember(m, "event"); err != nil {
-		return err
+	if need&needEvent != 0 {
+		if c.Event, err = stringMember(m, "event"); err != nil {
+			return err
+		}
 	}
-	c.Args, err = arguments(m)
+	if need&(needEvent|mayArgs) != 0 {
+		c.Args, err = arguments(m)
+	}
 	return err
 }
 

@@ -39,6 +39,8 @@ func TestCommandsDecode(t *testing.T) {
 		{`{"type":"emit","event":"e","data":"\ud800\u0041"}`, plain.Command{Type: "emit", Event: "e", Args: args(`"\ud800\u0041"`)}},
 		{`{"type":"join","room":"` + long + `"}`, plain.Command{Type: "join", Room: long}},
 		{`{"type":"\u006aoin","room":"a\"b\n\ud83d\ude00"}`, plain.Command{Type: "join", Room: "a\"b\n😀"}},
+		{`{"type":"ack","id":7}`, plain.Command{Type: "ack", ID: 7, HasID: true}},
+		{`{"type":"ack","id":7,"event":5,"args":[1,"x"]}`, plain.Command{Type: "ack", ID: 7, HasID: true, Args: args(`1`, `"x"`)}},
 
 		// Typed languages write null for what is not set.
 		{`{"type":"emit","id":null,"room":null,"event":"e","args":null,"data":1}`, plain.Command{Type: "emit", Event: "e", Args: args(`1`)}},
@@ -74,6 +76,8 @@ func TestBadCommandsAreNamed(t *testing.T) {
 		{`{"type":"subscribe","room":"r"}`, `unknown type "subscribe"`},
 		{`{"type":"Join","room":"r"}`, `unknown type "Join"`},
 		{`{"type":"join"}`, "room is missing"},
+		{`{"type":"ack","args":[]}`, "id is missing"},
+		{`{"type":"ack","id":1,"args":1}`, "args must be an array"},
 		{`{"type":"leave","room":null}`, "room is missing"},
 		{`{"type":"presence","room":""}`, "room must not be empty"},
 		{`{"type":"publish","event":"e"}`, "room is missing"},

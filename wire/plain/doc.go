@@ -9,10 +9,11 @@
 //	        {"type":"publish","id":2,"room":R,"event":E,"data":D}
 //	        {"type":"broadcast","id":3,"event":E,"args":[D,...]}     also emit
 //	        {"type":"direct","id":4,"to":SID,"event":E}
+//	        {"type":"ack","id":N,"args":[D,...]}     for an event with "ack":N
 //	server  {"type":"ack","id":1,"ok":true}
 //	        {"type":"ack","id":2,"ok":false,"error":TEXT,"code":CODE}
 //	        {"type":"error","error":TEXT,"code":CODE}     for a command without id
-//	        {"type":"event","room":R?,"event":E,"data":D?,"args":[D,...]?,"from":SID?,"cursor":C?}
+//	        {"type":"event","room":R?,"event":E,"data":D?,"args":[D,...]?,"from":SID?,"cursor":C?,"ack":N?}
 //
 // A client gives one argument as data or any number as args. The server always
 // gives the first as data, and all as args too when there are several. Binary

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/meshrt/meshrt/wire"
 )
@@ -21,6 +22,17 @@ func AppendEvent(dst []byte, m *wire.Message, cursor string) ([]byte, error) {
 		return dst, fmt.Errorf("event as plain JSON: %w", err)
 	}
 	return appendEvent(dst, m, name, args, cursor), nil
+}
+
+// AppendAsk is AppendEvent for an event that the client is to answer with an ack
+// command of that id.
+func AppendAsk(dst []byte, m *wire.Message, cursor string, id uint64) ([]byte, error) {
+	dst, err := AppendEvent(dst, m, cursor)
+	if err != nil {
+		return dst, err
+	}
+	dst = append(dst[:len(dst)-1], `,"ack":`...) // before its }
+	return append(strconv.AppendUint(dst, id, 10), '}'), nil
 }
 
 func appendEvent(dst []byte, m *wire.Message, name []byte, args wire.Args, cursor string) []byte {

@@ -17,7 +17,7 @@ var (
 )
 
 // DefaultMaxAttachments is the official parser's limit.
-const DefaultMaxAttachments = 10
+const DefaultMaxAttachments = wire.MaxAttachments
 
 // Decoder puts the packets of one connection together from its messages. The
 // zero Decoder is ready. It is not safe for concurrent use.

@@ -1,0 +1,107 @@
+package node
+
+import (
+	"sync"
+	"time"
+)
+
+// Limits of the events of one client that wait for their handlers. Beyond them
+// its reader waits, so that a slow handler slows down its own client.
+const (
+	maxEvents     = 64
+	maxEventBytes = 64 << 10 // one event may be larger
+	// lastWords is how long the end of a session waits for the handlers of what
+	// the client said before.
+	lastWords = 5 * time.Second
+)
+
+// backlog is the events of a session that wait for their handlers. These run
+// one after the other on a goroutine that lives while there are any. The
+// client's reader goes on meanwhile: a handler may wait for an answer of its
+// own client, which comes behind events maybe.
+type backlog struct {
+	mu      sync.Mutex
+	space   sync.Cond // events were taken; L is &mu
+	events  []*Event
+	bytes   int // of events
+	running bool
+	idle    chan struct{} // closed when no handler runs; made by who waits for that
+	ended   bool          // events are thrown away
+}
+
+func (e *Event) size() int {
+	n := 64 + len(e.Name)
+	for _, a := range e.Args {
+		n += len(a)
+	}
+	for _, a := range e.Attachments {
+		n += len(a)
+	}
+	return n
+}
+
+// add waits for a place for e. With start, the caller starts the goroutine
+// that calls next.
+func (b *backlog) add(e *Event) (start bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for !b.ended && (len(b.events) >= maxEvents || b.bytes > maxEventBytes) {
+		b.space.Wait()
+	}
+	if b.ended {
+		return false
+	}
+	b.events = append(b.events, e)
+	b.bytes += e.size()
+	start = !b.running
+	b.running = true
+	return start
+}
+
+// next takes the next event. nil ends the goroutine.
+func (b *backlog) next() *Event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.events) > 0 {
+		e := b.events[0]
+		b.events[0] = nil
+		b.events = b.events[1:]
+		b.bytes -= e.size()
+		b.space.Signal()
+		return e
+	}
+	b.running, b.events = false, nil
+	if b.idle != nil {
+		close(b.idle)
+		b.idle = nil
+	}
+	return nil
+}
+
+// wait returns when no handler runs and none will, or after the patience.
+func (b *backlog) wait(patience time.Duration) {
+	b.mu.Lock()
+	if !b.running {
+		b.mu.Unlock()
+		return
+	}
+	if b.idle == nil {
+		b.idle = make(chan struct{})
+	}
+	idle := b.idle
+	b.mu.Unlock()
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-idle:
+	case <-t.C:
+	}
+}
+
+// end throws away the events that wait and those that come.
+func (b *backlog) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended, b.events, b.bytes = true, nil, 0
+	b.space.Broadcast()
+}

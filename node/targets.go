@@ -1,0 +1,218 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/meshrt/meshrt/cluster"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// target says which sessions an operator means, here and on other nodes.
+type target struct {
+	Namespace     string
+	Rooms, Except []string
+}
+
+func (o Operator) target() target { return target{o.namespace, o.rooms, o.except} }
+
+// others are the nodes that the operator concerns besides this one.
+func (o Operator) others() []cluster.NodeInfo {
+	if o.local {
+		return nil
+	}
+	m := &wire.Message{Rooms: o.rooms}
+	return slices.DeleteFunc(o.node.others(), func(i cluster.NodeInfo) bool { return !mayConcern(m, i.ID) })
+}
+
+// matchLocked finds the sessions of a target, those that are opening too. It
+// looks at all of the node, unless only single sessions are named.
+func (n *Node) matchLocked(t target) (found []*Session) {
+	ids := len(t.Rooms) > 0
+	for _, r := range t.Rooms {
+		ids = ids && wire.SessionID(r).Node() != 0
+	}
+	candidates := maps.Values(n.sessions)
+	if ids {
+		candidates = func(yield func(*Session) bool) {
+			for _, r := range slices.Compact(slices.Sorted(slices.Values(t.Rooms))) {
+				if s := n.sessions[wire.SessionID(r)]; s != nil && !yield(s) {
+					return
+				}
+			}
+		}
+	}
+	for s := range candidates {
+		if s.state != sessionClosed && s.ns.name == t.Namespace && (len(t.Rooms) == 0 || s.inAnyLocked(t.Rooms)) && !s.inAnyLocked(t.Except) {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+func (s *Session) inAnyLocked(rooms []string) bool {
+	for _, r := range rooms {
+		if _, in := s.rooms[r]; in || r == string(s.id) {
+			return true
+		}
+	}
+	return false
+}
+
+// Sockets lists the sessions that the operator means, in the whole cluster, by
+// id. Nodes that do not answer within the Timeout are in missing; an error says
+// that the operator is invalid.
+func (o Operator) Sockets(ctx context.Context) (sockets []SocketInfo, missing []Missing, err error) {
+	if err := o.check(); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := within(ctx, o.timeout)
+	defer cancel()
+	others := o.others()
+	for q := (socketQuery{o.target(), "", MaxPage}); ; {
+		page, next, lost := o.node.sockets(ctx, q, others)
+		sockets, missing = append(sockets, page...), append(missing, lost...)
+		others = slices.DeleteFunc(others, func(i cluster.NodeInfo) bool {
+			return slices.ContainsFunc(lost, func(m Missing) bool { return m.Node == i.Name })
+		})
+		if next != "" && ctx.Err() != nil { // no time for the rest, whosever it is
+			for _, i := range others {
+				missing = append(missing, Missing{i.Name, reason(ctx.Err())})
+			}
+			next = ""
+		}
+		if q.After = next; next == "" {
+			return sockets, sortMissing(missing), nil
+		}
+	}
+}
+
+// Changed is what a change of many sessions came to.
+type Changed struct {
+	Sockets int       // to which it applied
+	Refused int       // of a Join: that would have been in too many rooms
+	Missing []Missing // nodes of whose sessions nothing is known
+}
+
+// Join makes the sessions that the operator means members of rooms, in the
+// whole cluster. When it returns that is in force, as with Session.Join, on all
+// nodes that are not missing.
+func (o Operator) Join(ctx context.Context, rooms ...string) (Changed, error) {
+	for _, r := range rooms {
+		if wire.SessionID(r).Node() != 0 {
+			return Changed{}, Errorf(CodeForbidden, "room is a socket's id")
+		}
+	}
+	return o.change(ctx, change{Kind: changeJoin, Rooms: rooms})
+}
+
+// Leave ends the membership of rooms of the sessions that the operator means.
+func (o Operator) Leave(ctx context.Context, rooms ...string) (Changed, error) {
+	return o.change(ctx, change{Kind: changeLeave, Rooms: rooms})
+}
+
+// Disconnect ends the sessions that the operator means, as Session.Disconnect
+// does. When it returns nothing that is published later reaches them.
+func (o Operator) Disconnect(ctx context.Context, connection bool) (Changed, error) {
+	return o.change(ctx, change{Kind: changeDisconnect, Connection: connection})
+}
+
+// change is what other nodes are told to do; fields are only appended.
+type change struct {
+	Target     target
+	Kind       changeKind
+	Rooms      []string
+	Connection bool
+}
+
+type changeKind uint8
+
+const (
+	changeJoin changeKind = iota + 1
+	changeLeave
+	changeDisconnect
+)
+
+type changeReply struct{ Sockets, Refused int }
+
+func (o Operator) change(ctx context.Context, c change) (Changed, error) {
+	if err := o.check(); err != nil {
+		return Changed{}, err
+	}
+	for _, r := range c.Rooms {
+		if err := CheckRoom(r); err != nil {
+			return Changed{}, err
+		}
+	}
+	c.Target = o.target()
+	body, err := wire.Marshal(c)
+	if err != nil {
+		return Changed{}, err
+	}
+	ctx, cancel := within(ctx, o.timeout)
+	defer cancel()
+	var sum Changed
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	add := func(r changeReply) {
+		mu.Lock()
+		defer mu.Unlock()
+		sum.Sockets, sum.Refused = sum.Sockets+r.Sockets, sum.Refused+r.Refused
+	}
+	wg.Go(func() {
+		missing := o.node.askNodes(ctx, o.others(), "change", body, func(_ cluster.NodeInfo, body []byte) error {
+			var r changeReply
+			err := wire.Unmarshal(body, &r)
+			add(r)
+			return err
+		})
+		mu.Lock()
+		defer mu.Unlock()
+		sum.Missing = append(sum.Missing, missing...)
+	})
+	r, err := o.node.applyChange(ctx, c)
+	add(r)
+	wg.Wait()
+	if err != nil { // made, and not in force everywhere: the own node is what is missing
+		sum.Missing = append(sum.Missing, Missing{o.node.Name(), err.Error()})
+	}
+	sum.Missing = sortMissing(sum.Missing)
+	return sum, nil
+}
+
+// applyChange makes a change on this node and returns when it is in force in
+// the whole cluster.
+func (n *Node) applyChange(ctx context.Context, c change) (changeReply, error) {
+	n.mu.Lock()
+	sessions := n.matchLocked(c.Target)
+	n.mu.Unlock()
+	var r changeReply
+	var version uint64
+	for _, s := range sessions {
+		switch c.Kind {
+		case changeJoin:
+			v, err := s.join(c.Rooms)
+			if CodeOf(err) == CodeLimit {
+				r.Refused++
+			}
+			if err != nil {
+				continue // the rest has gone meanwhile
+			}
+			version = max(version, v)
+		case changeLeave:
+			s.Leave(c.Rooms...)
+		case changeDisconnect:
+			s.Disconnect(c.Connection)
+		default:
+			return r, fmt.Errorf("unknown change %d", c.Kind)
+		}
+		r.Sockets++
+	}
+	if version == 0 { // nobody has joined anything
+		return r, nil
+	}
+	return r, n.inForce(ctx, version)
+}
