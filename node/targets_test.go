@@ -183,6 +183,7 @@ func TestDisconnectOfATargetEndsItsSessions(t *testing.T) {
 	})
 }
 
+// A join may wait for what the dead node was promised, a second, and for nothing else.
 func TestNodeThatDiesDelaysNoChange(t *testing.T) {
 	together(t, 3, root, func(t *testing.T, b *lab) {
 		for _, n := range b.nodes {
@@ -196,7 +197,7 @@ func TestNodeThatDiesDelaysNoChange(t *testing.T) {
 		start := time.Now()
 		got, err := b.nodes[0].In("/").Join(t.Context(), "x")
 		change(t, got, err, 2, node.Missing{Node: "n2", Reason: "node went away"})
-		if took := time.Since(start); took > 310*time.Millisecond {
+		if took := time.Since(start); took > 1500*time.Millisecond {
 			t.Errorf("took %v", took)
 		}
 	})
