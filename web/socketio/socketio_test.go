@@ -32,27 +32,10 @@ func conformance(n *node.Node) {
 			return s.Emit("auth", auth)
 		})
 	}
-	back := func(args []json.RawMessage) []any {
-		list := make([]any, len(args))
-		for i, a := range args {
-			list[i] = a
-		}
-		return list
-	}
 	n.Namespace("/").On("message", func(e *node.Event) {
-		if len(e.Attachments) > 0 {
-			e.Session.Emit("message-back", e.Attachments[0], e.Attachments[1])
-			return
-		}
-		e.Session.Emit("message-back", back(e.Args)...)
+		n.In("/").To(e.Session.ID()).EmitArgs("message-back", e.Args, e.Attachments)
 	})
-	n.Namespace("/").On("message-with-ack", func(e *node.Event) {
-		if len(e.Attachments) > 0 {
-			e.Ack(e.Attachments[0], e.Attachments[1])
-			return
-		}
-		e.Ack(back(e.Args)...)
-	})
+	n.Namespace("/").On("message-with-ack", func(e *node.Event) { e.AckArgs(e.Args, e.Attachments) })
 }
 
 // serve runs f in a bubble with a server of one node.
