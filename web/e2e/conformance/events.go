@@ -16,9 +16,10 @@ import (
 //	/custom       all events
 //	/dynamic-...  made when a client asks for it
 //	/forbidden    refuses with a message and data
-func setup(n *node.Node, cfg *config.Config) {
+func setup(n *node.Node, cfg *config.Config, drop func(addr string)) {
 	attach := func(ns *node.Namespace) {
 		events(ns)
+		ns.On("drop", func(e *node.Event) { drop(e.Session.Handshake().Remote) })
 		if cfg.Relay {
 			relay.Attach(ns)
 		}
@@ -52,6 +53,6 @@ func events(ns *node.Namespace) {
 	ns.On("volatile", func(e *node.Event) {
 		ns.To(e.Session.ID()).Volatile().EmitArgs("message-back", e.Args, e.Attachments)
 	})
+	ns.On("ask", ask)
 	ns.On("kick", func(e *node.Event) { e.Session.Disconnect(false) })
-	ns.On("drop", func(e *node.Event) { e.Session.Disconnect(true) })
 }

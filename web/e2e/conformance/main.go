@@ -11,7 +11,8 @@
 // The suites are in docs/engine.io-protocol and docs/socket.io-protocol of
 // socketio/socket.io, and ask http://localhost:3000.
 //
-// Reading order: main.go, events.go (Socket.IO), echo.go (Engine.IO).
+// Reading order: main.go, events.go with ask.go and drop.go (Socket.IO), echo.go
+// (Engine.IO).
 package main
 
 import (
@@ -64,7 +65,13 @@ func run(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	setup(n, cfg)
+	listener, err := net.Listen("tcp", cfg.HTTP)
+	if err != nil {
+		return fmt.Errorf("listen for clients: %w", err)
+	}
+	l := &connections{Listener: listener}
+	defer l.Close()
+	setup(n, cfg, l.drop)
 	sockets, err := web.New(webConfig(cfg, log), n)
 	if err != nil {
 		return err
@@ -73,10 +80,6 @@ func run(ctx context.Context, cfg *config.Config) error {
 	mux := http.NewServeMux()
 	mux.Handle("/engine.io/", engine)
 	mux.Handle("/", sockets.Handler())
-	l, err := net.Listen("tcp", cfg.HTTP)
-	if err != nil {
-		return fmt.Errorf("listen for clients: %w", err)
-	}
 	log.Info("serving", "http", l.Addr())
 
 	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(ctx))
