@@ -34,7 +34,6 @@ var allowed = map[string][]string{
 	"web/webtest":         {},
 	"web/e2e":             {},
 	"web/e2e/tutorials":   {"cluster", "cluster/port", "node", "web", "wire"},
-	"web/e2e/conformance": {"node", "node/relay", "web", "web/config", "web/engineio", "web/plain", "web/socketio", "wire/eio"},
 	"web/e2e/conformance": {"node", "node/relay", "web", "web/config", "web/engineio", "web/plain", "web/socketio", "wire", "wire/eio"},
 }
 

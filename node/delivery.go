@@ -61,6 +61,7 @@ type Format uint8
 const (
 	FormatSocketIO Format = iota
 	FormatPlain
+	FormatMessagePack // of Socket.IO clients with that parser
 	formats
 )
 

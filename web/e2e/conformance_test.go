@@ -106,7 +106,7 @@ func TestOfficialClientsSpeakAllOfTheProtocol(t *testing.T) {
 		for _, by := range byTransport {
 			t.Run(fmt.Sprintf("socket.io-client %s by %s", client, by.name), func(t *testing.T) {
 				options := map[string]any{"url": "http://" + addr, "client": client, "transports": by.transports, "last": by.last}
-				least := 14
+				least := 15
 				if client != "4" {
 					options["skip"] = []string{needsTimeout}
 					least--
@@ -117,6 +117,17 @@ func TestOfficialClientsSpeakAllOfTheProtocol(t *testing.T) {
 	}
 }
 
+func TestMessagePackClientsSpeakAllOfTheProtocol(t *testing.T) {
+	needPackages(t)
+	addr := startConformance(t)
+	for _, by := range byTransport {
+		t.Run(by.name, func(t *testing.T) {
+			options := map[string]any{"url": "http://" + addr, "client": "4", "msgpack": true, "transports": by.transports, "last": by.last}
+			runChecks(t, "conformance.mjs", 15, options)
+		})
+	}
+}
+
 func TestOfficialClientsOverTLS(t *testing.T) {
 	needPackages(t)
 	cert, key := selfSigned(t)
@@ -124,7 +135,7 @@ func TestOfficialClientsOverTLS(t *testing.T) {
 	for _, by := range byTransport {
 		t.Run(by.name, func(t *testing.T) {
 			options := map[string]any{"url": "https://" + addr, "client": "4", "transports": by.transports, "last": by.last}
-			runChecks(t, "conformance.mjs", 14, options)
+			runChecks(t, "conformance.mjs", 15, options)
 		})
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/web/engineio"
 	"github.com/meshrt/meshrt/wire"
-	"github.com/meshrt/meshrt/wire/eio"
 	"github.com/meshrt/meshrt/wire/sio"
 )
 
@@ -21,6 +20,7 @@ type conn struct {
 	engine   *engineio.Socket
 	affinity node.Affinity
 	decoder  sio.Decoder // the reader's
+	parser   parser      // set by the first message, before any session is opened
 	timeout  *time.Timer
 
 	mu       sync.Mutex
@@ -48,11 +48,10 @@ func (c *conn) connectTimeout() {
 // Received implements engineio.Receiver. A packet that makes no sense ends the
 // connection, as the official server does: the two sides disagree on more than it.
 func (c *conn) Received(data []byte, binary bool) {
-	add := c.decoder.Text
-	if binary {
-		add = c.decoder.Binary
+	if c.parser == parserUnknown {
+		c.parser = parserOf(binary)
 	}
-	p, whole, err := add(data)
+	p, whole, err := c.decode(data, binary)
 	if err != nil {
 		c.refuse(err)
 		return
@@ -168,7 +167,7 @@ func (c *conn) add(s *socket, session *node.Session) bool {
 }
 
 func (c *conn) connectError(namespace string, err error) {
-	c.engine.Send(engineGroup(sio.Packet{Type: sio.ConnectError, Namespace: namespace, Data: errorData(err)}))
+	c.send(sio.Packet{Type: sio.ConnectError, Namespace: namespace, Data: errorData(err)})
 	c.engine.Flush()
 }
 
@@ -208,7 +207,7 @@ func (c *conn) kick(s *socket, connection bool) {
 }
 
 func (c *conn) sendDisconnect(s *socket) {
-	c.engine.Send(engineGroup(sio.Packet{Type: sio.Disconnect, Namespace: s.namespace}))
+	c.send(sio.Packet{Type: sio.Disconnect, Namespace: s.namespace})
 }
 
 // Closed implements engineio.Receiver.
@@ -225,14 +224,4 @@ func (c *conn) Closed(reason engineio.Reason) {
 	for _, s := range sockets {
 		s.session.Close(why)
 	}
-}
-
-// engineGroup is a packet with its attachments as Engine.IO messages.
-func engineGroup(p sio.Packet) *engineio.Group {
-	packets := make([]eio.Packet, 0, 1+len(p.Attachments))
-	packets = append(packets, eio.Packet{Type: eio.Message, Data: sio.Append(nil, p)})
-	for _, a := range p.Attachments {
-		packets = append(packets, eio.Packet{Type: eio.Message, Binary: true, Data: a})
-	}
-	return engineio.NewGroup(packets...)
 }

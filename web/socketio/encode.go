@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/meshrt/meshrt/node"
-	"github.com/meshrt/meshrt/web/engineio"
 	"github.com/meshrt/meshrt/wire"
 	"github.com/meshrt/meshrt/wire/sio"
 )
@@ -13,14 +12,16 @@ import (
 // encodeEvent makes the packets of a message, once for all the Socket.IO
 // clients of the node: the namespace is the message's, and the payload is the
 // text that the publisher wrote.
-func encodeEvent(d *node.Delivery) any {
+func encodeEvent(d *node.Delivery) any { return engineGroup(eventPacket(d)) }
+
+func eventPacket(d *node.Delivery) sio.Packet {
 	m := d.Message
 	data := m.Payload
 	if m.Flags&wire.WithSender != 0 {
 		data = withSender(m)
 	}
-	return engineGroup(sio.Packet{Type: sio.Event, Namespace: m.Namespace, AckID: d.AckID, HasAck: d.AckID > 0,
-		Data: data, Attachments: m.Attachments})
+	return sio.Packet{Type: sio.Event, Namespace: m.Namespace, AckID: d.AckID, HasAck: d.AckID > 0,
+		Data: data, Attachments: m.Attachments}
 }
 
 // withSender puts the sender in front of the arguments: direct promises it.
@@ -33,16 +34,15 @@ func withSender(m *wire.Message) []byte {
 	return append(wire.Args{args[0], from}, args[1:]...).Join()
 }
 
-func encodeAck(namespace string, d *node.Delivery) *engineio.Group {
-	return engineGroup(sio.Packet{Type: sio.Ack, Namespace: namespace, AckID: d.AckID, HasAck: true,
-		Data: d.Args, Attachments: d.Attachments})
+func ackPacket(namespace string, d *node.Delivery) sio.Packet {
+	return sio.Packet{Type: sio.Ack, Namespace: namespace, AckID: d.AckID, HasAck: true, Data: d.Args, Attachments: d.Attachments}
 }
 
-func encodeConnect(namespace string, d *node.Delivery) *engineio.Group {
+func connectPacket(namespace string, d *node.Delivery) sio.Packet {
 	data, _ := json.Marshal(struct {
 		SID string `json:"sid"`
 	}{d.Session.ID()})
-	return engineGroup(sio.Packet{Type: sio.Connect, Namespace: namespace, Data: data})
+	return sio.Packet{Type: sio.Connect, Namespace: namespace, Data: data}
 }
 
 // errorData is what a client gets with its connect_error.

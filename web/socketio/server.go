@@ -2,7 +2,8 @@
 //
 // Reading order: server.go (Config, Server), conn.go (one client and its
 // namespaces), socket.go (one namespace of it: the Sink of a session),
-// encode.go (deliveries to packets), client.go (the official client's bundles).
+// encode.go (deliveries to packets), parser.go (packets to messages, as text or
+// as msgpack), client.go (the official client's bundles).
 package socketio
 
 import (
@@ -47,7 +48,7 @@ type Server struct {
 	ended bool           // Run has: every session is closed
 	calls sync.WaitGroup // the ends of sessions that the server disconnected
 
-	parseErrors atomic.Uint64
+	parseErrors, encodeErrors atomic.Uint64
 }
 
 // NewServer makes a Server whose sessions are n's. Check cfg.Engine with its
@@ -100,13 +101,14 @@ func (s *Server) later(f func()) {
 
 // Stats are counters since NewServer and the state of now.
 type Stats struct {
-	Engine      engineio.Stats
-	ParseErrors uint64 // clients closed for what they sent
+	Engine       engineio.Stats
+	ParseErrors  uint64 // clients closed for what they sent
+	EncodeErrors uint64 // deliveries left out, as they hold no JSON: a bug, here or at another node
 }
 
 // Stats is a snapshot.
 func (s *Server) Stats() Stats {
-	return Stats{Engine: s.engine.Stats(), ParseErrors: s.parseErrors.Load()}
+	return Stats{Engine: s.engine.Stats(), ParseErrors: s.parseErrors.Load(), EncodeErrors: s.encodeErrors.Load()}
 }
 
 // Opened implements engineio.Handler.

@@ -2,7 +2,6 @@ package socketio
 
 import (
 	"github.com/meshrt/meshrt/node"
-	"github.com/meshrt/meshrt/web/engineio"
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -17,21 +16,15 @@ type socket struct {
 
 // Deliver implements node.Sink.
 func (s *socket) Deliver(d *node.Delivery) bool {
-	var g *engineio.Group
 	switch d.Kind {
 	case node.KindEvent:
-		g = d.Encoded(node.FormatSocketIO, encodeEvent).(*engineio.Group)
-		if d.Message.Flags&wire.Volatile != 0 {
-			return s.conn.engine.SendVolatile(g)
-		}
+		return s.conn.sendGroup(s.conn.parser.event(d), d.Message.Flags&wire.Volatile != 0)
 	case node.KindAck:
-		g = encodeAck(s.namespace, d)
+		return s.conn.send(ackPacket(s.namespace, d))
 	case node.KindConnect:
-		g = encodeConnect(s.namespace, d)
-	default:
-		return true // another protocol's
+		return s.conn.send(connectPacket(s.namespace, d))
 	}
-	return s.conn.engine.Send(g)
+	return true // another protocol's
 }
 
 // Flush implements node.Sink.

@@ -32,6 +32,13 @@
 //   - Each attachment has exactly one placeholder, which is checked with the text
 //     and not after the attachments have been held in memory.
 //
+// # The msgpack form
+//
+// Clients with socket.io-msgpack-parser send each packet as one binary message, a
+// map {type, nsp, data, id}, in which binary values stand where they are used.
+// DecodeMessagePack and AppendMessagePack go between it and a Packet, whose Data
+// is JSON text all the same: what such a client sends, all others can read.
+//
 // # What is left to the server
 //
 // As in the official server, the parser takes packets that only make sense in
@@ -42,5 +49,6 @@
 // ("/admin?token=1") stays part of it: only Socket.IO 2 clients mean
 // parameters by it.
 //
-// Reading order: packet.go, event.go, decoder.go.
+// Reading order: packet.go, event.go, decoder.go; unpack.go and unpack_value.go
+// (from msgpack), pack.go (to msgpack).
 package sio

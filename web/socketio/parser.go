@@ -1,0 +1,94 @@
+package socketio
+
+import (
+	"fmt"
+
+	"github.com/meshrt/meshrt/node"
+	"github.com/meshrt/meshrt/web/engineio"
+	"github.com/meshrt/meshrt/wire/eio"
+	"github.com/meshrt/meshrt/wire/sio"
+)
+
+// parser is how a client writes its packets, and reads ours. Nothing in the
+// handshake tells: the official server is configured for one. Here clients of
+// all kinds meet in one room, and the first message of each tells its own.
+type parser uint8
+
+const (
+	parserUnknown     parser = iota
+	parserText               // the default: text, with attachments behind it
+	parserMessagePack        // socket.io-msgpack-parser: each packet is one binary message
+)
+
+// parserOf is the parser of a client whose first message is of that kind: in
+// text, a binary message must have one before it.
+func parserOf(binary bool) parser {
+	if binary {
+		return parserMessagePack
+	}
+	return parserText
+}
+
+// decode gives a packet once it is whole.
+func (c *conn) decode(data []byte, binary bool) (p sio.Packet, whole bool, err error) {
+	switch {
+	case c.parser == parserText && binary:
+		return c.decoder.Binary(data)
+	case c.parser == parserText:
+		return c.decoder.Text(data)
+	case !binary:
+		return sio.Packet{}, false, fmt.Errorf("text from a client that speaks msgpack: %w", sio.ErrMalformed)
+	}
+	p, err = sio.DecodeMessagePack(data, c.decoder.MaxAttachments)
+	return p, true, err
+}
+
+// event is the event of a delivery, made once for all clients of the parser.
+// Nil: there is no way to write it.
+func (f parser) event(d *node.Delivery) *engineio.Group {
+	if f == parserMessagePack {
+		g, _ := d.Encoded(node.FormatMessagePack, func(d *node.Delivery) any { return packedGroup(eventPacket(d)) }).(*engineio.Group)
+		return g
+	}
+	return d.Encoded(node.FormatSocketIO, encodeEvent).(*engineio.Group)
+}
+
+// send queues a packet for this client alone.
+func (c *conn) send(p sio.Packet) bool {
+	if c.parser == parserMessagePack {
+		return c.sendGroup(packedGroup(p), false)
+	}
+	return c.sendGroup(engineGroup(p), false)
+}
+
+// sendGroup queues g. False means that the client is lost.
+func (c *conn) sendGroup(g *engineio.Group, volatile bool) bool {
+	if g == nil {
+		c.server.encodeErrors.Add(1)
+		return true
+	}
+	if volatile {
+		return c.engine.SendVolatile(g)
+	}
+	return c.engine.Send(g)
+}
+
+// engineGroup is a packet as text, with its attachments as messages of their own.
+func engineGroup(p sio.Packet) *engineio.Group {
+	packets := make([]eio.Packet, 0, 1+len(p.Attachments))
+	packets = append(packets, eio.Packet{Type: eio.Message, Data: sio.Append(nil, p)})
+	for _, a := range p.Attachments {
+		packets = append(packets, eio.Packet{Type: eio.Message, Binary: true, Data: a})
+	}
+	return engineio.NewGroup(packets...)
+}
+
+// packedGroup is a packet as msgpack, nil when its data is no JSON: then it is
+// a bug of ours or of another node.
+func packedGroup(p sio.Packet) *engineio.Group {
+	data, err := sio.AppendMessagePack(nil, p)
+	if err != nil {
+		return nil
+	}
+	return engineio.NewGroup(eio.Packet{Type: eio.Message, Binary: true, Data: data})
+}
