@@ -130,7 +130,7 @@ func webConfig(cfg *config.Config, log *slog.Logger) web.Config {
 		HTTP: cfg.HTTP, API: cfg.API, Path: cfg.Path, WSPath: cfg.WSPath, SSEPath: cfg.SSEPath, Origins: cfg.Origins, Demo: cfg.Demo, Drain: cfg.Drain,
 		TLSCert: cfg.TLSCert, TLSKey: cfg.TLSKey, Compression: cfg.Compression, MaxConns: cfg.MaxConns, MaxConnsPerIP: cfg.MaxConnsPerIP,
 		SocketIO: socketio.Config{ConnectTimeout: cfg.ConnectTimeout, Engine: engineio.Config{PingInterval: cfg.PingInterval,
-			PingTimeout: cfg.PingTimeout, UpgradeTimeout: cfg.UpgradeTimeout, Transports: cfg.Transports,
+			PingTimeout: cfg.PingTimeout, UpgradeTimeout: cfg.UpgradeTimeout, Transports: cfg.Transports, AllowEIO3: cfg.AllowEIO3,
 			MaxPayload: cfg.MaxPayload, QueueBytes: cfg.QueueBytes, Rate: cfg.Rate}},
 		Plain: plain.Config{PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, MaxPayload: cfg.MaxPayload,
 			QueueBytes: cfg.QueueBytes, Rate: cfg.Rate},

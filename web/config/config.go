@@ -35,6 +35,7 @@ type Config struct {
 	Path, WSPath   string
 	SSEPath        string
 	Transports     []string
+	AllowEIO3      bool
 	UpgradeTimeout time.Duration
 	Namespaces     []string
 	PingInterval   time.Duration
@@ -151,6 +152,7 @@ func (r *raw) flags(fs *flag.FlagSet) {
 	fs.StringVar(&r.WSPath, "ws-path", "/ws", "`path` of plain WebSocket")
 	fs.StringVar(&r.SSEPath, "sse-path", "/sse", "`path` of server-sent events")
 	fs.Var(&r.transports, "transports", "`transports` of Socket.IO clients (default polling,websocket)")
+	fs.BoolVar(&r.AllowEIO3, "allow-eio3", false, "clients of Socket.IO 1 and 2 (Engine.IO 3) too")
 	fs.DurationVar(&r.UpgradeTimeout, "upgrade-timeout", 10*time.Second, "`time` for a client to change from polling to websocket")
 	fs.Var(&r.namespaces, "namespaces", "Socket.IO `namespaces` that clients may open, comma-separated; * for all (default /)")
 	fs.DurationVar(&r.PingInterval, "ping-interval", 25*time.Second, "`time` between heartbeats of a client")

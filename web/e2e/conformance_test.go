@@ -128,6 +128,26 @@ func TestMessagePackClientsSpeakAllOfTheProtocol(t *testing.T) {
 	}
 }
 
+func TestSocketIO2Clients(t *testing.T) {
+	needPackages(t)
+	addr := startConformance(t, "-allow-eio3")
+	for _, by := range byTransport {
+		t.Run("socket.io-client 2 by "+by.name, func(t *testing.T) {
+			options := map[string]any{"url": "http://" + addr, "client": "2", "transports": by.transports, "last": by.last, "skip": []string{needsTimeout}}
+			runChecks(t, "conformance.mjs", 14, options)
+		})
+	}
+	t.Run("others go on as before", func(t *testing.T) {
+		runChecks(t, "conformance.mjs", 15, map[string]any{"url": "http://" + addr, "client": "4"})
+	})
+	addr = startConformance(t, "-allow-eio3", "-ping-interval", "300ms", "-ping-timeout", "200ms")
+	for _, by := range byTransport {
+		t.Run("engine.io-client 3 by "+by.name, func(t *testing.T) {
+			runChecks(t, "engine.mjs", 1, map[string]any{"url": "http://" + addr, "version": 3, "transports": by.transports, "last": by.last, "idle": 1500})
+		})
+	}
+}
+
 func TestOfficialClientsOverTLS(t *testing.T) {
 	needPackages(t)
 	cert, key := selfSigned(t)

@@ -65,6 +65,10 @@ type Config struct {
 	// connect elsewhere at once; few end sooner, see ws.Roster.DrainOver. Zero: at once.
 	Drain time.Duration
 
+	// AllowEIO3 lets clients of Engine.IO 3 in, which come with Socket.IO 1 and 2.
+	// See Socket.Version.
+	AllowEIO3 bool
+
 	// Accept judges the first request of a session before anything is allocated
 	// for it: web origins, limits. An error refuses the request, with the status
 	// and message of a *Refusal, else with 403 and "Forbidden". It runs on the

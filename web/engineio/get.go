@@ -142,9 +142,9 @@ func (p *polling) write(g *poll, groups []*Group) error {
 		traffic.MessagesOut.Add(uint64(len(group.Frames())))
 		traffic.BytesOut.Add(uint64(group.Size()))
 	}
-	body := appendPayload(nil, groups)
+	body, mediaType := p.socket.payload(groups)
 	h := g.w.Header()
-	h.Set("Content-Type", "text/plain; charset=UTF-8")
+	h.Set("Content-Type", mediaType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if _, err := g.w.Write(body); err != nil {

@@ -10,6 +10,7 @@ import "time"
 // socket's buffer, behind a message that we have not acted on.
 type heartbeat struct {
 	interval, timeout time.Duration
+	byClient          bool // it pings, and is dead an interval after the last ping: no ping is ever due
 
 	due     time.Time     // when the timer must fire
 	awaited bool          // a ping is out and its pong is not in
@@ -30,7 +31,7 @@ const (
 // alive starts the next interval: at the handshake and at each pong, asked for or
 // not, as the official server has it.
 func (h *heartbeat) alive(now time.Time) {
-	h.awaited = false
+	h.awaited = h.byClient
 	h.due = now.Add(h.interval)
 }
 

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"iter"
 	"net/http"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/meshrt/meshrt/wire/eio"
@@ -56,7 +56,7 @@ func (p *polling) admitPost(in *post) error {
 func (p *polling) handle(in *post, w http.ResponseWriter, r *http.Request) error {
 	defer p.posted()
 	s := p.socket
-	body, reason := readBody(w, r, s.server.cfg.MaxPayload)
+	body, reason := s.readBody(w, r)
 	open := p.bodyRead(in)
 	if (reason != 0 || !open) && r.ProtoMajor == 1 {
 		// A read that was broken off has ended the context of the connection, and
@@ -69,7 +69,7 @@ func (p *polling) handle(in *post, w http.ResponseWriter, r *http.Request) error
 		return codeUnknownSID
 	default:
 		<-p.opened
-		if !s.server.guard(s, func() { reason = p.deliver(body) }) {
+		if !s.server.guard(s, func() { reason = p.deliver(s.packets(r, body), len(body)) }) {
 			reason = ReasonPanic
 		}
 	}
@@ -101,14 +101,13 @@ func (p *polling) posted() {
 // readBody reads a whole body, so that a client that breaks off in the middle of a
 // packet has sent nothing. It takes as long as the heartbeat lets it. The reason
 // is why the session must end.
-func readBody(w http.ResponseWriter, r *http.Request, most int) ([]byte, Reason) {
-	mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	if strings.EqualFold(strings.TrimSpace(mediaType), "application/octet-stream") { // Engine.IO 3
+func (s *Socket) readBody(w http.ResponseWriter, r *http.Request) ([]byte, Reason) {
+	if isBytes(r) && !s.legacy {
 		return nil, ReasonTransportError
 	}
 	// Also when the Content-Length tells that it is too long: a client that is not
 	// read is reset, and does not see the answer.
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.server.cfg.MaxPayload)))
 	var tooBig *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooBig):
@@ -119,11 +118,19 @@ func readBody(w http.ResponseWriter, r *http.Request, most int) ([]byte, Reason)
 	return body, 0
 }
 
-// deliver acts on the packets of body, up to the one that ends the session. The
-// reason is what was wrong with that.
-func (p *polling) deliver(body []byte) Reason {
+// packets are those of a body.
+func (s *Socket) packets(r *http.Request, body []byte) iter.Seq2[eio.Packet, error] {
+	if s.legacy {
+		return eio.DecodePayloadV3(body, isBytes(r))
+	}
+	return eio.DecodePayload(body)
+}
+
+// deliver acts on the packets of a body of size bytes, up to the one that ends the
+// session. The reason is what was wrong with that.
+func (p *polling) deliver(packets iter.Seq2[eio.Packet, error], size int) Reason {
 	s := p.socket
-	for packet, err := range eio.DecodePayload(body) {
+	for packet, err := range packets {
 		switch {
 		case err != nil:
 			return ReasonParseError
@@ -131,7 +138,7 @@ func (p *polling) deliver(body []byte) Reason {
 			return ReasonInvalidText
 		}
 		s.server.countIn(packet)
-		if !packet.Binary && len(packet.Data) < len(body)/2 {
+		if !packet.Binary && len(packet.Data) < size/2 {
 			packet.Data = bytes.Clone(packet.Data) // its receiver may keep it: not all of the body with it
 		}
 		if reason := s.receive(packet); reason != 0 {

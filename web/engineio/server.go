@@ -126,7 +126,7 @@ func (s *Server) verify(r *http.Request, query url.Values, socket *Socket) error
 		return codeBadRequest
 	case socket != nil:
 		return nil
-	case query.Get("EIO") != protocolVersion:
+	case s.versionOf(query) == 0:
 		return codeUnsupportedVersion
 	case s.cfg.Accept == nil:
 		return nil

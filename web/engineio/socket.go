@@ -18,6 +18,8 @@ type Socket struct {
 	id       string
 	openedAt time.Time
 	request  *Request
+	legacy   bool // speaks Engine.IO 3; set by start
+	base64   bool // of those: takes no bytes; set by start
 	server   *Server
 	receiver Receiver      // of who receives; nil until Opened has returned
 	pace     ws.Pace       // of who receives
@@ -29,7 +31,7 @@ type Socket struct {
 	reason    Reason   // of the end; zero while the session is open
 	slow      ws.Slow  // with ReasonSlow; zero is SlowWrite
 	out       ws.Outbox
-	pingWaits bool // a ping is in out
+	pingWaits bool // a ping of ours is in out, in version 3 a pong
 	heartbeat heartbeat
 	timer     *time.Timer // runs fired at heartbeat.due; nil before start
 }
@@ -70,6 +72,7 @@ func (s *Socket) Transport() string {
 // with ReasonSlow. What is queued goes out after the next Flush, or before. True
 // does not mean that the client will get it.
 func (s *Socket) Send(g *Group) bool {
+	g = s.inVersion(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reason != 0 {
@@ -124,13 +127,14 @@ func (s *Socket) Close(reason Reason) {
 // heartbeat. Run may have ended the session already.
 func (s *Socket) start() {
 	cfg := &s.server.cfg
-	hello := NewGroup(eio.Handshake{
+	s.setVersion()
+	hello := NewGroup(s.handshakePacket(eio.Handshake{
 		SID:          s.id,
 		Upgrades:     s.server.upgrades[s.Transport()],
 		PingInterval: int(cfg.PingInterval.Milliseconds()),
 		PingTimeout:  int(cfg.PingTimeout.Milliseconds()),
 		MaxPayload:   cfg.MaxPayload,
-	}.Packet())
+	}))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reason != 0 {
@@ -180,11 +184,14 @@ func (s *Socket) receive(p eio.Packet) Reason {
 		}
 		s.release()
 	case eio.Pong:
+		if s.legacy {
+			return ReasonTransportError
+		}
 		s.pong()
 	case eio.Close:
 		s.end(ReasonTransportClose)
-	case eio.Ping: // since Engine.IO 4 the server pings, and the client alone answers
-		return ReasonTransportError
+	case eio.Ping:
+		return s.ping()
 	case eio.Open, eio.Upgrade, eio.Noop: // mean nothing here; ignored as the official server does
 	}
 	return 0

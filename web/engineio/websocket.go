@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"github.com/meshrt/meshrt/web/ws"
-	"github.com/meshrt/meshrt/wire/eio"
 )
 
 // webSocket is the transport of a session whose packets are messages of one
@@ -52,7 +51,7 @@ func (t *webSocket) Opened() { t.socket.open() }
 // Received implements ws.Handler.
 func (t *webSocket) Received(data []byte, binary bool) {
 	reason := ReasonParseError
-	if packet, err := eio.DecodePacket(data, binary); err == nil {
+	if packet, err := t.socket.decode(data, binary); err == nil {
 		reason = t.socket.receive(packet)
 	}
 	if reason != 0 {

@@ -68,6 +68,9 @@ func (c *conn) refuse(err error) {
 }
 
 func (c *conn) packet(p sio.Packet) {
+	if c.legacy() {
+		p = modern(p)
+	}
 	s := c.socket(p.Namespace)
 	switch {
 	case s == nil && p.Type == sio.Connect:
@@ -167,7 +170,11 @@ func (c *conn) add(s *socket, session *node.Session) bool {
 }
 
 func (c *conn) connectError(namespace string, err error) {
-	c.send(sio.Packet{Type: sio.ConnectError, Namespace: namespace, Data: errorData(err)})
+	data := errorData(err)
+	if c.legacy() {
+		data = legacyErrorData(err)
+	}
+	c.send(sio.Packet{Type: sio.ConnectError, Namespace: namespace, Data: data})
 	c.engine.Flush()
 }
 

@@ -38,7 +38,10 @@ func ackPacket(namespace string, d *node.Delivery) sio.Packet {
 	return sio.Packet{Type: sio.Ack, Namespace: namespace, AckID: d.AckID, HasAck: true, Data: d.Args, Attachments: d.Attachments}
 }
 
-func connectPacket(namespace string, d *node.Delivery) sio.Packet {
+func (c *conn) connectPacket(namespace string, d *node.Delivery) sio.Packet {
+	if c.legacy() {
+		return sio.Packet{Type: sio.Connect, Namespace: namespace}
+	}
 	data, _ := json.Marshal(struct {
 		SID string `json:"sid"`
 	}{d.Session.ID()})

@@ -3,7 +3,7 @@
 // Reading order: server.go (Config, Server), conn.go (one client and its
 // namespaces), socket.go (one namespace of it: the Sink of a session),
 // encode.go (deliveries to packets), parser.go (packets to messages, as text or
-// as msgpack), client.go (the official client's bundles).
+// as msgpack), legacy.go (clients of Socket.IO 2), client.go (the official client's bundles).
 package socketio
 
 import (
@@ -119,5 +119,8 @@ func (s *Server) Opened(e *engineio.Socket) engineio.Receiver {
 		c.decoder.MaxBytes = engineio.DefaultMaxPayload
 	}
 	c.timeout = time.AfterFunc(s.cfg.ConnectTimeout, c.connectTimeout)
+	if c.legacy() {
+		c.openLegacy()
+	}
 	return c
 }

@@ -22,7 +22,7 @@ func (s *socket) Deliver(d *node.Delivery) bool {
 	case node.KindAck:
 		return s.conn.send(ackPacket(s.namespace, d))
 	case node.KindConnect:
-		return s.conn.send(connectPacket(s.namespace, d))
+		return s.conn.send(s.conn.connectPacket(s.namespace, d))
 	}
 	return true // another protocol's
 }

@@ -1,5 +1,5 @@
-// Package eio is the wire format of Engine.IO 4: packets, and the payloads that
-// carry several packets in one body of HTTP long-polling. It is pure: no I/O, no
+// Package eio is the wire format of Engine.IO 4, and of 3: packets, and the
+// payloads that carry several packets in one body of HTTP long-polling. It is pure: no I/O, no
 // clock, no session.
 //
 // Source: docs/engine.io-protocol/v4-current.md of socketio/socket.io; "section"
@@ -17,5 +17,6 @@
 // frame; a payload, which is text, carries 'b' and base64. A payload joins
 // packets with Separator: "4hello\x1e2\x1e4world".
 //
-// Reading order: packet.go, payload.go, handshake.go.
+// Reading order: packet.go, payload.go, handshake.go; v3.go, what differs in
+// Engine.IO 3.
 package eio

@@ -129,6 +129,9 @@ const checks = {
     const s = open("/custom", { auth: { token: "abc" } });
     const [auth] = await event(s, "auth");
     same(auth, old ? {} : { token: "abc" });
+    if (!old) return;
+    const [query] = await event(open("/custom?token=abc&x=%C3%A9%2F1"), "auth");
+    same(query, { token: "abc", x: "é/1" });
   },
   async "volatile events arrive at an idle client"() {
     const s = await connected();
@@ -181,7 +184,7 @@ const checks = {
     if (options.transports?.[0] === "websocket") cases.push(["transport close", "transport close", (s) => s.emit("drop")]);
     for (const [client, server, end] of cases) {
       const s = await connected();
-      const id = s.id;
+      const [id] = await ack(s, "id");
       const gone = event(s, "disconnect");
       end(s);
       await gone;

@@ -53,6 +53,7 @@ func events(ns *node.Namespace) {
 	ns.On("volatile", func(e *node.Event) {
 		ns.To(e.Session.ID()).Volatile().EmitArgs("message-back", e.Args, e.Attachments)
 	})
+	ns.On("id", func(e *node.Event) { e.Ack(e.Session.ID()) })
 	ns.On("ask", ask)
 	ns.On("kick", func(e *node.Event) { e.Session.Disconnect(false) })
 }

@@ -122,7 +122,7 @@ func serve(ctx context.Context, cfg *config.Config, l net.Listener, h http.Handl
 
 func engineConfig(cfg *config.Config, log *slog.Logger) engineio.Config {
 	return engineio.Config{PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, UpgradeTimeout: cfg.UpgradeTimeout,
-		Transports: cfg.Transports, MaxPayload: cfg.MaxPayload, QueueBytes: cfg.QueueBytes, Logger: log}
+		Transports: cfg.Transports, AllowEIO3: cfg.AllowEIO3, MaxPayload: cfg.MaxPayload, QueueBytes: cfg.QueueBytes, Logger: log}
 }
 
 // webConfig leaves HTTP and API empty: requests come by the server of this program.
