@@ -148,3 +148,16 @@ func TestPollAfterThePingTimeoutFindsNoSession(t *testing.T) {
 		}
 	}
 }
+
+func TestHeartbeatByTheClientHasNoPingOfOurs(t *testing.T) {
+	start := time.Unix(1000, 0)
+	h := heartbeat{interval: 500 * time.Millisecond, byClient: true}
+	h.alive(start)
+	h.alive(start.Add(100 * time.Millisecond))
+	for after, want := range map[time.Duration]beat{599 * time.Millisecond: beatEarly, 600 * time.Millisecond: beatDead} {
+		now := start.Add(after)
+		if got := h.fired(now); got != want || h.dead(now) != (want == beatDead) {
+			t.Errorf("after %v: %v, dead %v", after, got, h.dead(now))
+		}
+	}
+}
