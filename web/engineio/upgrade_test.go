@@ -149,16 +149,16 @@ func TestProbesAreAnsweredOnceEach(t *testing.T) {
 
 func TestPollingGoesOnWhenTheProbeFails(t *testing.T) {
 	for name, fail := range map[string]func(*client){
-		"closed":         func(c *client) { c.Close(websocket.StatusNormalClosure, "") },
-		"broken":         func(c *client) { c.CloseNow() },
-		"message":        func(c *client) { c.send("4too early"); c.readAll() },
-		"close packet":   func(c *client) { c.send("1"); c.readAll() },
-		"ping":           func(c *client) { c.send("2"); c.readAll() },
-		"other probe":    func(c *client) { c.send("2probes"); c.readAll() },
-		"no packet":      func(c *client) { c.send("abc"); c.readAll() },
-		"binary":         func(c *client) { c.Write(context.Background(), websocket.MessageBinary, []byte("5")); c.readAll() },
-		"not UTF-8":      func(c *client) { c.send("2\xff"); c.readAll() },
-		"too big":        func(c *client) { c.send(strings.Repeat("2", 1001)); c.readAll() },
+		"closed":       func(c *client) { c.Close(websocket.StatusNormalClosure, "") },
+		"broken":       func(c *client) { c.CloseNow() },
+		"message":      func(c *client) { c.send("4too early"); c.readAll() },
+		"close packet": func(c *client) { c.send("1"); c.readAll() },
+		"ping":         func(c *client) { c.send("2"); c.readAll() },
+		"other probe":  func(c *client) { c.send("2probes"); c.readAll() },
+		"no packet":    func(c *client) { c.send("abc"); c.readAll() },
+		"binary":       func(c *client) { c.Write(context.Background(), websocket.MessageBinary, []byte("5")); c.readAll() },
+		"not UTF-8":    func(c *client) { c.send("2\xff"); c.readAll() },
+		"too big":      func(c *client) { c.send(strings.Repeat("2", 1001)); c.readAll() },
 		"after the pong": func(c *client) {
 			c.send("2probe")
 			c.read()
