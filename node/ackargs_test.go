@@ -33,6 +33,6 @@ func TestAckArgsGoOnByteForByteOrNotAtAll(t *testing.T) {
 	alone(t, setup, func(t *testing.T, n *node.Node) {
 		c := connect(t, n, "/")
 		c.emit(7, "ask")
-		expect(t, c, `ack 7 [{"b":1, "a":12345678901234567890},`+placeholder+`]`)
+		expect(t, c, `ack 7 [{"b":1, "a":12345678901234567890},`+placeholder+"] [\x01]")
 	})
 }
