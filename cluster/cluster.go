@@ -95,6 +95,7 @@ type Cluster struct {
 
 	server     server
 	poke       chan struct{} // capacity one: links changed
+	watch      chan struct{} // closed and replaced at each change of Nodes; guarded by mu
 	settled    chan struct{} // closed when joins count
 	duplicates atomic.Uint64
 	published  atomic.Uint64
@@ -121,7 +122,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	}
 	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[wire.NodeID]bool{},
 		calls: calls{waiting: map[uint64]*call{}}, server: server{serving: map[wire.NodeID]int{}},
-		poke: make(chan struct{}, 1), settled: make(chan struct{}), started: time.Now()}
+		poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
 	c.core.log.limit = cfg.LogBytes
 	if cfg.Profile == gossip.WAN {
 		c.core.timing = wanTiming

@@ -20,6 +20,7 @@ func (c *Cluster) follow(ctx context.Context) {
 		members := c.gossip.Members()
 		c.mesh.SetPeers(peersOf(members))
 		c.meet(members)
+		c.announce()
 		if !settled && joined && c.inStep(members) {
 			settled = true
 			c.settle()

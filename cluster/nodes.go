@@ -50,6 +50,22 @@ func (c *Cluster) Nodes() []NodeInfo {
 	return nodes
 }
 
+// Changed is closed at the next change of Nodes: ask for it before Nodes, and no
+// change is missed. It is closed for nothing at times.
+func (c *Cluster) Changed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.watch
+}
+
+// announce wakes those who wait for a change.
+func (c *Cluster) announce() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.watch)
+	c.watch = make(chan struct{})
+}
+
 // Ready tells whether the node has been in step with the cluster that it
 // started into, and names the members without a link now. The latter never
 // make a node unready: one hung node would take all out of their balancer.

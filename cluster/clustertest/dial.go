@@ -29,6 +29,11 @@ func (h *Host) DialLink(ctx context.Context, addr string) (net.Conn, error) {
 	return h.dial(ctx, addr, func(h *Host) *listener { return h.link })
 }
 
+// DialHTTP is DialGossip for AcceptHTTP.
+func (h *Host) DialHTTP(ctx context.Context, addr string) (net.Conn, error) {
+	return h.dial(ctx, addr, func(h *Host) *listener { return h.http })
+}
+
 func (h *Host) dial(ctx context.Context, addr string, kind func(*Host) *listener) (net.Conn, error) {
 	c, err := h.connect(ctx, addr, kind)
 	if err != nil { // not the nil *conn in an interface

@@ -15,17 +15,20 @@ const backlog = 128
 // Host is one machine, or one run of it: see Network.Host. Its methods may be
 // called from any goroutine.
 type Host struct {
-	net          *Network
-	name         string
-	addr         netip.AddrPort
-	packets      *packetConn
-	gossip, link *listener
-	up, down     chan struct{} // closed when Run begins; when the host ended
-	begin, end   sync.Once
+	net        *Network
+	name       string
+	addr       netip.AddrPort
+	packets    *packetConn
+	gossip     *listener
+	link       *listener
+	http       *listener
+	up, down   chan struct{} // closed when Run begins; when the host ended
+	begin, end sync.Once
 
 	mu       sync.Mutex
 	nodeName string
 	keys     [][]byte
+	sessions [][]byte
 }
 
 // listener holds the streams of one kind until they are accepted.
@@ -61,24 +64,26 @@ func (l *listener) close() {
 	}
 }
 
-func (l *listener) accept() (net.Conn, error) {
-	if l.closed() {
+func (l *listener) accept(ctx context.Context) (net.Conn, error) {
+	if l.closed() || ctx.Err() != nil {
 		return nil, net.ErrClosed
 	}
 	select {
 	case c := <-l.waiting:
 		return c, nil
+	case <-ctx.Done():
 	case <-l.done:
-		return nil, net.ErrClosed
 	}
+	return nil, net.ErrClosed
 }
 
 func newHost(n *Network, name string, addr netip.AddrPort) *Host {
 	h := &Host{
 		net: n, name: name, addr: addr,
-		gossip: newListener(), link: newListener(),
+		gossip: newListener(), link: newListener(), http: newListener(),
 		up: make(chan struct{}), down: make(chan struct{}),
-		keys: [][]byte{[]byte("clustertest: the gossip key, 32B")},
+		keys:     [][]byte{[]byte("clustertest: the gossip key, 32B")},
+		sessions: [][]byte{[]byte("clustertest: the session key 32B")},
 	}
 	h.packets = &packetConn{host: h}
 	return h
@@ -111,6 +116,7 @@ func (h *Host) stop(drop func(*conn)) {
 		h.net.mu.Unlock()
 		h.gossip.close()
 		h.link.close()
+		h.http.close()
 		h.packets.Close()
 	})
 }
@@ -150,10 +156,13 @@ func (h *Host) Reset(peer *Host) {
 
 // AcceptGossip waits for a stream of DialGossip. It ends with net.ErrClosed when
 // the host does, or when the PacketConn is closed.
-func (h *Host) AcceptGossip() (net.Conn, error) { return h.gossip.accept() }
+func (h *Host) AcceptGossip() (net.Conn, error) { return h.gossip.accept(context.Background()) }
 
 // AcceptLink waits for a stream of DialLink until the host ends.
-func (h *Host) AcceptLink() (net.Conn, error) { return h.link.accept() }
+func (h *Host) AcceptLink() (net.Conn, error) { return h.link.accept(context.Background()) }
+
+// AcceptHTTP waits for a stream of DialHTTP until ctx or the host ends.
+func (h *Host) AcceptHTTP(ctx context.Context) (net.Conn, error) { return h.http.accept(ctx) }
 
 // PacketConn is the host's packet socket, the same at every call. Closing it
 // ends AcceptGossip too: there is no more gossip on this host.
@@ -195,4 +204,18 @@ func (h *Host) GossipKeys() [][]byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.keys)
+}
+
+// SetSessionKeys is SetGossipKeys for the keys of session ids: the first signs.
+func (h *Host) SetSessionKeys(keys ...[]byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sessions = slices.Clone(keys)
+}
+
+// SessionKeys is what SetSessionKeys set, else one fixed key of 32 bytes.
+func (h *Host) SessionKeys() [][]byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.sessions)
 }

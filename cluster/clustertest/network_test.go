@@ -257,3 +257,28 @@ func TestReadDeadlineOfPackets(t *testing.T) {
 		}
 	})
 }
+
+func TestStreamsOfHTTPAndTheEndOfTheirAccept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, h := run(t, "a", "b")
+		near, err := h[0].DialHTTP(t.Context(), "b:7946")
+		if err != nil {
+			t.Fatal(err)
+		}
+		far, err := h[1].AcceptHTTP(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustWrite(t, near, "hello")
+		if got, _ := mustRead(t, far, 5); got != "hello" {
+			t.Errorf("got %q", got)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := h[1].AcceptHTTP(ctx); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("accept after its context: %v", err)
+		}
+		near.Close()
+		far.Close()
+	})
+}

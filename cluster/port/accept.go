@@ -122,10 +122,7 @@ func (p *Port) handshake(raw net.Conn) (*Conn, error) {
 // deliver queues c for Accept. It waits as long as a handshake may take when
 // the queue is full.
 func (p *Port) deliver(c *Conn) bool {
-	queue := p.links
-	if c.ConnectionState().NegotiatedProtocol == alpnGossip {
-		queue = p.gossip
-	}
+	queue := p.queue(c.ConnectionState().NegotiatedProtocol)
 	select {
 	case queue <- c:
 		return true
@@ -142,18 +139,34 @@ func (p *Port) deliver(c *Conn) bool {
 	return false
 }
 
+// queue has the connections of a protocol that wait for Accept.
+func (p *Port) queue(alpn string) chan *Conn {
+	switch alpn {
+	case alpnGossip:
+		return p.gossip
+	case alpnHTTP:
+		return p.http
+	}
+	return p.links
+}
+
 // AcceptGossip waits for the next authenticated gossip stream, a *Conn. The
 // caller owns it. After Run ended it returns net.ErrClosed.
-func (p *Port) AcceptGossip() (net.Conn, error) { return p.accept(p.gossip) }
+func (p *Port) AcceptGossip() (net.Conn, error) { return p.accept(context.Background(), p.gossip) }
 
 // AcceptLink is AcceptGossip for links.
-func (p *Port) AcceptLink() (net.Conn, error) { return p.accept(p.links) }
+func (p *Port) AcceptLink() (net.Conn, error) { return p.accept(context.Background(), p.links) }
 
-func (p *Port) accept(queue <-chan *Conn) (net.Conn, error) {
-	if !p.ended() {
+// AcceptHTTP is AcceptGossip for the streams of HTTP. It also returns
+// net.ErrClosed when ctx ends: who serves them stops before the port does.
+func (p *Port) AcceptHTTP(ctx context.Context) (net.Conn, error) { return p.accept(ctx, p.http) }
+
+func (p *Port) accept(ctx context.Context, queue <-chan *Conn) (net.Conn, error) {
+	if !p.ended() && ctx.Err() == nil {
 		select {
 		case c := <-queue:
 			return c, nil
+		case <-ctx.Done():
 		case <-p.done:
 		}
 	}

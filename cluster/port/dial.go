@@ -26,6 +26,11 @@ func (p *Port) DialLink(ctx context.Context, addr string) (net.Conn, error) {
 	return p.dial(ctx, addr, alpnLink)
 }
 
+// DialHTTP is DialGossip for the streams of HTTP.
+func (p *Port) DialHTTP(ctx context.Context, addr string) (net.Conn, error) {
+	return p.dial(ctx, addr, alpnHTTP)
+}
+
 func (p *Port) dial(ctx context.Context, addr, alpn string) (net.Conn, error) {
 	if p.ended() {
 		return nil, fmt.Errorf("dial cluster port %s: %w", addr, net.ErrClosed)

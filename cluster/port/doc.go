@@ -1,6 +1,6 @@
 // Package port is the one port of a node that other nodes talk to: UDP carries
-// gossip datagrams, TCP carries mutual TLS 1.3, and ALPN tells a gossip stream
-// from a link. It knows who may connect; it does not know what is said.
+// gossip datagrams, TCP carries mutual TLS 1.3, and ALPN tells gossip streams,
+// links and streams of HTTP apart. It knows who may connect; it does not know what is said.
 //
 // All keys come from the cluster secret. A node without a secret runs in open
 // LAN mode: the same protocol with keys that everybody can derive, and only

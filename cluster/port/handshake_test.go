@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// protocol is one of the two kinds of stream.
+// protocol is one of the kinds of stream.
 type protocol struct {
 	name   string
 	dial   func(*Port, context.Context, string) (net.Conn, error)
@@ -22,6 +22,7 @@ type protocol struct {
 var protocols = []protocol{
 	{"gossip", (*Port).DialGossip, (*Port).AcceptGossip},
 	{"link", (*Port).DialLink, (*Port).AcceptLink},
+	{"http", (*Port).DialHTTP, func(p *Port) (net.Conn, error) { return p.AcceptHTTP(context.Background()) }},
 }
 
 // connect dials b from a and gives both ends.
@@ -81,8 +82,8 @@ func TestStreamsArriveByProtocolWithThePeersName(t *testing.T) {
 					t.Errorf("TLS version %x", v)
 				}
 			}
-			if got, dialled := b.Stats().Handshakes, a.Stats().Dialled; got != 2 || dialled != 2 {
-				t.Errorf("%s: %d handshakes, %d dialled, want 2 and 2", bind, got, dialled)
+			if got, dialled := b.Stats().Handshakes, a.Stats().Dialled; got != 3 || dialled != 3 {
+				t.Errorf("%s: %d handshakes, %d dialled, want 3 and 3", bind, got, dialled)
 			}
 		}
 	}
@@ -155,7 +156,7 @@ func TestWrongSecretIsRefusedWithOneLine(t *testing.T) {
 	for range 3 {
 		refuses(t, a, b)
 	}
-	eventually(t, "all are counted", func() bool { return b.Stats().Rejected["handshake"] == 6 })
+	eventually(t, "all are counted", func() bool { return b.Stats().Rejected["handshake"] == 9 })
 	lines := log.lines(`msg="refused connection on the cluster port" addr=127.0.0.1 reason="wrong cluster secret or not a meshrt node"`)
 	if len(lines) != 1 || len(log.lines("")) != 1 {
 		t.Errorf("logged %q", log.lines(""))

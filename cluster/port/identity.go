@@ -19,6 +19,7 @@ import (
 const (
 	alpnGossip = "meshrt-gossip/1"
 	alpnLink   = "meshrt-link/1"
+	alpnHTTP   = "meshrt-http/1"
 )
 
 const (
@@ -88,7 +89,7 @@ func (id *identity) configure(leaf tls.Certificate, roots *x509.CertPool) {
 	}
 	id.server, id.client = base, base.Clone()
 	id.server.ClientAuth, id.server.ClientCAs = tls.RequireAndVerifyClientCert, roots
-	id.server.NextProtos = []string{alpnGossip, alpnLink}
+	id.server.NextProtos = []string{alpnGossip, alpnLink, alpnHTTP}
 	id.client.RootCAs, id.client.ServerName = roots, serverName
 }
 

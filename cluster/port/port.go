@@ -92,8 +92,8 @@ type Port struct {
 	refusals logLimit
 	count    counters
 
-	gossip, links chan *Conn // authenticated, wait for Accept
-	packets       *packetQueue
+	gossip, links, http chan *Conn // authenticated, wait for Accept
+	packets             *packetQueue
 
 	started atomic.Bool
 	done    chan struct{} // closed when Run begins to end
@@ -117,6 +117,7 @@ func Listen(cfg Config) (*Port, error) {
 		gate:    gate{limits: limitsOf(cfg)},
 		gossip:  make(chan *Conn, acceptQueue),
 		links:   make(chan *Conn, acceptQueue),
+		http:    make(chan *Conn, acceptQueue),
 		packets: newPacketQueue(),
 		done:    make(chan struct{}),
 	}
@@ -189,6 +190,7 @@ func (p *Port) Run(ctx context.Context) error {
 	wg.Wait()
 	drain(p.gossip)
 	drain(p.links)
+	drain(p.http)
 	return nil
 }
 

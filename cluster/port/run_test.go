@@ -29,6 +29,14 @@ func TestRunEndsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer waiting.Close()
+	wg.Go(func() {
+		if _, err := p.AcceptHTTP(context.Background()); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("AcceptHTTP: %v, want net.ErrClosed", err)
+		}
+	})
+	ended, end := context.WithCancel(context.Background())
+	end()
+	wait("AcceptHTTP without time", func() error { _, err := p.AcceptHTTP(ended); return err })
 	eventually(t, "it is queued", func() bool { return len(p.links) == 1 && p.Stats().Handshaking == 3 })
 	stop()
 	if n := p.Stats().Handshaking; n != 0 {
