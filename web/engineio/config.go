@@ -93,6 +93,14 @@ type Config struct {
 	// base64url.
 	NewSID func() string
 
+	// Elsewhere serves a request with a session id that is not known here: another
+	// server may have the session. An error must come before anything of the answer,
+	// which then is that of a *Refusal, or that the session is unknown. Whether the
+	// transport is allowed is for the server that has the session. Requests are
+	// served while Run ends too, and Run does not wait for them. Nil: there are no
+	// other servers.
+	Elsewhere func(w http.ResponseWriter, r *http.Request, sid string) error
+
 	// Logger gets what is a bug, a panic or an id given twice, at Error, and what
 	// clients do at Debug.
 	// Default: slog.Default().

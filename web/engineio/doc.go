@@ -10,9 +10,10 @@
 // Reading order: config.go and handler.go (what a user gives), server.go (the
 // way of a request), socket.go (the life of a session), transport.go (the seam),
 // websocket.go (the transport on package ws), polling.go with get.go and post.go
-// (the transport of HTTP requests), upgrade.go (from the one to the other), v3.go
-// (what clients of Engine.IO 3 do otherwise). The pure parts stand alone: reason.go,
-// group.go, heartbeat.go, refuse.go, stats.go.
+// (the transport of HTTP requests), upgrade.go (from the one to the other), detour.go
+// (requests that another server passes on), v3.go (what clients of Engine.IO 3 do
+// otherwise). The pure parts stand alone: reason.go, group.go, heartbeat.go, refuse.go,
+// stats.go.
 // DESIGN.md has the state diagram and the reasons.
 //
 // Source: docs/engine.io-protocol/v4-current.md of socketio/socket.io, and its

@@ -20,13 +20,17 @@ var (
 type poll struct {
 	w    http.ResponseWriter
 	rc   *http.ResponseController
+	way  Detour
 	wake chan struct{} // capacity 1: ask next again
 
-	noopAt time.Time // guarded by Socket.mu: not before, a noop
+	// Guarded by Socket.mu.
+	noopAt  time.Time // not before, a noop
+	leaving bool      // a noop rather than nothing
+	noop    bool      // the answer is one
 }
 
-func newPoll(w http.ResponseWriter) *poll {
-	return &poll{w: w, rc: http.NewResponseController(w), wake: make(chan struct{}, 1)}
+func newPoll(w http.ResponseWriter, r *http.Request) *poll {
+	return &poll{w: w, rc: http.NewResponseController(w), way: detourOf(r), wake: make(chan struct{}, 1)}
 }
 
 func (g *poll) poke() {
@@ -37,7 +41,7 @@ func (g *poll) poke() {
 }
 
 func (p *polling) serveGet(w http.ResponseWriter, r *http.Request) {
-	g := newPoll(w)
+	g := newPoll(w, r)
 	if err := p.admitGet(g); err != nil {
 		p.socket.server.refuse(w, err)
 		return
@@ -64,6 +68,7 @@ func (p *polling) admitGet(g *poll) error {
 		return codeBadRequest
 	}
 	p.waiting = g
+	p.sure()
 	if s.probe != nil && s.probe.answered { // the upgrade itself may be on its way
 		g.noopAt = time.Now().Add(raceTime)
 	}
@@ -72,6 +77,7 @@ func (p *polling) admitGet(g *poll) error {
 
 // answer waits until there is something for g, and writes it.
 func (p *polling) answer(g *poll, r *http.Request) {
+	leaving := g.way.Leaving.Done()
 	for {
 		groups, wait, err := p.next(g)
 		if err != nil {
@@ -89,6 +95,9 @@ func (p *polling) answer(g *poll, r *http.Request) {
 		select {
 		case <-g.wake:
 		case <-again:
+		case <-leaving:
+			p.leave(g)
+			leaving = nil
 		case <-r.Context().Done():
 			p.lost(g)
 			return
@@ -113,10 +122,14 @@ func (p *polling) next(g *poll) (groups []*Group, wait time.Duration, err error)
 		return p.hand(g, append(s.takeLocked(), s.reason.lastGroup())), 0, nil
 	case !s.out.Empty():
 		return p.hand(g, s.takeLocked()), 0, nil
+	case g.leaving:
+		g.noop = true
+		return p.hand(g, []*Group{noopGroup}), 0, nil
 	case s.probe != nil && s.probe.answered:
 		if wait = time.Until(g.noopAt); wait > 0 {
 			return nil, wait, nil
 		}
+		g.noop = true
 		return p.hand(g, []*Group{noopGroup}), 0, nil
 	}
 	return nil, 0, nil
@@ -183,20 +196,25 @@ func (p *polling) answered(g *poll, err error) {
 	s.out.Written()
 	if reason := failure(err); reason != 0 {
 		s.endLocked(reason)
+	} else if !g.noop {
+		p.unsure(g.way.Lost)
 	}
 	p.flush()
 	p.changed.Broadcast()
 }
 
 // lost says that the client has hung up on g. It may have been answered already by
-// something between us, so that what waits has no way: the session ends.
+// something between us, so that what waits has no way: the session ends. But a
+// client whose way to us broke need not know.
 func (p *polling) lost(g *poll) {
 	s := p.socket
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p.waiting == g {
 		p.waiting = nil
-		s.endLocked(ReasonTransportError)
+		if g.way.Lost.Err() == nil {
+			s.endLocked(ReasonTransportError)
+		}
 		p.changed.Broadcast()
 	}
 }

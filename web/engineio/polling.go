@@ -28,6 +28,7 @@ type polling struct {
 	waiting *poll     // the GET that waits for packets
 	writing *poll     // the GET whose answer is on its way
 	posting *post     // the POST that is read or acted on
+	doubt   *doubt    // the last answer may be lost; nil mostly
 	lingers bool      // the session has ended, and one more GET may fetch the last packets
 }
 
@@ -39,7 +40,7 @@ func (s *Server) servePolling(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, errShutdown)
 		return
 	}
-	g := newPoll(w)
+	g := newPoll(w, r)
 	p := &polling{opened: make(chan struct{}), waiting: g}
 	p.socket = newSocket(s, newRequest(r), p)
 	p.changed.L = &p.socket.mu
@@ -80,6 +81,7 @@ func (p *polling) writable() bool { return p.waiting != nil && p.writing == nil 
 func (p *polling) end(reason Reason) {
 	linger := reasons[reason].linger
 	p.lingers = linger > 0
+	p.sure()
 	p.hurry(reason)
 	p.flush()
 	go p.close(linger) // counted in by servePolling

@@ -81,8 +81,12 @@ func (s *Server) Run(ctx context.Context) error {
 // the session has ended, or when it was not taken for an upgrade.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	socket, ok := s.enter(query.Get("sid"))
-	if !ok {
+	sid := query.Get("sid")
+	socket, ok := s.roster.EnterFor(sid)
+	if !ok && sid != "" && s.cfg.Elsewhere != nil && s.elsewhere(w, r, sid) {
+		return
+	}
+	if !ok && !s.roster.Enter() {
 		s.refuse(w, errShutdown)
 		return
 	}
@@ -101,14 +105,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// enter counts a request in, and finds its session.
-func (s *Server) enter(sid string) (socket *Socket, ok bool) {
-	if sid != "" {
-		if socket, ok = s.roster.EnterFor(sid); ok {
-			return socket, true
-		}
+// elsewhere reports whether a request for a session that is not known here has
+// been answered. What is left is answered as if there were no other servers.
+func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, sid string) bool {
+	err := s.cfg.Elsewhere(w, r, sid)
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		s.refuse(w, err)
+		return true
 	}
-	return nil, s.roster.Enter()
+	return err == nil
 }
 
 // verify makes the official server's checks in its order, but the version before

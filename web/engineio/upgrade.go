@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -39,6 +40,7 @@ func (s *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, socket *So
 		conn.Reject(ws.StatusRefused, "the session cannot upgrade")
 		return
 	}
+	defer context.AfterFunc(detourOf(r).Leaving, u.leave)()
 	conn.Serve(u)
 	u.fail(0, "")
 	u.settle()
@@ -76,6 +78,19 @@ func (u *upgrade) drop(status ws.Status, text string) {
 	u.socket.probe = nil
 	u.timer.Stop()
 	u.conn.End(status, text)
+}
+
+// leave ends the websocket in order, and the session with it once it has moved.
+func (u *upgrade) leave() {
+	s := u.socket
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.probe == u:
+		u.drop(ws.StatusGoingAway, ReasonShutdown.String())
+	case s.transport == transport(u):
+		s.endLocked(ReasonShutdown)
+	}
 }
 
 // settle finishes a session that has moved, once its last requests are through
@@ -147,6 +162,7 @@ func (u *upgrade) move() {
 	s.transport = u
 	s.server.countMove()
 	s.server.roster.Leave() // of the session: now it is the websocket's request that counts
+	p.sure()
 	if g := p.waiting; g != nil {
 		p.waiting = nil
 		g.poke() // to be refused
