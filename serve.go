@@ -95,6 +95,7 @@ func assemble(cfg *config.Config, log *slog.Logger) (*port.Port, *node.Node, *we
 	if err := namespaces(cfg, n); err != nil {
 		return nil, nil, nil, usageError{err}
 	}
+	wc.Net = p
 	w, err := web.New(wc, n)
 	if err != nil {
 		return nil, nil, nil, err

@@ -33,6 +33,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.clients(e)
 	c.limits(e, c.s.node.Stats().RoomLimit)
 	c.slow(e)
+	c.forward(e)
 	c.hub(e)
 	c.mesh(e)
 }
@@ -85,6 +86,20 @@ func (c collector) clients(e emitter) {
 	e.counter("bytes_received_total", "Bytes of clients, without framing.", io.Engine.BytesIn, "protocol", "socket.io")
 	e.counter("bytes_sent_total", "Bytes to clients, without framing.", io.Engine.BytesOut, "protocol", "socket.io")
 	c.plain(e, open, closed)
+}
+
+func (c collector) forward(e emitter) {
+	s := c.s.forward.Stats()
+	const total, now = "forwarded_requests_total", "forwarded_requests"
+	for result, n := range s.Out {
+		e.counter(total, "Requests of sessions on other nodes.", n, "dir", "out", "result", result)
+	}
+	for result, n := range s.In {
+		e.counter(total, "Requests of sessions on other nodes.", n, "dir", "in", "result", result)
+	}
+	e.gauge(now, "Requests of sessions on other nodes, now.", s.Passing, "dir", "out")
+	e.gauge(now, "Requests of sessions on other nodes, now.", s.Serving, "dir", "in")
+	e.gauge("forward_connections", "Connections to other nodes for requests; websockets have their own.", s.Conns)
 }
 
 func (c collector) hub(e emitter) {

@@ -23,6 +23,7 @@ import (
 	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/web/api"
 	"github.com/meshrt/meshrt/web/engineio"
+	"github.com/meshrt/meshrt/web/forward"
 	"github.com/meshrt/meshrt/web/plain"
 	"github.com/meshrt/meshrt/web/socketio"
 	"github.com/meshrt/meshrt/web/ws"
@@ -69,6 +70,10 @@ type Config struct {
 	Plain     plain.Config
 	APIConfig api.Config
 
+	// Net carries requests for Socket.IO sessions of other nodes to them, so that a
+	// balancer needs no stickiness. Nil: a node serves its own sessions only.
+	Net forward.Network
+
 	Version string // for meshrt_build_info
 	Logger  *slog.Logger
 }
@@ -97,6 +102,7 @@ type Server struct {
 	origins  *origins
 	socketio *socketio.Server
 	plain    *plain.Server
+	forward  *forward.Forwarder
 	handler  http.Handler // for clients
 	apiMux   http.Handler
 	http     net.Listener // nil without Config.HTTP
@@ -179,6 +185,9 @@ func New(cfg Config, n *node.Node) (*Server, error) {
 		s.deflater = ws.NewDeflater(ws.DefaultDeflateThreshold)
 		cfg.SocketIO.Engine.Deflater, cfg.Plain.Deflater = s.deflater, s.deflater
 	}
+	s.forward = forward.New(forward.Config{Cluster: n.Cluster(), Net: cfg.Net, MaxPayload: cfg.SocketIO.Engine.MaxPayload,
+		WriteTimeout: cfg.SocketIO.Engine.PingTimeout, Logger: cfg.Logger})
+	cfg.SocketIO.Engine.NewSID, cfg.SocketIO.Engine.Elsewhere = s.forward.NewSID, s.forward.Pass
 	s.socketio = socketio.NewServer(cfg.SocketIO, n)
 	s.plain = plain.NewServer(cfg.Plain, n)
 	s.handler, s.apiMux = s.clientRoutes(), s.apiRoutes()
@@ -296,6 +305,8 @@ func (s *Server) Run(ctx context.Context) error {
 	clients, ops := s.servers()
 	s.serve(moved, g, s.http, clients)
 	s.serve(moved, g, s.api, ops)
+	g.Go(func() error { return s.forward.Serve(moved, s.socketio.Engine()) })
+	g.Go(func() error { return s.forward.Run(moved) })
 	g.Go(func() error {
 		defer done()
 		var protocols errgroup.Group

@@ -95,7 +95,8 @@ type Config struct {
 
 	// Elsewhere serves a request with a session id that is not known here: another
 	// server may have the session. An error must come before anything of the answer,
-	// which then is that of a *Refusal, or that the session is unknown. Whether the
+	// which then is that of a *Refusal, that of a body that is too large for an
+	// *http.MaxBytesError, or else that the session is unknown. Whether the
 	// transport is allowed is for the server that has the session. Requests are
 	// served while Run ends too, and Run does not wait for them. Nil: there are no
 	// other servers.

@@ -29,6 +29,12 @@ func (d Detour) Request(r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), detourKey{}, d))
 }
 
+// onDetour tells whether another server has passed r on.
+func onDetour(r *http.Request) bool {
+	_, ok := r.Context().Value(detourKey{}).(Detour)
+	return ok
+}
+
 // detourOf is the way on which r has come.
 func detourOf(r *http.Request) Detour {
 	d, _ := r.Context().Value(detourKey{}).(Detour)

@@ -83,7 +83,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	sid := query.Get("sid")
 	socket, ok := s.roster.EnterFor(sid)
-	if !ok && sid != "" && s.cfg.Elsewhere != nil && s.elsewhere(w, r, sid) {
+	if !ok && sid != "" && s.elsewhere(w, r, sid) {
 		return
 	}
 	if !ok && !s.roster.Enter() {
@@ -106,15 +106,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // elsewhere reports whether a request for a session that is not known here has
-// been answered. What is left is answered as if there were no other servers.
+// been answered. What is left is answered as if there were no other servers. What
+// another server has passed on goes no further: there is no way in circles.
 func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, sid string) bool {
+	if s.cfg.Elsewhere == nil || onDetour(r) {
+		return false
+	}
 	err := s.cfg.Elsewhere(w, r, sid)
 	var refusal *Refusal
-	if errors.As(err, &refusal) {
+	var tooBig *http.MaxBytesError
+	switch {
+	case err == nil:
+		return true
+	case errors.As(err, &tooBig):
+		s.refuse(w, errTooBig)
+		return true
+	case errors.As(err, &refusal):
 		s.refuse(w, err)
 		return true
 	}
-	return err == nil
+	return false
 }
 
 // verify makes the official server's checks in its order, but the version before

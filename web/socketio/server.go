@@ -76,6 +76,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// Engine serves the requests of sessions alone, whatever their path: those that
+// another node has passed on.
+func (s *Server) Engine() http.Handler { return s.engine }
+
 // Run ends all clients when ctx ends and returns when their sessions have
 // ended. Their transports are closed without a Socket.IO disconnect, so that
 // official clients connect again, to another node.

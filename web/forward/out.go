@@ -1,0 +1,194 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"sync"
+	"time"
+
+	"github.com/meshrt/meshrt/web/ws"
+)
+
+// header tells the other node what a request is: "http" or "https", how it came,
+// and the address of the client; or kindLeave. It is never taken from a client.
+const (
+	header    = "Meshrt-Forward"
+	kindLeave = "leave"
+)
+
+// exchange is one request that is passed on.
+type exchange struct {
+	peer     *peer
+	in       *http.Request
+	w        http.ResponseWriter
+	answered bool // the client has got, or gets, the answer of the other node
+	err      error
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
+
+// Pass serves a request for a session that is not known here, if another node has
+// it: an engineio.Config.Elsewhere. After an error nothing of an answer was written.
+// It is an *engineio.Refusal, or has an *http.MaxBytesError in it, or means that there
+// is no such session.
+func (f *Forwarder) Pass(w http.ResponseWriter, r *http.Request, sid string) error {
+	id := f.ids.owner(sid)
+	switch id {
+	case 0:
+		f.counts.out[forged].Add(1)
+		return errForged
+	case f.self:
+		return errHere
+	}
+	p, err := f.enter(id)
+	if err != nil {
+		f.counts.out[resultOf(err)].Add(1)
+		return err
+	}
+	defer f.leave(p)
+	return f.exchange(&exchange{peer: p, in: r, w: w})
+}
+
+// exchange lasts until the answer is over. It also ends when the other node has gone.
+func (f *Forwarder) exchange(x *exchange) error {
+	result := aborted // a panic of the proxy, which breaks off an answer that has begun
+	defer func() { f.counts.out[result].Add(1) }()
+	ctx, cancel := context.WithCancelCause(x.in.Context())
+	defer cancel(nil)
+	defer context.AfterFunc(x.peer.ctx, func() { cancel(context.Cause(x.peer.ctx)) })()
+	f.proxy.ServeHTTP(&hijacker{ResponseWriter: x.w, x: x}, x.in.WithContext(context.WithValue(ctx, exchangeKey{}, x)))
+	if ctx.Err() != nil {
+		x.err = context.Cause(ctx)
+	}
+	switch {
+	case x.answered:
+		result = passed
+		return nil
+	case x.in.Context().Err() != nil:
+		result = canceled
+	default:
+		result = resultOf(x.err)
+	}
+	return x.err
+}
+
+// newProxy is what all exchanges share.
+func (f *Forwarder) newProxy() *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { f.rewrite(r) },
+		Transport:     roundTripper(f.roundTrip),
+		FlushInterval: -1,
+		BufferPool:    &buffers{},
+		ErrorLog:      slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
+		ModifyResponse: func(res *http.Response) error {
+			if x := exchangeOf(res.Request.Context()); res.StatusCode != http.StatusSwitchingProtocols {
+				x.answered = true
+				http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(f.cfg.WriteTimeout))
+			}
+			return nil
+		},
+		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
+			x := exchangeOf(r.Context())
+			x.err = err
+			f.log.Debug("forward: request not passed on", "peer", x.peer.name, "err", err)
+		},
+	}
+}
+
+// rewrite keeps all of a request that its session may look at. Headers of proxies
+// before us were judged by nobody, here as there.
+func (f *Forwarder) rewrite(r *httputil.ProxyRequest) {
+	x := exchangeOf(r.In.Context())
+	r.Out.URL.Scheme, r.Out.URL.Host = "http", x.peer.host()
+	r.Out.Host = r.In.Host
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		if values := r.In.Header.Values(name); len(values) > 0 {
+			r.Out.Header[name] = values
+		}
+	}
+	r.Out.Header.Del("Expect")
+	if !isWebSocket(r.In) { // HTTP/2 knows of no upgrades
+		r.Out.Header.Del("Connection")
+		r.Out.Header.Del("Upgrade")
+	}
+	scheme := "http"
+	if r.In.TLS != nil {
+		scheme = "https"
+	}
+	r.Out.Header.Set(header, scheme+" "+r.In.RemoteAddr)
+	if r.Out.Body != nil {
+		r.Out.Body = f.limit(x.w, r.Out.Body, r.In.ContentLength)
+	}
+}
+
+func isWebSocket(r *http.Request) bool { return ws.IsUpgrade(r) }
+
+// limit breaks a body off that is too large, which ends its session. One that says
+// so is read all the same, but not passed on: a client that is not read sees no
+// answer.
+func (f *Forwarder) limit(w http.ResponseWriter, body io.ReadCloser, length int64) io.ReadCloser {
+	limited := http.MaxBytesReader(w, body, int64(f.cfg.MaxPayload))
+	if length > int64(f.cfg.MaxPayload) {
+		return discarded{limited}
+	}
+	return limited
+}
+
+// discarded is a body without content, and with the error at its end.
+type discarded struct{ io.ReadCloser }
+
+func (d discarded) Read([]byte) (int, error) {
+	_, err := io.Copy(io.Discard, d.ReadCloser)
+	if err == nil {
+		err = io.EOF
+	}
+	return 0, err
+}
+
+func (f *Forwarder) roundTrip(r *http.Request) (*http.Response, error) {
+	x := exchangeOf(r.Context())
+	if isWebSocket(r) {
+		return f.raw.RoundTrip(r)
+	}
+	return x.peer.RoundTrip(r)
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// resultOf is under which name a failure is counted.
+func resultOf(err error) result {
+	var tooBig *http.MaxBytesError
+	switch {
+	case errors.Is(err, ErrBusy):
+		return busy
+	case errors.As(err, &tooBig):
+		return tooLarge
+	case errors.Is(err, errGone):
+		return gone
+	case errors.Is(err, errEnded):
+		return stopped
+	}
+	return unreachable
+}
+
+const bufferSize = 16 << 10 // bytes, for copying an answer
+
+// buffers implements httputil.BufferPool.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[bufferSize]byte); ok {
+		return p[:]
+	}
+	return make([]byte, bufferSize)
+}
+
+func (b *buffers) Put(p []byte) { b.pool.Put((*[bufferSize]byte)(p)) }

@@ -1,0 +1,73 @@
+package forward
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+)
+
+// tunnelBuffer is the bytes that one direction of a websocket holds while it waits.
+const tunnelBuffer = 4 << 10
+
+// hijacker is the ResponseWriter of an exchange.
+type hijacker struct {
+	http.ResponseWriter
+	x *exchange
+}
+
+// Unwrap is for http.ResponseController.
+func (h *hijacker) Unwrap() http.ResponseWriter { return h.ResponseWriter }
+
+// Hijack is the proxy's, for a websocket.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	h.x.answered = true
+	var early io.Reader // what the client sent right after its handshake
+	if n := rw.Reader.Buffered(); n > 0 {
+		b, _ := rw.Reader.Peek(n)
+		early = &prefix{b: append([]byte(nil), b...)}
+	}
+	return &tunnel{Conn: conn, early: early}, rw, nil
+}
+
+// tunnel is the client's connection. Its CloseWrite is hidden: when the other node
+// has closed, both sides of a websocket have said all, and a client that does not
+// hang up must not keep the tunnel.
+type tunnel struct {
+	net.Conn
+	early io.Reader
+}
+
+// prefix reads b once.
+type prefix struct{ b []byte }
+
+func (p *prefix) Read(b []byte) (int, error) {
+	if len(p.b) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, p.b)
+	p.b = p.b[n:]
+	return n, nil
+}
+
+// WriteTo copies to the other node, with a smaller buffer than io.Copy takes.
+func (t *tunnel) WriteTo(w io.Writer) (int64, error) {
+	var sent int64
+	if t.early != nil {
+		n, err := io.Copy(w, t.early)
+		if sent = n; err != nil {
+			return sent, err
+		}
+	}
+	n, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{t.Conn}, make([]byte, tunnelBuffer))
+	return sent + n, err
+}
+
+// ReadFrom is WriteTo for the way back.
+func (t *tunnel) ReadFrom(r io.Reader) (int64, error) {
+	return io.CopyBuffer(struct{ io.Writer }{t.Conn}, struct{ io.Reader }{r}, make([]byte, tunnelBuffer))
+}
