@@ -3,6 +3,7 @@ package engineio
 import (
 	"context"
 	"net/http"
+	"time"
 )
 
 // Detour tells of a request that another server has taken from its client and
@@ -81,4 +82,23 @@ func (p *polling) leave(g *poll) {
 	p.socket.mu.Lock()
 	defer p.socket.mu.Unlock()
 	g.leaving = true
+}
+
+// outlast waits a moment for the end of a poll whose way may just have broken: the
+// news of that and the next poll of the client race. Socket.mu is held, but let go
+// of meanwhile.
+func (p *polling) outlast(old *poll) {
+	if old == nil || old.way.Lost.Done() == nil {
+		return
+	}
+	late := false
+	defer time.AfterFunc(raceTime, func() {
+		p.socket.mu.Lock()
+		defer p.socket.mu.Unlock()
+		late = true
+		p.changed.Broadcast()
+	}).Stop()
+	for p.waiting == old && p.writing == nil && p.socket.reason == 0 && !late {
+		p.changed.Wait()
+	}
 }

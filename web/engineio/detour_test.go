@@ -173,6 +173,19 @@ func TestSessionEndsWithTheWayOfAnAnswerInDoubt(t *testing.T) {
 	}
 }
 
+// A balancer that asks the next server can be faster than the news.
+func TestPollMayOvertakeTheLossOfTheWayBeforeIt(t *testing.T) {
+	onTwo(t, func(t *testing.T, p *poller, o *other) {
+		p.via(o).hang()
+		second := p.hang()
+		time.Sleep(49 * time.Millisecond)
+		o.lose()
+		wantNothing(t, second)
+		p.wantPost("4x")
+		wantNow(t, second, "200 4x")
+	})
+}
+
 func TestServerThatLeavesLetsPollsGo(t *testing.T) {
 	onTwo(t, func(t *testing.T, p *poller, o *other) {
 		waiting := p.via(o).hang()

@@ -55,6 +55,7 @@ func (p *polling) admitGet(g *poll) error {
 	s := p.socket
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	p.outlast(p.waiting)
 	if s.heartbeat.dead(time.Now()) {
 		s.endLocked(ReasonPingTimeout)
 	}

@@ -22,6 +22,7 @@ const (
 
 // exchange is one request that is passed on.
 type exchange struct {
+	ctx      context.Context // of all that is passed on
 	peer     *peer
 	in       *http.Request
 	w        http.ResponseWriter
@@ -62,7 +63,8 @@ func (f *Forwarder) exchange(x *exchange) error {
 	ctx, cancel := context.WithCancelCause(x.in.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(x.peer.ctx, func() { cancel(context.Cause(x.peer.ctx)) })()
-	f.proxy.ServeHTTP(&hijacker{ResponseWriter: x.w, x: x}, x.in.WithContext(context.WithValue(ctx, exchangeKey{}, x)))
+	x.ctx = context.WithValue(ctx, exchangeKey{}, x)
+	f.proxy.ServeHTTP(&hijacker{ResponseWriter: x.w, x: x, timeout: f.cfg.WriteTimeout}, x.in.WithContext(x.ctx))
 	if ctx.Err() != nil {
 		x.err = context.Cause(ctx)
 	}

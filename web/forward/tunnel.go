@@ -2,9 +2,11 @@ package forward
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
+	"time"
 )
 
 // tunnelBuffer is the bytes that one direction of a websocket holds while it waits.
@@ -13,7 +15,8 @@ const tunnelBuffer = 4 << 10
 // hijacker is the ResponseWriter of an exchange.
 type hijacker struct {
 	http.ResponseWriter
-	x *exchange
+	x       *exchange
+	timeout time.Duration
 }
 
 // Unwrap is for http.ResponseController.
@@ -31,7 +34,10 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		b, _ := rw.Reader.Peek(n)
 		early = &prefix{b: append([]byte(nil), b...)}
 	}
-	return &tunnel{Conn: conn, early: early}, rw, nil
+	// The proxy closes the other side only, when ctx ends, and might wait for a
+	// client that does not read.
+	context.AfterFunc(h.x.ctx, func() { conn.Close() })
+	return &tunnel{Conn: conn, early: early, timeout: h.timeout}, rw, nil
 }
 
 // tunnel is the client's connection. Its CloseWrite is hidden: when the other node
@@ -39,7 +45,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // hang up must not keep the tunnel.
 type tunnel struct {
 	net.Conn
-	early io.Reader
+	early   io.Reader
+	timeout time.Duration // for a write to the client
 }
 
 // prefix reads b once.
@@ -69,5 +76,16 @@ func (t *tunnel) WriteTo(w io.Writer) (int64, error) {
 
 // ReadFrom is WriteTo for the way back.
 func (t *tunnel) ReadFrom(r io.Reader) (int64, error) {
-	return io.CopyBuffer(struct{ io.Writer }{t.Conn}, struct{ io.Reader }{r}, make([]byte, tunnelBuffer))
+	return io.CopyBuffer(patient{t.Conn, t.timeout}, struct{ io.Reader }{r}, make([]byte, tunnelBuffer))
+}
+
+// patient writes with a timeout: the other node cannot see how slow a client reads.
+type patient struct {
+	conn    net.Conn
+	timeout time.Duration
+}
+
+func (p patient) Write(b []byte) (int, error) {
+	p.conn.SetWriteDeadline(time.Now().Add(p.timeout))
+	return p.conn.Write(b)
 }
