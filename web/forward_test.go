@@ -195,6 +195,7 @@ func TestLargeAndBinaryMessagesCrossNodes(t *testing.T) {
 		if status, body := b[1].clients.Post(p.query, `42["x","`+text+`................................................................................................"]`); status != 413 || body != `{"code":3,"message":"Payload too large"}` {
 			t.Errorf("over MaxPayload: %d %s", status, body)
 		}
+		time.Sleep(10 * time.Millisecond) // the owner learns it at about the same time
 		p.want(b[2], unknown)
 	})
 }

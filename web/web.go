@@ -312,6 +312,11 @@ func (s *Server) Run(ctx context.Context) error {
 		var protocols errgroup.Group
 		protocols.Go(func() error { return s.socketio.Run(ctx) })
 		protocols.Go(func() error { return s.plain.Run(ctx) })
+		protocols.Go(func() error {
+			<-ctx.Done()
+			s.forward.Move(s.cfg.SocketIO.Engine.Drain)
+			return nil
+		})
 		return protocols.Wait()
 	})
 	return g.Wait()

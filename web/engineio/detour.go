@@ -84,6 +84,10 @@ func (p *polling) leave(g *poll) {
 	g.leaving = true
 }
 
+// newsTime is how long the news that another server is lost may take, more than a
+// client that is quick to poll again through a third one.
+const newsTime = 250 * time.Millisecond
+
 // outlast waits a moment for the end of a poll whose way may just have broken: the
 // news of that and the next poll of the client race. Socket.mu is held, but let go
 // of meanwhile.
@@ -92,7 +96,7 @@ func (p *polling) outlast(old *poll) {
 		return
 	}
 	late := false
-	defer time.AfterFunc(raceTime, func() {
+	defer time.AfterFunc(newsTime, func() {
 		p.socket.mu.Lock()
 		defer p.socket.mu.Unlock()
 		late = true

@@ -178,7 +178,7 @@ func TestPollMayOvertakeTheLossOfTheWayBeforeIt(t *testing.T) {
 	onTwo(t, func(t *testing.T, p *poller, o *other) {
 		p.via(o).hang()
 		second := p.hang()
-		time.Sleep(49 * time.Millisecond)
+		time.Sleep(249 * time.Millisecond)
 		o.lose()
 		wantNothing(t, second)
 		p.wantPost("4x")

@@ -195,14 +195,30 @@ func (f *Forwarder) nodes() []*peer {
 	return all
 }
 
+// Move asks the other nodes to close the websockets that this one passes on to
+// them, one by one over a time, so that the clients do not all connect elsewhere at
+// once. It returns when that is done. Polls go on: they end with Run.
+func (f *Forwarder) Move(over time.Duration) {
+	f.tellAll(over+goodbyeTimeout, func(ctx context.Context, p *peer) error {
+		if !p.inUse() {
+			return nil
+		}
+		return p.tell(ctx, kindMove+" "+over.String())
+	})
+}
+
 // sayGoodbye tells the nodes that have requests of ours.
 func (f *Forwarder) sayGoodbye() {
-	ctx, cancel := context.WithTimeout(context.Background(), goodbyeTimeout)
+	f.tellAll(goodbyeTimeout, func(ctx context.Context, p *peer) error { return p.goodbye(ctx) })
+}
+
+func (f *Forwarder) tellAll(limit time.Duration, tell func(context.Context, *peer) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	var all sync.WaitGroup
 	for _, p := range f.nodes() {
 		all.Go(func() {
-			if err := p.goodbye(ctx); err != nil {
+			if err := tell(ctx, p); err != nil {
 				f.log.Debug("forward: node not told that this one leaves", "peer", p.name, "err", err)
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -329,4 +330,71 @@ func TestNodeAlone(t *testing.T) {
 			t.Error(err1, err2)
 		}
 	})
+}
+
+// Websockets are moved one by one, in the time that the node says.
+func TestWebSocketsMoveOverATime(t *testing.T) {
+	inLab(t, 2, Config{}, func(t *testing.T, l *lab) {
+		x, y := l.all[0], l.all[1]
+		const sockets = 1000
+		closed := make(chan time.Time, sockets)
+		from := y.callers.add(nothing{}).from
+		for range sockets {
+			r := &http.Request{Header: http.Header{"Connection": {"upgrade"}, "Upgrade": {"websocket"}}}
+			leaving, done := from.serve(r)
+			context.AfterFunc(leaving, func() { closed <- time.Now(); done() })
+		}
+		start := time.Now()
+		from.hear(kindMove, "1s")
+		synctest.Wait()
+		if n := len(closed); n != sockets {
+			t.Fatalf("%d of %d closed", n, sockets)
+		}
+		if took := time.Since(start); took < 900*time.Millisecond || took > time.Second {
+			t.Errorf("all took %v, want a second", took)
+		}
+		within(t, goodbyeTimeout, "nobody to move", func() { x.Move(time.Hour) })
+	})
+}
+
+// nothing is a connection of a node without a name.
+type nothing struct{ net.Conn }
+
+// A client that does not read can neither keep a tunnel that is cut nor one that its
+// node has closed.
+func TestTunnelEndsThoughItsClientDoesNotRead(t *testing.T) {
+	for name, end := range map[string]func(x *member, own net.Conn){
+		"cut by this node":    func(x *member, _ net.Conn) { x.stopRun(); <-x.ran },
+		"closed by the owner": func(_ *member, own net.Conn) { own.Close(); time.Sleep(defaultWriteTimeout) },
+	} {
+		inLab(t, 2, Config{}, func(t *testing.T, l *lab) {
+			x, y := l.all[0], l.all[1]
+			owns := make(chan net.Conn, 1)
+			y.own = func(w http.ResponseWriter, r *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+				owns <- conn
+				conn.Write(make([]byte, 100_000))
+			}
+			r, _ := http.NewRequest("GET", "http://meshrt.test"+y.path(), nil)
+			r.Header.Set("Connection", "Upgrade")
+			r.Header.Set("Upgrade", "websocket")
+			res, err := x.front.Client.Do(r)
+			if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+				t.Fatal(res, err)
+			}
+			own := <-owns
+			end(x, own)
+			synctest.Wait()
+			if got := x.Stats(); got.Passing != 0 || got.Out["ok"] != 1 {
+				t.Errorf("%s: %+v", name, got)
+			}
+			own.Close()
+			res.Body.Close()
+		})
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/meshrt/meshrt/web/engineio"
+	"github.com/meshrt/meshrt/web/ws"
 )
 
 const (
@@ -89,8 +90,8 @@ func (f *Forwarder) handler(own http.Handler) http.Handler {
 		scheme, client, _ := strings.Cut(r.Header.Get(header), " ")
 		r.Header.Del(header)
 		switch {
-		case scheme == kindLeave:
-			conn.from.leave()
+		case scheme == kindMove, scheme == kindLeave:
+			conn.from.hear(scheme, client)
 			w.WriteHeader(http.StatusNoContent)
 			return
 		case scheme != "http" && scheme != "https", r.URL.Query().Get("sid") == "":
@@ -105,7 +106,9 @@ func (f *Forwarder) handler(own http.Handler) http.Handler {
 		f.counts.serving.Add(1)
 		defer f.counts.serving.Add(-1)
 		defer f.counts.in[served].Add(1)
-		own.ServeHTTP(w, engineio.Detour{Leaving: conn.from.leaving, Lost: conn.lost}.Request(r))
+		leaving, done := conn.from.serve(r)
+		defer done()
+		own.ServeHTTP(w, engineio.Detour{Leaving: leaving, Lost: conn.lost}.Request(r))
 	})
 }
 
@@ -119,7 +122,37 @@ type callers struct {
 type caller struct {
 	leaving context.Context
 	leave   context.CancelFunc
-	conns   int // guarded by callers.mu
+	sockets ws.Roster[*http.Request, context.CancelFunc] // websockets that came from there
+	conns   int                                          // guarded by callers.mu
+}
+
+// maxMove is the longest time over which a node moves its clients.
+const maxMove = time.Hour
+
+// hear acts on a word of the node.
+func (c *caller) hear(kind, text string) {
+	if kind == kindLeave {
+		c.leave()
+		return
+	}
+	over, err := time.ParseDuration(text)
+	if err != nil || over > maxMove {
+		over = 0
+	}
+	c.sockets.DrainOver(over, func(close context.CancelFunc) { close() })
+}
+
+// serve is what tells r that the node leaves, and that r is over.
+func (c *caller) serve(r *http.Request) (leaving context.Context, done func()) {
+	if !ws.IsUpgrade(r) {
+		return c.leaving, func() {}
+	}
+	leaving, cancel := context.WithCancel(c.leaving)
+	c.sockets.Add(r, cancel) // one that comes while the others move stays until the node leaves
+	return leaving, func() {
+		c.sockets.Remove(r)
+		cancel()
+	}
 }
 
 func (c *callers) add(conn net.Conn) *inConn {

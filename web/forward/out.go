@@ -14,9 +14,11 @@ import (
 )
 
 // header tells the other node what a request is: "http" or "https", how it came,
-// and the address of the client; or kindLeave. It is never taken from a client.
+// and the address of the client; or a word of the node itself: kindMove and a time,
+// or kindLeave. It is never taken from a client.
 const (
 	header    = "Meshrt-Forward"
+	kindMove  = "move"
 	kindLeave = "leave"
 )
 

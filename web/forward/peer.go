@@ -233,19 +233,30 @@ func keepAlive() *http.HTTP2Config {
 		MaxConcurrentStreams: streamsPerConn}
 }
 
-// goodbye tells the node that this one leaves, if it has requests of ours.
+// goodbye tells the node that this one leaves, if there are connections, with
+// requests or without: what came over one last is in doubt when it ends without a
+// word.
 func (p *peer) goodbye(ctx context.Context) error {
-	p.f.mu.Lock()
-	passing := p.passing
-	p.f.mu.Unlock()
-	if passing == 0 {
+	if !p.inUse() {
 		return nil
 	}
+	return p.tell(ctx, kindLeave)
+}
+
+// inUse tells whether the node has, or had, anything of ours.
+func (p *peer) inUse() bool {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	return p.passing > 0 || p.open() > 0
+}
+
+// tell sends a word of this node's own.
+func (p *peer) tell(ctx context.Context, word string) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.host()+"/", nil)
 	if err != nil {
 		return err
 	}
-	r.Header.Set(header, kindLeave)
+	r.Header.Set(header, word)
 	res, err := p.RoundTrip(r)
 	if err != nil {
 		return err
