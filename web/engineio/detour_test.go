@@ -3,8 +3,10 @@ package engineio_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -231,4 +233,33 @@ func TestServerPassesOnWhileItsRunEnds(t *testing.T) {
 		p.via(o).wantPost("4x")
 		wantNow(t, waiting, "200 4x")
 	})
+}
+
+// Two servers that each take the other for the owner do not pass a request to and fro.
+func TestWhatWasPassedOnGoesNoFurther(t *testing.T) {
+	asked := 0
+	s := engineio.NewServer(engineio.Config{Elsewhere: func(http.ResponseWriter, *http.Request, string) error {
+		asked++
+		return nil
+	}}, newApp(nil))
+	r := httptest.NewRequest("GET", "/?EIO=4&transport=polling&sid=x", nil)
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, engineio.Detour{}.Request(r))
+	if w.Code != 400 || asked != 0 {
+		t.Errorf("status %d, Elsewhere asked %d times", w.Code, asked)
+	}
+	if s.ServeHTTP(httptest.NewRecorder(), r); asked != 1 {
+		t.Errorf("without a detour asked %d times, want 1", asked)
+	}
+}
+
+func TestBodyThatIsTooLargeOnTheWayIsAnsweredAsHere(t *testing.T) {
+	s := engineio.NewServer(engineio.Config{Elsewhere: func(http.ResponseWriter, *http.Request, string) error {
+		return fmt.Errorf("passing on: %w", &http.MaxBytesError{Limit: 1})
+	}}, newApp(nil))
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest("POST", "/?EIO=4&transport=polling&sid=x", nil))
+	if got := w.Body.String(); w.Code != 413 || got != `{"code":3,"message":"Payload too large"}` {
+		t.Errorf("%d %s", w.Code, got)
+	}
 }

@@ -251,11 +251,12 @@ func TestNodeThatStopsAsksTheOwnerToLetGo(t *testing.T) {
 		y.own = func(w http.ResponseWriter, r *http.Request) {
 			requests <- r
 			<-connOf(r).from.leaving.Done()
+			time.Sleep(time.Second)
 			io.WriteString(w, "6")
 		}
 		poll := x.begin(t.Context(), "GET", y.path(), nil)
 		r := <-requests
-		within(t, 10*time.Millisecond, "the end", func() {
+		within(t, time.Second+10*time.Millisecond, "the end", func() {
 			x.stopRun()
 			<-x.ran
 		})
@@ -396,5 +397,51 @@ func TestTunnelEndsThoughItsClientDoesNotRead(t *testing.T) {
 			own.Close()
 			res.Body.Close()
 		})
+	}
+}
+
+// The last answer may have gone out a moment before.
+func TestNodeThatStopsWithNothingUnderWaySaysGoodbyeToo(t *testing.T) {
+	inLab(t, 2, Config{}, func(t *testing.T, l *lab) {
+		x, y := l.all[0], l.all[1]
+		requests := make(chan *http.Request, 1)
+		y.own = func(w http.ResponseWriter, r *http.Request) { requests <- r }
+		if status, _ := x.front.Get(y.path()); status != http.StatusOK {
+			t.Fatal(status)
+		}
+		x.stopRun()
+		<-x.ran
+		time.Sleep(time.Second)
+		if c := connOf(<-requests); c.lost.Err() != nil || c.from.leaving.Err() == nil {
+			t.Errorf("lost %v, leaving %v", c.lost.Err(), c.from.leaving.Err())
+		}
+	})
+}
+
+func TestEveryEndOfAConnectionIsALoss(t *testing.T) {
+	for name, end := range map[string]func(c *inConn){
+		"read":  func(c *inConn) { c.Read(nil) },
+		"write": func(c *inConn) { c.Write(nil) },
+		"close": func(c *inConn) { c.Close() },
+	} {
+		var all callers
+		here, there := net.Pipe()
+		there.Close()
+		c := all.add(here)
+		if end(c); c.lost.Err() == nil {
+			t.Errorf("%s: not lost", name)
+		}
+	}
+}
+
+func TestDeadlinesOfTheServerAreNoLoss(t *testing.T) {
+	var all callers
+	here, there := net.Pipe()
+	defer there.Close()
+	c := all.add(here)
+	defer c.Close()
+	c.SetDeadline(time.Unix(1, 0))
+	if _, err := c.Read(make([]byte, 1)); err == nil || c.lost.Err() != nil {
+		t.Errorf("error %v, lost %v", err, c.lost.Err())
 	}
 }

@@ -3,7 +3,6 @@ package forward
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -105,12 +104,11 @@ func (f *Forwarder) newProxy() *httputil.ReverseProxy {
 	}
 }
 
-// rewrite keeps all of a request that its session may look at. Headers of proxies
+// rewrite keeps all of a request that its session may look at, Host too. Headers of proxies
 // before us were judged by nobody, here as there.
 func (f *Forwarder) rewrite(r *httputil.ProxyRequest) {
 	x := exchangeOf(r.In.Context())
 	r.Out.URL.Scheme, r.Out.URL.Host = "http", x.peer.host()
-	r.Out.Host = r.In.Host
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 		if values := r.In.Header.Values(name); len(values) > 0 {
 			r.Out.Header[name] = values
@@ -127,33 +125,13 @@ func (f *Forwarder) rewrite(r *httputil.ProxyRequest) {
 	}
 	r.Out.Header.Set(header, scheme+" "+r.In.RemoteAddr)
 	if r.Out.Body != nil {
-		r.Out.Body = f.limit(x.w, r.Out.Body, r.In.ContentLength)
+		// One that is too large is broken off, which ends its session. It is read so
+		// far though its length may tell: a client that is not read sees no answer.
+		r.Out.Body = http.MaxBytesReader(x.w, r.Out.Body, int64(f.cfg.MaxPayload))
 	}
 }
 
 func isWebSocket(r *http.Request) bool { return ws.IsUpgrade(r) }
-
-// limit breaks a body off that is too large, which ends its session. One that says
-// so is read all the same, but not passed on: a client that is not read sees no
-// answer.
-func (f *Forwarder) limit(w http.ResponseWriter, body io.ReadCloser, length int64) io.ReadCloser {
-	limited := http.MaxBytesReader(w, body, int64(f.cfg.MaxPayload))
-	if length > int64(f.cfg.MaxPayload) {
-		return discarded{limited}
-	}
-	return limited
-}
-
-// discarded is a body without content, and with the error at its end.
-type discarded struct{ io.ReadCloser }
-
-func (d discarded) Read([]byte) (int, error) {
-	_, err := io.Copy(io.Discard, d.ReadCloser)
-	if err == nil {
-		err = io.EOF
-	}
-	return 0, err
-}
 
 func (f *Forwarder) roundTrip(r *http.Request) (*http.Response, error) {
 	x := exchangeOf(r.Context())
