@@ -121,7 +121,7 @@ func (p *poller) hang(at *box) <-chan string {
 			return
 		}
 		defer res.Body.Close()
-		b, err := io.ReadAll(res.Body)
+		b, _ := io.ReadAll(res.Body)
 		got <- fmt.Sprint(res.StatusCode, " ", strings.TrimSpace(string(b)))
 	}()
 	time.Sleep(10 * time.Millisecond)
