@@ -19,9 +19,9 @@ var (
 )
 
 // maxServing limits the requests of one peer that are served at a time; one
-// more is answered with ErrBusy. An asker waits for its answers, so that many
-// are a fault.
-const maxServing = 64
+// more is answered with ErrBusy. Questions to clients come in bursts of hundreds,
+// each served in no time; more than this are a fault.
+const maxServing = 1024
 
 // Later, as the error of HandleRequest, is called for the answer when the
 // request has given its place up to others: for answers that take long, as

@@ -238,6 +238,21 @@ func TestLocalMessagesStayOnTheirNode(t *testing.T) {
 	})
 }
 
+// A central server asks for many at once.
+func TestBurstOfQuestionsIsAnswered(t *testing.T) {
+	together(t, 2, root, func(t *testing.T, b *lab) {
+		c := connect(t, b.nodes[1], "/")
+		c.replies(time.Second, "here")
+		var waits []*askedAll
+		for range 800 {
+			waits = append(waits, askAll(t.Context(), b.nodes[0].In("/").To(c.session.ID())))
+		}
+		for _, a := range waits {
+			a.wants(t, []string{`["here"]`}, nil, nil)
+		}
+	})
+}
+
 func TestRaceOfQuestionsToManyNodes(t *testing.T) {
 	together(t, 3, root, func(t *testing.T, b *lab) {
 		var clients []*client

@@ -181,6 +181,38 @@ func TestServerEventsThatAreTooManyAreDropped(t *testing.T) {
 	})
 }
 
+func TestAnswersOfServersThatAreWaitedForAreLimited(t *testing.T) {
+	setup := func(n *node.Node) {
+		n.Namespace("/").OnServer("e", func(*node.ServerEvent) {}) // never answers
+	}
+	together(t, 2, setup, func(t *testing.T, b *lab) {
+		ns := b.nodes[0].Namespace("/")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var wg sync.WaitGroup
+		var busy notes
+		for i := range 1024 + 1 {
+			wg.Go(func() {
+				acks, _ := ns.ServerSideEmitWithAck(ctx, "e")
+				for _, m := range acks.Missing {
+					busy.add(m.Reason)
+				}
+			})
+			if i%32 == 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		time.Sleep(time.Second)
+		if got := busy.take(); !slices.Equal(got, []string{"node is busy"}) {
+			t.Errorf("refused %q, want one", got)
+		}
+		wg.Wait()
+		if got := busy.take(); len(got) != 1024 || got[0] != "timeout" {
+			t.Errorf("%d timed out", len(got))
+		}
+	})
+}
+
 func TestServerEventsThatCannotBeSentAreRefused(t *testing.T) {
 	n, err := node.New(node.Config{})
 	if err != nil {

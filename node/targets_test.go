@@ -78,7 +78,7 @@ func TestSocketsAreListedWhollyWhateverTheirSize(t *testing.T) {
 				t.Fatal(err)
 			}
 			want = append(want, s.ID())
-			if i%8 == 0 {
+			if i%7 == 0 {
 				s.SetData(strings.Repeat("x", node.MaxData-2))
 			}
 		}
