@@ -93,6 +93,17 @@ func TestCompressedBombsAreDisarmed(t *testing.T) {
 	}
 	n := alone(t, 0, "-compression")
 	n.flood("nobody", 50<<20)
+	var fits bytes.Buffer
+	w.Reset(&fits)
+	w.Write(make([]byte, 900_000))
+	w.Flush()
+	for _, path := range websockets { // what the first message of that size costs
+		s := dialRaw(t, n, path, "permessage-deflate; client_max_window_bits")
+		s.Write(frame(0xc2, fits.Bytes()))
+		s.Write(frame(0x88, []byte{3, 0xe8}))
+		s.end()
+		s.Close()
+	}
 	before := n.peak()
 	for name, path := range websockets {
 		for range 3 {
