@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"syscall"
 	"time"
@@ -13,11 +14,10 @@ import (
 // heartbeats are the times of a client connection that the kernel is told.
 type heartbeats struct{ interval, timeout time.Duration }
 
-// listen has the kernel give up clients that have vanished without a word: a
-// reader of an event stream sends nothing, so that no silence of its own tells.
-// What was sent and not acknowledged for a timeout ends the connection, where the
-// system knows such an option; a stream has a heartbeat every interval, so that its
-// reader is gone within the two together. Elsewhere the probes of an idle connection
+// listen has the kernel give up clients that have vanished without a word. What was
+// sent and not acknowledged for as long as a heartbeat may take ends the connection,
+// where the system knows such an option: not earlier, as a client whose network was
+// away for that time may still answer. Elsewhere the probes of an idle connection
 // (RFC 9293, section 3.8.4) find the dead ones, at about that time.
 func (h heartbeats) listen(addr string) (net.Listener, error) {
 	probe := max(h.timeout/keepAliveProbes, time.Second)
@@ -26,7 +26,19 @@ func (h heartbeats) listen(addr string) (net.Listener, error) {
 	if l == nil || err != nil {
 		return nil, err
 	}
-	return vanishing{l, h.timeout}, nil
+	return vanishing{l, h.interval + h.timeout}, nil
+}
+
+// readers has the connection of an event stream given up earlier. Its client sends
+// nothing whose absence would tell, but there is a heartbeat every interval: when
+// that is not acknowledged for a timeout, the reader is gone within the two together.
+func (h heartbeats) readers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(guestKey{}).(*guest); ok {
+			vanishes(c.conn, h.timeout)
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // vanishing is a listener whose connections are given up after a timeout.
@@ -36,15 +48,25 @@ type vanishing struct {
 }
 
 // Accept sets the option on each connection: not every kernel hands down a
-// listener's. A connection that refuses it is served all the same.
+// listener's.
 func (l vanishing) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if tcp, ok := c.(*net.TCPConn); ok && err == nil {
-		if raw, err := tcp.SyscallConn(); err == nil {
-			setUserTimeout(raw, l.timeout)
-		}
+	if err == nil {
+		vanishes(c, l.timeout)
 	}
 	return c, err
+}
+
+// vanishes sets the option. A connection that refuses it is served all the same.
+func vanishes(c net.Conn, after time.Duration) {
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
+		c = t.NetConn()
+	}
+	if tcp, ok := c.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			setUserTimeout(raw, after)
+		}
+	}
 }
 
 // keepAliveProbes are sent before a connection is given up.

@@ -29,7 +29,7 @@ func TestKernelGivesUpClientsThatVanish(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw.Control(func(fd uintptr) {
-		for name, want := range map[int]int{tcpUserTimeout: 6000, syscall.TCP_KEEPIDLE: 7, syscall.TCP_KEEPINTVL: 2, syscall.TCP_KEEPCNT: 3} {
+		for name, want := range map[int]int{tcpUserTimeout: 13_000, syscall.TCP_KEEPIDLE: 7, syscall.TCP_KEEPINTVL: 2, syscall.TCP_KEEPCNT: 3} {
 			if got, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, name); err != nil || got != want {
 				t.Errorf("option %#x is %d (%v), want %d", name, got, err, want)
 			}

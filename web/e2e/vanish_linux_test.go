@@ -31,7 +31,10 @@ func TestReaderThatVanishesIsGoneInTime(t *testing.T) {
 	if out, err := exec.Command("ip", "netns", "add", space).CombinedOutput(); err != nil {
 		t.Skipf("no network namespaces here: %s", out)
 	}
-	t.Cleanup(func() { exec.Command("ip", "netns", "del", space).Run() })
+	t.Cleanup(func() {
+		exec.Command("ip", "link", "del", "mrtv0").Run() // the namespace goes later
+		exec.Command("ip", "netns", "del", space).Run()
+	})
 	command(t, "ip link add mrtv0 type veth peer name mrtv1 netns "+space)
 	command(t, "ip addr add "+here+"/24 dev mrtv0")
 	command(t, "ip link set mrtv0 up")
@@ -45,7 +48,7 @@ func TestReaderThatVanishesIsGoneInTime(t *testing.T) {
 	n.start()
 	eventually(t, 10*time.Second, "the node serves", func() bool { return n.status("/readyz") == 200 })
 	reader := exec.Command("ip", "netns", "exec", space, "bash", "-c",
-		fmt.Sprintf(`exec 3<>/dev/tcp/%s/%s; printf 'GET /sse?room=r HTTP/1.1\r\nHost: x\r\n\r\n' >&3; cat <&3 >/dev/null`, here, port))
+		fmt.Sprintf(`exec 3<>/dev/tcp/%s/%s; printf 'GET /sse?room=r HTTP/1.1\r\nHost: x\r\n\r\n' >&3; exec cat <&3 >/dev/null`, here, port))
 	if err := reader.Start(); err != nil {
 		t.Fatal(err)
 	}

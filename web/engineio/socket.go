@@ -23,7 +23,7 @@ type Socket struct {
 	server   *Server
 	receiver Receiver      // of who receives; nil until Opened has returned
 	pace     ws.Pace       // of who receives
-	over     chan struct{} // closed with the reason
+	over     chan struct{} // closed with the reason; nil without Config.Rate
 
 	mu        sync.Mutex // whoever holds it does not block and calls nothing up
 	transport transport
@@ -37,17 +37,20 @@ type Socket struct {
 }
 
 func newSocket(s *Server, r *Request, t transport) *Socket {
-	return &Socket{
+	socket := &Socket{
 		id:        s.cfg.NewSID(),
 		openedAt:  time.Now(),
 		request:   r,
 		server:    s,
 		transport: t,
 		pace:      ws.NewPace(s.cfg.Rate),
-		over:      make(chan struct{}),
 		out:       ws.Outbox{MaxBytes: s.cfg.QueueBytes, MaxGroups: s.cfg.QueueGroups},
 		heartbeat: heartbeat{interval: s.cfg.PingInterval, timeout: s.cfg.PingTimeout},
 	}
+	if socket.pace.Limited() {
+		socket.over = make(chan struct{})
+	}
+	return socket
 }
 
 // ID is the session id. It lets its holder act for the client: not for logs, nor
@@ -178,8 +181,7 @@ func (s *Socket) takeLocked() []*Group {
 func (s *Socket) receive(p eio.Packet) Reason {
 	switch p.Type {
 	case eio.Message:
-		s.hold()
-		if s.await() {
+		if s.hold() && s.await() {
 			s.receiver.Received(p.Data, p.Binary)
 		}
 		s.release()
@@ -200,25 +202,31 @@ func (s *Socket) receive(p eio.Packet) Reason {
 // await holds a message back until Config.Rate allows it, and reports whether the
 // session is open then.
 func (s *Socket) await() (open bool) {
-	if s.pace.Limited() {
-		if wait := s.pace.Next(time.Now()); wait > 0 {
-			s.server.counters.delayed.Add(1)
-			s.server.notices.Say("rate", "client sends faster than -rate", slog.String("addr", s.request.RemoteAddr))
-			select {
-			case <-time.After(wait):
-			case <-s.over:
-			}
-		}
+	if !s.pace.Limited() {
+		return true
 	}
-	return !s.ended()
+	wait := s.pace.Next(time.Now())
+	if wait == 0 {
+		return true
+	}
+	s.server.counters.delayed.Add(1)
+	s.server.notices.Say("rate", "client sends faster than -rate", slog.String("addr", s.request.RemoteAddr))
+	select {
+	case <-time.After(wait):
+		return !s.ended()
+	case <-s.over:
+		return false
+	}
 }
 
 // hold says that we keep the client from being read, until release: it has no say
-// meanwhile, and its pong may wait behind what it has sent before.
-func (s *Socket) hold() {
+// meanwhile, and its pong may wait behind what it has sent before. It reports
+// whether the session is open.
+func (s *Socket) hold() (open bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.heartbeat.hold(time.Now())
+	return s.reason == 0
 }
 
 func (s *Socket) release() {
@@ -281,7 +289,9 @@ func (s *Socket) endLocked(reason Reason) {
 		return
 	}
 	s.reason = reason
-	close(s.over)
+	if s.over != nil {
+		close(s.over)
+	}
 	if s.timer != nil {
 		s.timer.Stop()
 	}
