@@ -121,7 +121,11 @@ func (p *poller) hang(at *box) <-chan string {
 			return
 		}
 		defer res.Body.Close()
-		b, _ := io.ReadAll(res.Body)
+		b, err := io.ReadAll(res.Body)
+		if err != nil {
+			got <- err.Error()
+			return
+		}
 		got <- fmt.Sprint(res.StatusCode, " ", strings.TrimSpace(string(b)))
 	}()
 	time.Sleep(10 * time.Millisecond)

@@ -45,7 +45,8 @@ type Config struct {
 	WriteTimeout time.Duration
 	// MaxPerNode and MaxRequests are how many requests, polls that wait included,
 	// and websockets are passed on at a time: to one node, and in all. One more is
-	// refused with ErrBusy. Defaults 16,384 and 65,536; a poll costs about 40 KiB.
+	// refused with ErrBusy. Defaults 16,384 and 65,536; a poll that
+	// waits costs about 30 KiB.
 	MaxPerNode, MaxRequests int
 
 	Logger *slog.Logger

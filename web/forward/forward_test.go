@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/meshrt/meshrt/web/ws"
 )
 
 func TestRequestArrivesAsItCame(t *testing.T) {
@@ -444,4 +446,26 @@ func TestDeadlinesOfTheServerAreNoLoss(t *testing.T) {
 	if _, err := c.Read(make([]byte, 1)); err == nil || c.lost.Err() != nil {
 		t.Errorf("error %v, lost %v", err, c.lost.Err())
 	}
+}
+
+// deadlines is a ResponseWriter that keeps what it is told.
+type deadlines struct {
+	http.ResponseWriter
+	read, write time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error  { d.read = t; return nil }
+func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = t; return nil }
+
+func TestClientHasNotForEverToTakeAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for length, read := range map[int64]time.Time{0: {}, 5: time.Now().Add(ws.CloseTimeout), -1: time.Now().Add(ws.CloseTimeout)} {
+			d := &deadlines{}
+			x := &exchange{w: d, in: &http.Request{ContentLength: length}}
+			x.begin(time.Minute)
+			if want := time.Now().Add(time.Minute); !d.write.Equal(want) || !d.read.Equal(read) {
+				t.Errorf("body of %d bytes: until %v to write and %v to read", length, d.write, d.read)
+			}
+		}
+	})
 }

@@ -31,6 +31,17 @@ type exchange struct {
 	err      error
 }
 
+// begin says that the answer comes, and bounds what the client can make of it: of a
+// body that the other node did not want to the end, net/http reads on afterwards.
+func (x *exchange) begin(timeout time.Duration) {
+	x.answered = true
+	rc, now := http.NewResponseController(x.w), time.Now()
+	rc.SetWriteDeadline(now.Add(timeout))
+	if x.in.ContentLength != 0 {
+		rc.SetReadDeadline(now.Add(ws.CloseTimeout))
+	}
+}
+
 type exchangeKey struct{}
 
 func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
@@ -91,8 +102,7 @@ func (f *Forwarder) newProxy() *httputil.ReverseProxy {
 		ErrorLog:      slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
 		ModifyResponse: func(res *http.Response) error {
 			if x := exchangeOf(res.Request.Context()); res.StatusCode != http.StatusSwitchingProtocols {
-				x.answered = true
-				http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(f.cfg.WriteTimeout))
+				x.begin(f.cfg.WriteTimeout)
 			}
 			return nil
 		},
