@@ -31,7 +31,7 @@ const (
 // alive starts the next interval: at the handshake and at each pong, asked for or
 // not, as the official server has it.
 func (h *heartbeat) alive(now time.Time) {
-	h.awaited = h.byClient
+	h.awaited, h.credit = h.byClient, 0
 	h.due = now.Add(h.interval)
 }
 

@@ -151,7 +151,7 @@ func TestPollAfterThePingTimeoutFindsNoSession(t *testing.T) {
 
 func TestHeartbeatByTheClientHasNoPingOfOurs(t *testing.T) {
 	start := time.Unix(1000, 0)
-	h := heartbeat{interval: 500 * time.Millisecond, byClient: true}
+	h := heartbeat{interval: 500 * time.Millisecond, timeout: 200 * time.Millisecond, byClient: true}
 	h.alive(start)
 	h.alive(start.Add(100 * time.Millisecond))
 	for after, want := range map[time.Duration]beat{599 * time.Millisecond: beatEarly, 600 * time.Millisecond: beatDead} {
@@ -159,5 +159,17 @@ func TestHeartbeatByTheClientHasNoPingOfOurs(t *testing.T) {
 		if got := h.fired(now); got != want || h.dead(now) != (want == beatDead) {
 			t.Errorf("after %v: %v, dead %v", after, got, h.dead(now))
 		}
+	}
+
+	now := start.Add(time.Second)
+	h.alive(now)
+	h.hold(now.Add(300 * time.Millisecond))
+	if got := h.fired(now.Add(500 * time.Millisecond)); got != beatHeld {
+		t.Errorf("while we do not read: %v, want beatHeld", got)
+	}
+	h.release(now.Add(600 * time.Millisecond))
+	h.alive(now.Add(600 * time.Millisecond)) // the ping that was behind
+	if got := h.fired(now.Add(1100 * time.Millisecond)); got != beatDead {
+		t.Errorf("an interval after the last ping: %v, want beatDead", got)
 	}
 }

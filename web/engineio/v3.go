@@ -45,7 +45,8 @@ func (s *Socket) setVersion() {
 	query := s.request.URL.Query()
 	if s.server.versionOf(query) == 3 {
 		s.legacy, s.base64 = true, query.Get("b64") != ""
-		s.heartbeat = heartbeat{interval: s.heartbeat.interval + s.heartbeat.timeout, byClient: true}
+		s.heartbeat.interval += s.heartbeat.timeout
+		s.heartbeat.byClient = true
 	}
 }
 

@@ -61,7 +61,7 @@ func main() {
 // last words of clients are heard.
 func run(ctx context.Context, cfg *config.Config) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
-	n, err := node.New(node.Config{Logger: log})
+	n, err := node.New(node.Config{Logger: log, MaxRooms: cfg.MaxRooms})
 	if err != nil {
 		return err
 	}
@@ -122,12 +122,14 @@ func serve(ctx context.Context, cfg *config.Config, l net.Listener, h http.Handl
 
 func engineConfig(cfg *config.Config, log *slog.Logger) engineio.Config {
 	return engineio.Config{PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, UpgradeTimeout: cfg.UpgradeTimeout,
-		Transports: cfg.Transports, AllowEIO3: cfg.AllowEIO3, MaxPayload: cfg.MaxPayload, QueueBytes: cfg.QueueBytes, Logger: log}
+		Transports: cfg.Transports, AllowEIO3: cfg.AllowEIO3, MaxPayload: cfg.MaxPayload, QueueBytes: cfg.QueueBytes,
+		Rate: cfg.Rate, Logger: log}
 }
 
 // webConfig leaves HTTP and API empty: requests come by the server of this program.
 func webConfig(cfg *config.Config, log *slog.Logger) web.Config {
 	return web.Config{Path: cfg.Path, WSPath: cfg.WSPath, SSEPath: cfg.SSEPath, Origins: cfg.Origins, Logger: log,
+		Compression: cfg.Compression, MaxConns: cfg.MaxConns, MaxConnsPerIP: cfg.MaxConnsPerIP,
 		SocketIO: socketio.Config{ConnectTimeout: cfg.ConnectTimeout, Engine: engineConfig(cfg, log)},
-		Plain:    plain.Config{PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, MaxPayload: cfg.MaxPayload, QueueBytes: cfg.QueueBytes}}
+		Plain:    plain.Config{PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, MaxPayload: cfg.MaxPayload, QueueBytes: cfg.QueueBytes, Rate: cfg.Rate}}
 }
