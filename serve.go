@@ -155,6 +155,9 @@ func runAll(ctx context.Context, n *node.Node, w *web.Server, beside func(contex
 	g.Go(func() error { return n.Run(nodeCtx) })
 	err := g.Wait()
 	log.Info("stopped")
+	if errors.Is(err, cluster.ErrNameTaken) {
+		return fmt.Errorf("%w; -node gives this one another", err)
+	}
 	return err
 }
 

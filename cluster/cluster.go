@@ -54,6 +54,10 @@ type Handler interface {
 	HandleRequest(ctx context.Context, from wire.NodeID, method string, body []byte) ([]byte, error)
 }
 
+// ErrNameTaken is the error of Run when another node of the cluster has the name
+// of this one, which was about to start.
+var ErrNameTaken = errors.New("the node's name is in use")
+
 // Config is what a Cluster needs.
 type Config struct {
 	ID      wire.NodeID // of this run; drawn if zero
@@ -101,6 +105,7 @@ type Cluster struct {
 	published  atomic.Uint64
 	congested  atomic.Bool
 	started    time.Time
+	end        context.CancelCauseFunc // of Run
 }
 
 // New validates cfg. Nothing is sent before Run.
@@ -160,7 +165,7 @@ func (c *Cluster) Name() string { return c.cfg.Name }
 
 // Run takes part in the cluster until ctx ends, then says goodbye to the
 // others, which takes about a second at most, and returns when every goroutine
-// has ended.
+// has ended. It ends by itself with ErrNameTaken, or when the network fails.
 func (c *Cluster) Run(ctx context.Context) error {
 	if c.gossip == nil {
 		<-ctx.Done()
@@ -172,6 +177,9 @@ func (c *Cluster) Run(ctx context.Context) error {
 	var network errgroup.Group
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	c.mu.Lock()
+	c.end = cancel
+	c.mu.Unlock()
 	network.Go(func() error {
 		err := c.cfg.Net.Run(netCtx)
 		if err == nil && netCtx.Err() == nil {
@@ -194,7 +202,17 @@ func (c *Cluster) Run(ctx context.Context) error {
 	if err = errors.Join(err, network.Wait()); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
+	if cause := context.Cause(ctx); errors.Is(cause, ErrNameTaken) {
+		return cause
+	}
 	return nil
+}
+
+// fail makes Run end with err.
+func (c *Cluster) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end(err)
 }
 
 // Publish numbers m and sends it to every node that has members of its rooms.

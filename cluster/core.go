@@ -171,7 +171,7 @@ func (c *core) linkUp(id wire.NodeID) {
 	p := c.peer(id)
 	p.linked, p.met, p.linkedAt = true, true, c.now
 	p.acked, p.lease.behindSince = 0, c.now // what it had in force it may have forgotten
-	c.send(id, wire.AppendSync(nil, wire.Sync{Frontier: p.frontier, Version: c.version, Topics: c.topics()}))
+	c.send(id, wire.AppendSync(nil, wire.Sync{Frontier: p.frontier, Version: c.version, Topics: c.topics(), Settled: c.settled}))
 	c.ask(id, p)
 }
 

@@ -111,6 +111,7 @@ func (h links) HandleFrame(l *mesh.Link, f wire.Frame) error {
 		}
 		c.do(func() { c.core.sync(id, s) })
 		if !s.More {
+			c.checkName(l.Peer(), s.Settled)
 			c.changed()
 		}
 	case wire.KindInterest:
@@ -139,6 +140,18 @@ func (h links) HandleFrame(l *mesh.Link, f wire.Frame) error {
 		return h.other(l, f)
 	}
 	return nil
+}
+
+// checkName ends a node that starts with a name that is in use. Never a vote: one
+// that is past its start keeps its name, and of two that start the lower id does.
+func (c *Cluster) checkName(p mesh.Peer, settled bool) {
+	switch {
+	case p.Name != c.cfg.Name:
+	case !c.hasSettled() && (settled || p.ID < c.cfg.ID):
+		c.fail(fmt.Errorf("%w: %q, at %s", ErrNameTaken, p.Name, p.Addr))
+	default:
+		c.log.Warn("another node has the name of this one", "peer", p.Name, "addr", p.Addr)
+	}
 }
 
 func (h links) number(l *mesh.Link, k wire.Kind, v uint64) {

@@ -1,10 +1,16 @@
 package node_test
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/meshrt/meshrt/cluster"
 	"github.com/meshrt/meshrt/cluster/clustertest"
+	"github.com/meshrt/meshrt/node"
+	"github.com/meshrt/meshrt/wire"
 )
 
 // G2, G3, G5 of MESH §6: what is published while links break arrives once and in
@@ -107,6 +113,50 @@ func TestALongPartitionIsTold(t *testing.T) {
 		}
 		if s := b.nodes[2].Cluster().Stats(); s.Gaps != 1 {
 			t.Errorf("told of %d gaps, want 1", s.Gaps)
+		}
+	})
+}
+
+// A node that starts with a name that is in use says so and ends; the one that has
+// it is not disturbed. Of two that start, one stays.
+func TestANameBelongsToOneNode(t *testing.T) {
+	together(t, 2, root, func(t *testing.T, b *lab) {
+		a := connect(t, b.nodes[0], "/")
+		a.join("room")
+		ctx, stop := context.WithCancel(t.Context())
+		start := func(name string) (end func() error) {
+			id := wire.NewNodeID()
+			h := b.net.Host("double" + id.String())
+			h.SetNode(name + "@" + id.String())
+			n, err := node.New(node.Config{Cluster: cluster.Config{ID: id, Name: name, Cluster: "test", Net: h, Seeds: []string{b.hosts[0].Advertise().String()}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ran := make(chan error, 1)
+			go func() { ran <- n.Run(ctx) }()
+			return func() error { return <-ran }
+		}
+		end := start("n1")
+		began := time.Now()
+		if err := end(); !errors.Is(err, cluster.ErrNameTaken) || !strings.Contains(err.Error(), b.hosts[1].Advertise().String()) {
+			t.Errorf("ended with %v, want %v and the address", err, cluster.ErrNameTaken)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("that took %v", took)
+		}
+		time.Sleep(time.Minute)
+		if nodes := b.nodes[0].Cluster().Nodes(); len(nodes) != 2 || nodes[1].State != "up" {
+			t.Errorf("nodes %v", nodes)
+		}
+
+		one, other := start("twin"), start("twin")
+		time.Sleep(time.Minute)
+		if nodes := b.nodes[0].Cluster().Nodes(); len(nodes) != 3 {
+			t.Errorf("of two that start, one must stay; nodes %v", nodes)
+		}
+		stop()
+		if err := errors.Join(one(), other()); !errors.Is(err, cluster.ErrNameTaken) {
+			t.Errorf("ended with %v", err)
 		}
 	})
 }

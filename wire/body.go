@@ -39,6 +39,7 @@ type Sync struct {
 	Version  uint64 // of the interest
 	More     bool   // further parts follow; the interest is in force with the last
 	Topics   []Topic
+	Settled  bool // the sender is past its start: its name is its own
 }
 
 // syncPart is how many bytes of topics go into one SYNC, so that a node with a
@@ -78,7 +79,7 @@ func runs(topics []Topic, yield func(ns string, run []Topic)) {
 
 func appendSyncPart(dst []byte, s Sync) []byte {
 	dst, start := startFrame(dst)
-	dst = appendUint(appendArray(dst, 5), uint64(KindSync))
+	dst = appendUint(appendArray(dst, 6), uint64(KindSync))
 	dst = appendUint(appendUint(dst, s.Frontier), s.Version)
 	dst = appendBool(dst, s.More)
 	groups := 0
@@ -91,13 +92,14 @@ func appendSyncPart(dst []byte, s Sync) []byte {
 			dst = appendString(dst, t.Room)
 		}
 	})
+	dst = appendBool(dst, s.Settled)
 	return endFrame(dst, start)
 }
 
 // DecodeSync reads one SYNC frame.
 func DecodeSync(f Frame) (Sync, error) {
 	p := parser{b: f}
-	p.begin(KindSync, 4)
+	p.begin(KindSync, 5)
 	s := Sync{Frontier: p.uint(), Version: p.uint(), More: p.bool()}
 	for groups := p.array(); groups > 0 && !p.bad; groups-- {
 		if p.array() != 2 {
@@ -108,6 +110,7 @@ func DecodeSync(f Frame) (Sync, error) {
 			s.Topics = append(s.Topics, Topic{ns, p.string()})
 		}
 	}
+	s.Settled = p.bool()
 	return s, p.err(KindSync)
 }
 

@@ -71,6 +71,7 @@ type (
 		Frontier, Version uint64
 		More              bool
 		Groups            []refGroup
+		Settled           bool
 	}
 	refInterest struct {
 		Kind            Kind
@@ -130,8 +131,8 @@ func TestHandWrittenFrames(t *testing.T) {
 		same("hello", AppendHello(nil, h), reference(t, refHello{KindHello, h.MinVersion, 3, uint64(h.Node), h.Name, h.Addr}))
 		same("ask", AppendPair(nil, KindAsk, m.Seq, h.MinVersion), reference(t, refPair{KindAsk, m.Seq, h.MinVersion}))
 		same("interest", AppendInterest(nil, Interest{m.Seq, true, Topic{"/", "r"}}), reference(t, refInterest{KindInterest, m.Seq, true, "/", "r"}))
-		same("sync", AppendSync(nil, Sync{1, m.Seq, false, []Topic{{"/", ""}, {"/", "r"}, {"/x", "r"}}}),
-			reference(t, refSync{KindSync, 1, m.Seq, false, []refGroup{{"/", []string{"", "r"}}, {"/x", []string{"r"}}}}))
+		same("sync", AppendSync(nil, Sync{1, m.Seq, false, []Topic{{"/", ""}, {"/", "r"}, {"/x", "r"}}, true}),
+			reference(t, refSync{KindSync, 1, m.Seq, false, []refGroup{{"/", []string{"", "r"}}, {"/x", []string{"r"}}}, true}))
 	})
 }
 
@@ -313,7 +314,7 @@ func TestPlaceholders(t *testing.T) {
 func FuzzFrame(f *testing.F) {
 	f.Add(body(AppendData(nil, &Message{Seq: 1, Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`), Attachments: [][]byte{{1}}}, false)))
 	f.Add(body(AppendHello(nil, Hello{1, 1, 5, "n", "a:1"})))
-	f.Add(body(AppendSync(nil, Sync{1, 2, false, []Topic{{"/", ""}, {"/a", "b"}}})))
+	f.Add(body(AppendSync(nil, Sync{1, 2, false, []Topic{{"/", ""}, {"/a", "b"}}, true})))
 	f.Add(body(AppendInterest(nil, Interest{1, true, Topic{"/", "r"}})))
 	f.Add(body(AppendPeers(nil, []string{"a:1"})))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -87,6 +87,22 @@ func grep(text, what string) []string {
 
 // Mistakes of an operator are one clear line; only an unresolvable name to
 // join keeps trying.
+// A second node of one name says so and ends, with the first undisturbed.
+func TestANameInUseIsOneClearLine(t *testing.T) {
+	nodes := startCluster(t, 2)
+	twin := newNode(t, "n1", nodes)
+	twin.start()
+	select {
+	case <-twin.exited:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it runs on")
+	}
+	want := `meshrt: the node's name is in use: "n1", at ` + nodes[0].bind + "; -node gives this one another\n"
+	if code := twin.cmd.ProcessState.ExitCode(); code != 1 || !strings.HasSuffix(twin.log.String(), want) {
+		t.Errorf("exit status %d and\n%s\nwant 1 and at the end\n%s", code, twin.log, want)
+	}
+}
+
 func TestMistakesAreOneClearLine(t *testing.T) {
 	busy := newNode(t, "busy", nil)
 	busy.start()

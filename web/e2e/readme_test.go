@@ -139,12 +139,12 @@ func (r *readme) snippet(start, prelude string) string {
 
 // box is a network namespace with a hosts file of its own.
 type box struct {
-	r        *readme
-	ns, addr string
+	r              *readme
+	name, ns, addr string
 }
 
 func (r *readme) box(name, addr string) *box {
-	b := &box{r, fmt.Sprintf("meshrt-%s-%d", name, os.Getpid()), addr}
+	b := &box{r, name, fmt.Sprintf("meshrt-%s-%d", name, os.Getpid()), addr}
 	r.hosts[name] = addr
 	dir := filepath.Join("/etc/netns", b.ns)
 	r.t.Cleanup(func() { exec.Command("ip", "netns", "del", b.ns).Run(); os.RemoveAll(dir) })
@@ -181,7 +181,8 @@ func (r *readme) ip(args string) {
 
 // command is a shell's, in the box.
 func (b *box) command(ctx context.Context, dir, line string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "ip", "netns", "exec", b.ns, "bash", "-c", line)
+	// Boxes have names of their own, and so have their nodes.
+	cmd := exec.CommandContext(ctx, "ip", "netns", "exec", b.ns, "unshare", "--uts", "bash", "-c", "hostname "+b.name+"; "+line)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(meshrt)+":"+os.Getenv("PATH"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
