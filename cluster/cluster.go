@@ -76,8 +76,8 @@ type Config struct {
 	// LogBytes is what may wait for peers that cannot take it now, in all: each
 	// message counts once. Default 64 MiB.
 	LogBytes int
-	// QueueBytes is what may wait on the link to one peer, see mesh.Config.
-	// Default 16 MiB.
+	// QueueBytes is what of the log is put on the link to one peer, see mesh.Config.
+	// Default 1 MiB.
 	QueueBytes int
 	Logger     *slog.Logger
 }
@@ -121,9 +121,6 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	}
 	if cfg.LogBytes <= 0 {
 		cfg.LogBytes = logBytes
-	}
-	if cfg.QueueBytes <= 0 {
-		cfg.QueueBytes = queueBytes
 	}
 	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[wire.NodeID]bool{},
 		calls: calls{waiting: map[uint64]*call{}}, server: server{serving: map[wire.NodeID]int{}},
@@ -175,7 +172,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	netCtx, closeNet := context.WithCancel(context.WithoutCancel(ctx))
 	defer closeNet()
 	var network errgroup.Group
-	ctx, cancel := context.WithCancelCause(ctx)
+	told, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c.mu.Lock()
 	c.end = cancel
@@ -192,6 +189,10 @@ func (c *Cluster) Run(ctx context.Context) error {
 	})
 	network.Go(func() error { c.accept.run(netCtx); return nil })
 	defer c.server.open(ctx)()
+	// What the log still has for linked peers goes first.
+	ctx, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
+	defer context.AfterFunc(told, func() { c.drain(); leave() })()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.gossip.Run(gctx) })
 	g.Go(func() error { return c.mesh.Run(gctx) })
@@ -202,11 +203,26 @@ func (c *Cluster) Run(ctx context.Context) error {
 	if err = errors.Join(err, network.Wait()); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
-	if cause := context.Cause(ctx); errors.Is(cause, ErrNameTaken) {
+	if cause := context.Cause(told); errors.Is(cause, ErrNameTaken) {
 		return cause
 	}
 	return nil
 }
+
+// drain waits until links have what they are to get, at most for drainTime: a peer
+// may be slow.
+func (c *Cluster) drain() {
+	for end := time.Now().Add(drainTime); time.Now().Before(end); time.Sleep(drainTime / 200) {
+		c.mu.Lock()
+		waiting := c.core.waiting()
+		c.mu.Unlock()
+		if !waiting {
+			return
+		}
+	}
+}
+
+const drainTime = time.Second
 
 // fail makes Run end with err.
 func (c *Cluster) fail(err error) {

@@ -113,11 +113,8 @@ type effect struct {
 	done      func()
 }
 
-// The defaults of Config.LogBytes and Config.QueueBytes.
-const (
-	logBytes   = 64 << 20
-	queueBytes = 16 << 20
-)
+// logBytes is the default of Config.LogBytes.
+const logBytes = 64 << 20
 
 func newCore() *core {
 	return &core{timing: lanTiming, now: 1, log: outLog{limit: logBytes}, own: map[wire.Topic]struct{}{},

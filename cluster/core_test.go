@@ -310,7 +310,7 @@ func TestTheLogIsBounded(t *testing.T) {
 	if got := len(x.got[3]); got != 30 {
 		t.Errorf("node 3 got %d messages, want 30", got)
 	}
-	if c.log.bytes != 0 || len(c.log.entries) != 0 {
+	if c.log.bytes != 0 || c.log.count != 0 {
 		t.Errorf("the log keeps %d bytes that nobody lacks", c.log.bytes)
 	}
 }

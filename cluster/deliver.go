@@ -15,7 +15,7 @@ func (c *core) publish(m *wire.Message) (peers int) {
 			continue
 		}
 		if e.frame == nil {
-			e = entry{frame: wire.AppendData(nil, m, false), namespace: m.Namespace, rooms: m.Rooms}
+			e = entry{frame: wire.AppendData(make([]byte, 0, m.Size()), m, false), namespace: m.Namespace, rooms: m.Rooms}
 		}
 		peers++
 		if m.Flags&wire.Volatile != 0 {
@@ -51,13 +51,23 @@ func (c *core) offer(id wire.NodeID, p *peer, frame []byte) {
 	c.effects = append(c.effects, effect{to: id, frame: frame, droppable: true})
 }
 
+// waiting tells whether a linked peer is still to be sent what was published.
+func (c *core) waiting() bool {
+	for _, p := range c.peers {
+		if p.linked && p.synced && p.out.sent < len(p.out.refs) {
+			return true
+		}
+	}
+	return false
+}
+
 // congested tells that the log is three quarters full because of peers that have a link and
 // read slowly. For those without one nobody waits: they may never come back.
 func (c *core) congested() bool {
 	if c.log.bytes <= c.log.limit/4*3 {
 		return false
 	}
-	old := c.log.first + uint64(len(c.log.entries))/4
+	old := c.log.first + uint64(c.log.count)/4
 	for _, p := range c.peers {
 		if p.linked && len(p.out.refs) > 0 && p.out.refs[0] <= old {
 			return true
@@ -68,20 +78,20 @@ func (c *core) congested() bool {
 
 // shrink keeps the log within its limit.
 func (c *core) shrink() {
-	for c.log.bytes > c.log.limit && len(c.log.entries) > 0 {
+	for c.log.bytes > c.log.limit && c.log.count > 0 {
 		seq := c.log.first
 		for _, p := range c.peers {
 			if p.out.evict(seq) {
 				c.counts.lost++
 			}
 		}
-		c.log.drop(1)
+		c.log.drop()
 	}
 }
 
-// flushBatch limits the messages that one call sends to a peer that lacks very
-// many; the next tick goes on.
-const flushBatch = 16384
+// flushBytes is what one call sends to a peer that lacks very much: more than a
+// link takes at once.
+const flushBytes = 4 << 20
 
 // flush sends a peer what waits for it, in order, as far as it wants it. What
 // it does not want by an interest that may be trusted it never will: a join that came
@@ -95,13 +105,14 @@ func (c *core) flush(id wire.NodeID, p *peer) {
 		c.send(id, wire.AppendNumber(nil, wire.KindGap, o.gap))
 	}
 	o.gap = 0
-	keep, rest := o.refs[:o.sent], o.refs[o.sent:]
+	keep, rest, bytes := o.refs[:o.sent], o.refs[o.sent:], 0
 	for i, seq := range rest {
-		if i == flushBatch {
+		if bytes > flushBytes {
 			keep, o.blocked = append(keep, rest[i:]...), true
 			break
 		}
 		e := c.log.at(seq)
+		bytes += len(e.frame)
 		if !p.wants(id, e.namespace, e.rooms) {
 			c.log.release(seq)
 			continue
@@ -125,6 +136,13 @@ func (c *core) refused(id wire.NodeID, seq uint64) {
 		o.sent--
 	}
 	o.blocked = true
+}
+
+// ready: the link that refused takes messages again.
+func (c *core) ready(id wire.NodeID) {
+	p := c.peer(id)
+	p.out.blocked = false
+	c.flush(id, p)
 }
 
 // confirm lets go of what the peer has processed.

@@ -25,6 +25,9 @@ func (c *Cluster) do(event func()) {
 
 // applyLocked sends frames and returns the calls to make once unlocked.
 func (c *Cluster) applyLocked() (done []func()) {
+	if len(c.core.effects) == 0 {
+		return nil
+	}
 	for _, e := range c.core.take() {
 		if e.done != nil {
 			done = append(done, e.done)
@@ -33,7 +36,9 @@ func (c *Cluster) applyLocked() (done []func()) {
 		c.sendLocked(e)
 	}
 	c.core.applied()
-	clear(c.full)
+	if len(c.full) > 0 {
+		clear(c.full)
+	}
 	return done
 }
 
@@ -83,6 +88,8 @@ func (c *Cluster) introduceLocked(p mesh.Peer) {
 		c.links[p.ID].Send(wire.AppendPeers(nil, others), false)
 	}
 }
+
+func (h links) LinkReady(l *mesh.Link) { h.c.do(func() { h.c.core.ready(l.Peer().ID) }) }
 
 func (h links) LinkDown(l *mesh.Link, err error) {
 	c, p := h.c, l.Peer()

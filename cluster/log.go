@@ -4,10 +4,12 @@ package cluster
 // number. Peers hold references (outbox), so that a message is kept once. What is over
 // the limit leaves the log at its old end, whoever still lacks it.
 type outLog struct {
-	first   uint64 // number of entries[0]
-	entries []entry
-	bytes   int
-	limit   int
+	ring  []entry // a power of two; the oldest is at head
+	head  int
+	count int
+	first uint64 // number of the oldest, or of the next when there is none
+	bytes int
+	limit int
 }
 
 // entry is a message as it goes over a link, and what decides who wants it.
@@ -26,7 +28,7 @@ func (l *outLog) last() uint64 {
 	if l.first == 0 {
 		return 0
 	}
-	return l.first + uint64(len(l.entries)) - 1
+	return l.first + uint64(l.count) - 1
 }
 
 // add takes the next message.
@@ -34,12 +36,30 @@ func (l *outLog) add(e entry) {
 	if l.first == 0 {
 		l.first = 1
 	}
-	l.entries = append(l.entries, e)
+	if l.count == len(l.ring) {
+		l.resize(max(minRing, 2*len(l.ring)))
+	}
+	l.ring[(l.head+l.count)&(len(l.ring)-1)] = e
+	l.count++
 	l.bytes += len(e.frame) + entryBytes
 }
 
+// minRing and keepRing are how many entries the ring has at least, and how many it
+// may keep when it is empty.
+const (
+	minRing  = 64
+	keepRing = 16384
+)
+
+func (l *outLog) resize(size int) {
+	ring := make([]entry, size)
+	n := copy(ring, l.ring[l.head:])
+	copy(ring[n:], l.ring[:l.head])
+	l.ring, l.head = ring, 0
+}
+
 // at is the entry of a number that is referred to.
-func (l *outLog) at(seq uint64) *entry { return &l.entries[seq-l.first] }
+func (l *outLog) at(seq uint64) *entry { return &l.ring[(l.head+int(seq-l.first))&(len(l.ring)-1)] }
 
 // release takes a reference back. A message that nobody lacks is let go of, though
 // older ones stay.
@@ -53,23 +73,19 @@ func (l *outLog) release(seq uint64) {
 
 // trim lets go of what nobody lacks.
 func (l *outLog) trim() {
-	n := 0
-	for n < len(l.entries) && l.entries[n].refs == 0 {
-		n++
+	for l.count > 0 && l.ring[l.head].refs == 0 {
+		l.drop()
 	}
-	l.drop(n)
 }
 
-// drop takes off the oldest n entries. The space is kept for the next ones
-// unless it was much.
-func (l *outLog) drop(n int) {
-	for i := range n {
-		l.bytes -= len(l.entries[i].frame) + entryBytes
-		l.entries[i] = entry{}
-	}
-	l.first += uint64(n)
-	if l.entries = l.entries[n:]; len(l.entries) == 0 {
-		l.entries = nil
+// drop takes off the oldest entry.
+func (l *outLog) drop() {
+	l.bytes -= len(l.ring[l.head].frame) + entryBytes
+	l.ring[l.head] = entry{}
+	l.head = (l.head + 1) & (len(l.ring) - 1)
+	l.first++
+	if l.count--; l.count == 0 && len(l.ring) > keepRing {
+		l.ring, l.head = nil, 0
 	}
 }
 

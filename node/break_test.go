@@ -160,3 +160,24 @@ func TestANameBelongsToOneNode(t *testing.T) {
 		}
 	})
 }
+
+// G7: a node that stops in order still sends what it has accepted.
+func TestAStoppedNodeHasSentWhatItAccepted(t *testing.T) {
+	together(t, 2, root, func(t *testing.T, b *lab) {
+		a, c := connect(t, b.nodes[0], "/"), connect(t, b.nodes[1], "/")
+		c.join("room")
+		c.take()
+		const count = 5000
+		padding := strings.Repeat("x", 1000)
+		for i := range count { // 5 MB: more than a link takes at once
+			if err := a.session.To("room").Emit("e", i, padding); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.stops[0]()
+		time.Sleep(time.Second)
+		if got := len(c.take()); got != count {
+			t.Errorf("%d of %d messages arrived", got, count)
+		}
+	})
+}

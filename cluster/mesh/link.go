@@ -12,8 +12,9 @@ import (
 	"github.com/meshrt/meshrt/wire"
 )
 
-// keepBuffer is the largest write buffer that a link holds on to when idle.
-const keepBuffer = 256 << 10
+// keepBuffer is the largest write buffer that a link holds on to: append makes it up
+// to twice as large as the default of QueueBytes.
+const keepBuffer = 2 << 20
 
 // Link is one connection to one node. Its methods may be called from anywhere
 // at any time and never block.
@@ -29,13 +30,13 @@ type Link struct {
 
 	wake chan struct{} // capacity one: there is something to write, or an end
 
-	mu        sync.Mutex
-	queue     []byte // whole frames that wait for the writer
-	spare     []byte // the writer's last buffer, to be reused
-	ended     error  // why the link ends; set once
-	flush     bool   // write what waits before the end
-	writing   int    // bytes that the writer has taken and not yet written
-	congested bool   // counted in Mesh
+	mu      sync.Mutex
+	queue   []byte // whole frames that wait for the writer
+	spare   []byte // the writer's last buffer, to be reused
+	ended   error  // why the link ends; set once
+	flush   bool   // write what waits before the end
+	writing int    // bytes that the writer has taken and not yet written
+	refused bool   // a frame; LinkReady is owed
 
 	handling atomic.Bool  // the Handler is at work, or holds the link back on purpose
 	rtt      atomic.Int64 // nanoseconds; 0 before the first PONG
@@ -66,21 +67,22 @@ func (l *Link) Queued() int {
 }
 
 // Send queues one or more whole frames of one kind. A droppable frame is
-// refused with ErrFull when more than QueueBytes wait; others are taken up to
-// twice that, and beyond it the link ends: the peer does not read. On a link
-// that has ended Send returns ErrClosed.
+// refused with ErrFull when more than QueueBytes wait, and LinkReady follows; others
+// are taken up to ControlBytes, and beyond it the link ends: the peer does not read.
+// On a link that has ended Send returns ErrClosed.
 func (l *Link) Send(frame []byte, droppable bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended != nil {
 		return ErrClosed
 	}
-	limit := l.m.cfg.QueueBytes
-	if !droppable {
-		limit *= 2
+	limit := l.m.cfg.ControlBytes
+	if droppable {
+		limit = l.m.cfg.QueueBytes
 	}
 	if waiting := len(l.queue) + l.writing; waiting > 0 && waiting+len(frame) > limit {
 		l.m.counters.refused.Add(1)
+		l.refused = true
 		if !droppable {
 			l.endByLocked(ErrFull, false, time.Unix(1, 0))
 		}
@@ -88,7 +90,6 @@ func (l *Link) Send(frame []byte, droppable bool) error {
 	}
 	l.m.counters.out[countAs(wire.Frame(frame[4:]))].Add(1)
 	l.queue = append(l.queue, frame...)
-	l.measureLocked()
 	l.poke()
 	return nil
 }
@@ -106,18 +107,6 @@ func (l *Link) poke() {
 	case l.wake <- struct{}{}:
 	default:
 	}
-}
-
-// measureLocked keeps the count of links of whose queue three quarters are in use.
-func (l *Link) measureLocked() {
-	now := l.ended == nil && len(l.queue)+l.writing > l.m.cfg.QueueBytes/4*3
-	switch {
-	case now && !l.congested:
-		l.m.counters.congested.Add(1)
-	case !now && l.congested:
-		l.m.counters.congested.Add(-1)
-	}
-	l.congested = now
 }
 
 // end makes the link go down with err at once. What is queued is lost.
@@ -154,7 +143,6 @@ func (l *Link) endByLocked(err error, flush bool, deadline time.Time) {
 	default:
 		l.flush = false
 	}
-	l.measureLocked()
 	l.conn.SetDeadline(deadline)
 	l.poke()
 }
@@ -263,10 +251,13 @@ func (l *Link) writeAll() bool {
 		}
 		_, err := l.conn.Write(b)
 		l.m.counters.bytesO.Add(uint64(len(b)))
-		l.give(b)
+		ready := l.give(b)
 		if err != nil {
 			l.writeFailed(fmt.Errorf("write link: %w", err))
 			return false
+		}
+		if ready {
+			l.m.h.LinkReady(l)
 		}
 	}
 }
@@ -282,15 +273,19 @@ func (l *Link) take() (b []byte, ended bool) {
 	return b, l.ended != nil
 }
 
-// give hands a written buffer back for the next batch.
-func (l *Link) give(b []byte) {
+// give hands a written buffer back for the next batch, and tells whether the queue
+// was full and half of it is free again.
+func (l *Link) give(b []byte) (ready bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writing = 0
-	l.measureLocked()
 	if cap(b) <= keepBuffer {
 		l.spare = b[:0]
 	}
+	if ready = l.refused && len(l.queue) < l.m.cfg.QueueBytes/2; ready {
+		l.refused = false
+	}
+	return ready
 }
 
 // watchSilence ends the link when nothing arrived for Silence. PINGs of the

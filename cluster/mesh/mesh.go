@@ -40,6 +40,9 @@ type Handler interface {
 	// HandleFrame gets every frame but those of this package. An error ends
 	// the link.
 	HandleFrame(l *Link, f wire.Frame) error
+	// LinkReady comes when a link that refused a droppable frame takes some again,
+	// from the link's writer.
+	LinkReady(l *Link)
 	// LinkDown comes after the last frame of l, with what ended it.
 	LinkDown(l *Link, err error)
 }
@@ -59,10 +62,13 @@ type Config struct {
 	Silence time.Duration
 	// HandshakeTimeout bounds dialling and HELLO, each. Default 3 s.
 	HandshakeTimeout time.Duration
-	// QueueBytes is what may wait for one peer. Default 64 MiB. Beyond it
-	// droppable frames are refused; at twice that the link ends.
+	// QueueBytes is what may wait for one peer before droppable frames are
+	// refused. Default 1 MiB: what does not fit waits better at whoever keeps it.
 	QueueBytes int
-	Logger     *slog.Logger
+	// ControlBytes is what may wait in all. Default 64 MiB, which is the interest in
+	// three million rooms. Beyond it the link ends: the peer does not read.
+	ControlBytes int
+	Logger       *slog.Logger
 }
 
 func (c *Config) setDefaults() {
@@ -76,7 +82,10 @@ func (c *Config) setDefaults() {
 		c.HandshakeTimeout = 3 * time.Second
 	}
 	if c.QueueBytes <= 0 {
-		c.QueueBytes = 64 << 20
+		c.QueueBytes = 1 << 20
+	}
+	if c.ControlBytes <= 0 {
+		c.ControlBytes = 64 << 20
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -120,7 +129,6 @@ type counters struct {
 	in, out         [wire.Kinds]atomic.Uint64
 	bytesIn, bytesO atomic.Uint64
 	refused         atomic.Uint64 // droppable frames refused by full queues
-	congested       atomic.Int64  // links of which most of the queue is in use
 	up, down        atomic.Uint64
 }
 
@@ -259,9 +267,6 @@ func (m *Mesh) Links() []*Link {
 	defer m.mu.Unlock()
 	return m.linksLocked()
 }
-
-// Congested tells that a peer reads more slowly than this node sends.
-func (m *Mesh) Congested() bool { return m.counters.congested.Load() > 0 }
 
 // Stats are counters since New; indexes of Frames are wire.Kind.
 type Stats struct {

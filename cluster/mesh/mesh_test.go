@@ -1,11 +1,13 @@
 package mesh
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,6 +40,7 @@ type recorder struct {
 	data  map[wire.NodeID][]uint64
 	block chan struct{} // when set, HandleFrame waits for it
 	slow  time.Duration // what HandleFrame takes at least
+	ready atomic.Int32  // calls of LinkReady
 }
 
 func (r *recorder) LinkUp(l *Link) {
@@ -59,6 +62,8 @@ func (r *recorder) LinkDown(l *Link, err error) {
 	delete(r.up, l.Peer().ID)
 	r.log = append(r.log, fmt.Sprint("down ", uint64(l.Peer().ID), ": ", err))
 }
+
+func (r *recorder) LinkReady(*Link) { r.ready.Add(1) }
 
 func (r *recorder) HandleFrame(l *Link, f wire.Frame) error {
 	if r.block != nil {
@@ -383,7 +388,7 @@ func TestUnwantedPeerIsNotDialledButItsLinkIsKept(t *testing.T) {
 func TestFullQueueRefusesDroppableFramesAndThenEnds(t *testing.T) {
 	bubble(t, func(t *testing.T, b *lab) {
 		const limit = 1000
-		x, y := b.start(1, func(c *Config) { c.QueueBytes = limit }), b.start(2, nil)
+		x, y := b.start(1, func(c *Config) { c.QueueBytes, c.ControlBytes = limit, 2*limit }), b.start(2, nil)
 		x.mesh.SetPeers([]Peer{y.peer()})
 		pass(time.Second)
 		l := x.link(2)
@@ -391,16 +396,12 @@ func TestFullQueueRefusesDroppableFramesAndThenEnds(t *testing.T) {
 		frame[5] = byte(wire.KindIntAck)
 		l.mu.Lock()
 		l.writing = limit - len(frame) // as if the writer hung in a Write
-		l.measureLocked()
 		l.mu.Unlock()
 		if err := l.Send(frame, true); err != nil {
 			t.Errorf("at the limit: %v", err)
 		}
 		if err := l.Send(frame, true); !errors.Is(err, ErrFull) {
 			t.Errorf("over the limit: %v, want ErrFull", err)
-		}
-		if !x.mesh.Congested() {
-			t.Error("not congested")
 		}
 		if err := l.Send(frame, false); err != nil {
 			t.Errorf("control frame over the limit: %v", err)
@@ -417,6 +418,29 @@ func TestFullQueueRefusesDroppableFramesAndThenEnds(t *testing.T) {
 			}
 		}
 		t.Error("control frames without end")
+	})
+}
+
+func TestLinkThatRefusedSaysWhenItTakesMore(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, func(c *Config) { c.QueueBytes = 1000 }), b.start(2, nil)
+		x.mesh.SetPeers([]Peer{y.peer()})
+		pass(time.Second)
+		l := x.link(2)
+		frame := bytes.Repeat(wire.AppendNumber(nil, wire.KindIntAck, 1), 30) // several in one call
+		for l.Send(frame, true) == nil {
+		}
+		pass(time.Second)
+		if got := x.ready.Load(); got != 1 {
+			t.Errorf("LinkReady came %d times, want once", got)
+		}
+		if err := l.Send(frame, true); err != nil {
+			t.Errorf("then: %v", err)
+		}
+		pass(time.Second)
+		if got := x.ready.Load(); got != 1 {
+			t.Errorf("LinkReady came %d times though nothing was refused", got)
+		}
 	})
 }
 
@@ -530,7 +554,7 @@ func TestGracefulStopLosesNothing(t *testing.T) {
 	padding := make([]byte, size)
 	for i := range uint64(count) {
 		f := wire.AppendReply(nil, wire.Reply{ID: i, Body: padding})
-		from.link(2).Send(f, true)
+		from.link(2).Send(f, false)
 	}
 	eventually(t, "written", func() bool { return from.link(2).Queued() == 0 })
 	stop()
