@@ -73,9 +73,27 @@ func (c *Cluster) beat(ctx context.Context) {
 		select {
 		case <-t.C:
 			c.do(c.core.tick)
+			c.open()
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// openBytes is what may wait on a link for the next part of a SYNC to go, and
+// openFor how long one turn of sending them may last, so that ticks are on time.
+const (
+	openBytes = 4 << 20
+	openFor   = tickEvery / 2
+)
+
+// open goes on with the SYNCs that are under way, the lock free in between.
+func (c *Cluster) open() {
+	start, limit := c.clock(), min(openBytes, c.cfg.QueueBytes/2)
+	for more := true; more && c.clock()-start < openFor; {
+		c.do(func() {
+			more = c.core.open(func(id wire.NodeID) bool { l := c.links[id]; return l != nil && l.Queued() < limit })
+		})
 	}
 }
 

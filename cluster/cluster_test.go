@@ -1,0 +1,113 @@
+package cluster_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/meshrt/meshrt/cluster"
+	"github.com/meshrt/meshrt/cluster/clustertest"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// member is a node of a cluster in memory. It writes down what it gets.
+type member struct {
+	*cluster.Cluster
+	host *clustertest.Host
+	stop func()
+
+	mu    sync.Mutex
+	got   []*wire.Message
+	serve func(body []byte) ([]byte, error)
+}
+
+func (m *member) HandleMessage(x *wire.Message) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.got = append(m.got, x)
+}
+
+func (m *member) HandleRequest(_ context.Context, _ wire.NodeID, _ string, body []byte) ([]byte, error) {
+	return m.serve(body)
+}
+
+func (m *member) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.got)
+}
+
+func (m *member) publish(room string) {
+	m.Publish(&wire.Message{Namespace: "/", Rooms: []string{room}, Payload: []byte(`["e"]`)})
+}
+
+// together runs f with nodes that prepare has seen before they run, and that have
+// had some seconds.
+func together(t *testing.T, count int, prepare func(i int, cfg *cluster.Config), f func(t *testing.T, net *clustertest.Network, m []*member)) {
+	synctest.Test(t, func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		var all []*member
+		for i := range count {
+			m := &member{host: net.Host(fmt.Sprint("n", i))}
+			cfg := cluster.Config{ID: wire.NodeID(i + 1), Name: fmt.Sprint("n", i), Cluster: "test", Net: m.host}
+			m.host.SetNode(cfg.Name + "@" + cfg.ID.String())
+			if i > 0 {
+				cfg.Seeds = []string{all[0].host.Advertise().String()}
+			}
+			if prepare != nil {
+				prepare(i, &cfg)
+			}
+			c, err := cluster.New(cfg, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Cluster = c
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				c.Run(ctx)
+			}()
+			m.stop = func() { cancel(); <-done }
+			all = append(all, m)
+		}
+		time.Sleep(3 * time.Second)
+		f(t, net, all)
+		for _, m := range all {
+			m.stop()
+		}
+		time.Sleep(time.Minute) // memberlist's goroutines outlive its Shutdown by their probe timeout
+	})
+}
+
+// A link has limits, an interest has none: one that is larger than all that may
+// wait on a link goes over it all the same.
+func TestInterestLargerThanALinkTakes(t *testing.T) {
+	const queue, rooms = 128 << 10, 20_000
+	limit := func(_ int, cfg *cluster.Config) { cfg.QueueBytes = queue }
+	together(t, 2, limit, func(t *testing.T, net *clustertest.Network, m []*member) {
+		for i := range rooms {
+			m[0].SetInterest(wire.Topic{Namespace: "/", Room: fmt.Sprintf("%060d", i)}, true)
+			if i%100 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		time.Sleep(time.Second)
+		before := m[0].Stats().Mesh.Up
+		m[0].host.Reset(m[1].host)
+		time.Sleep(5 * time.Second)
+		s := m[0].Stats()
+		if s.Links != 1 || s.Mesh.Up != before+1 {
+			t.Errorf("%d links, %d made since the reset, want one that stays", s.Links, s.Mesh.Up-before)
+		}
+		m[1].publish(fmt.Sprintf("%060d", 0))
+		m[1].publish(fmt.Sprintf("%060d", rooms-1))
+		time.Sleep(time.Second)
+		if got := m[0].count(); got != 2 {
+			t.Errorf("got %d messages, want 2", got)
+		}
+	})
+}
