@@ -315,6 +315,33 @@ func TestTheLogIsBounded(t *testing.T) {
 	}
 }
 
+// Where many peers are cut off, what each lacks is noted for each.
+func TestTheLogIsBoundedForManyPeers(t *testing.T) {
+	c := newCore()
+	c.settle()
+	c.log.limit = 1 << 20
+	for id := range wire.NodeID(200) {
+		c.member(id + 1)
+	}
+	for range 20_000 {
+		c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`)})
+		c.applied()
+	}
+	kept := cap(c.log.entries) * entryBytes
+	for _, p := range c.peers {
+		kept += cap(p.out.refs) * 8
+	}
+	if kept > 2*c.log.limit {
+		t.Errorf("the log and what refers to it take %d bytes, allowed are %d", kept, c.log.limit)
+	}
+	for id := range wire.NodeID(200) {
+		c.down(id + 1)
+	}
+	if c.log.bytes != 0 {
+		t.Errorf("the log counts %d bytes that nobody lacks", c.log.bytes)
+	}
+}
+
 func numbers(ms []*wire.Message) (seqs []uint64) {
 	for _, m := range ms {
 		seqs = append(seqs, m.Seq)

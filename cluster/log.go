@@ -18,8 +18,14 @@ type entry struct {
 	refs      int // peers that lack it
 }
 
-// entryBytes is what an entry costs beside its frame, about.
-const entryBytes = 80
+// What an entry costs beside its frame, about, and each number in an outbox:
+// where many peers are cut off, the numbers are most of it.
+const (
+	entryBytes = 80
+	refBytes   = 12
+)
+
+func (e *entry) bytes() int { return len(e.frame) + entryBytes + e.refs*refBytes }
 
 // last is the number of the last message.
 func (l *outLog) last() uint64 {
@@ -35,7 +41,7 @@ func (l *outLog) add(e entry) {
 		l.first = 1
 	}
 	l.entries = append(l.entries, e)
-	l.bytes += len(e.frame) + entryBytes
+	l.bytes += e.bytes()
 }
 
 // at is the entry of a number that is referred to.
@@ -45,6 +51,7 @@ func (l *outLog) at(seq uint64) *entry { return &l.entries[seq-l.first] }
 // older ones stay.
 func (l *outLog) release(seq uint64) {
 	e := l.at(seq)
+	l.bytes -= refBytes
 	if e.refs--; e.refs == 0 {
 		l.bytes -= len(e.frame)
 		e.frame, e.rooms = nil, nil
@@ -64,7 +71,7 @@ func (l *outLog) trim() {
 // unless it was much.
 func (l *outLog) drop(n int) {
 	for i := range n {
-		l.bytes -= len(l.entries[i].frame) + entryBytes
+		l.bytes -= l.entries[i].bytes()
 		l.entries[i] = entry{}
 	}
 	l.first += uint64(n)
