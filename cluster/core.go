@@ -94,6 +94,7 @@ type peer struct {
 	opening  *opening      // of this node's SYNC to it; nil when that is sent
 	linkedAt time.Duration // when this link came up
 	met      bool          // had a link
+	missed   bool          // ... or has not got all that was kept for it
 	down     bool          // by gossip, and without a link: it ends with the promise to it
 
 	topics  map[wire.Topic]struct{} // its interest
@@ -178,6 +179,9 @@ func (c *core) linkDown(id wire.NodeID, left bool) {
 	p := c.peer(id)
 	p.linked, p.heard, p.synced, p.parts = false, false, false, nil
 	c.opened(p)
+	if o := &p.out; o.sent > 0 {
+		o.again = max(o.again, o.refs[o.sent-1])
+	}
 	p.out.sent, p.out.blocked = 0, false
 	p.lease.trusted = false
 	if left {
@@ -186,7 +190,7 @@ func (c *core) linkDown(id wire.NodeID, left bool) {
 	c.progress()
 }
 
-// maxGone limits the nodes that are down and remembered: 32 bytes each, and a
+// maxGone limits the nodes that are down and remembered: some 300 bytes each, and a
 // node that comes back after so many others takes its lost messages for new.
 const maxGone = 4096
 
@@ -201,6 +205,7 @@ func (c *core) down(id wire.NodeID) {
 		c.log.release(seq)
 	}
 	c.log.trim()
+	p.missed = p.missed || len(p.out.refs) > 0 || p.out.evicted > 0
 	p.down, p.topics, p.out = true, nil, outbox{}
 	c.bury(id, p)
 }
@@ -211,7 +216,7 @@ func (c *core) bury(id wire.NodeID, p *peer) {
 		return
 	}
 	delete(c.peers, id)
-	if p.met && !c.breaks(breakFrontier) {
+	if (p.met || p.missed) && !c.breaks(breakFrontier) {
 		for old := range c.gone {
 			if len(c.gone) < maxGone {
 				break

@@ -279,6 +279,38 @@ func TestAFullLinkGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
+// A peer that never had a link may have been promised messages all the same.
+func TestWhatIsDroppedForAPeerThatWasNeverLinkedIsTold(t *testing.T) {
+	x := newFakeMesh(t, 2)
+	x.join(2, "r")
+	x.do(1, func(c *core) { c.member(2) })
+	x.publish(1, "r")
+	x.do(1, func(c *core) { c.down(2) })
+	x.link(1, 2)
+	x.settle()
+	x.publish(1, "r")
+	x.settle()
+	if got := numbers(x.got[2]); fmt.Sprint(got) != "[2]" || x.cores[2].counts.gaps != 1 {
+		t.Errorf("got %v and was told of %d gaps, want 2 and 1", got, x.cores[2].counts.gaps)
+	}
+}
+
+func TestMessagesThatAreSentAgainAreCounted(t *testing.T) {
+	x := newFakeMesh(t, 2)
+	x.join(2, "r")
+	x.link(1, 2)
+	x.settle()
+	x.publish(1, "r")
+	x.publish(1, "r") // both are on their way
+	x.cut(1, 2)
+	x.publish(1, "r")
+	x.link(1, 2)
+	x.settle()
+	if got := x.cores[1].counts.resent; got != 2 {
+		t.Errorf("%d messages are said to have been sent again, want 2", got)
+	}
+}
+
 // What nobody lacks is let go of, and what is over the limit is, whoever lacks it;
 // then the peer is told.
 func TestTheLogIsBounded(t *testing.T) {

@@ -110,7 +110,7 @@ func (c *core) flush(id wire.NodeID, p *peer) {
 			c.counts.resent++
 		}
 		keep = append(keep, seq)
-		o.sent, o.again = len(keep), max(o.again, seq)
+		o.sent = len(keep)
 		c.effects = append(c.effects, effect{to: id, frame: e.frame, seq: seq, droppable: true})
 	}
 	o.refs = keep
