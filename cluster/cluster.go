@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -210,17 +211,17 @@ func (c *Cluster) Publish(m *wire.Message) {
 	c.congested.Store(c.core.congested())
 }
 
-// PublishTo is Publish that tells which nodes the message was sent to.
+// PublishTo is Publish that tells for which nodes the message is, or may be: it
+// goes to them now, or waits until it is known whether they want it.
 func (c *Cluster) PublishTo(m *wire.Message) (to []wire.NodeID) {
 	m.Origin = c.cfg.ID
 	c.published.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.core.publish(m)
-	for _, e := range c.core.take() {
-		to = append(to, e.to)
-	}
+	c.core.now = c.clock()
+	to = slices.Clone(c.core.publish(m))
 	c.applyLocked()
+	c.congested.Store(c.core.congested())
 	return to
 }
 

@@ -36,7 +36,8 @@ type core struct {
 	counts counts
 	broken rule // for tests: see rules_test.go
 
-	effects []effect // of the call under way
+	effects []effect      // of the call under way
+	reached []wire.NodeID // by the last publish
 }
 
 // timing is how long things may take, MESH §5.

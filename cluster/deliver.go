@@ -6,9 +6,11 @@ import (
 
 // publish numbers m, sends it to the peers that are known to want it, and keeps
 // it for those that may: peers without a link, and those whose interest may not be
-// trusted now. It tells for how many peers it is.
-func (c *core) publish(m *wire.Message) (peers int) {
+// trusted now. It tells for which peers it is, in a slice that is good until the
+// next call.
+func (c *core) publish(m *wire.Message) []wire.NodeID {
 	m.Seq = c.log.last() + 1
+	c.reached = c.reached[:0]
 	var e entry
 	for id, p := range c.peers {
 		if p.down || p.trusted(c) && !p.wants(id, m.Namespace, m.Rooms) {
@@ -17,7 +19,7 @@ func (c *core) publish(m *wire.Message) (peers int) {
 		if e.frame == nil {
 			e = entry{frame: wire.AppendData(nil, m, false), namespace: m.Namespace, rooms: m.Rooms}
 		}
-		peers++
+		c.reached = append(c.reached, id)
 		if m.Flags&wire.Volatile != 0 {
 			c.offer(id, p, e.frame)
 			continue
@@ -35,7 +37,7 @@ func (c *core) publish(m *wire.Message) (peers int) {
 	c.log.add(e)
 	c.log.trim()
 	c.shrink()
-	return peers
+	return c.reached
 }
 
 // ready tells whether nothing waits before the last n references.
