@@ -160,7 +160,7 @@ func (c *Cluster) ID() wire.NodeID { return c.cfg.ID }
 func (c *Cluster) Name() string { return c.cfg.Name }
 
 // Run takes part in the cluster until ctx ends, then says goodbye to the
-// others, which takes about a second at most, and returns when every goroutine
+// others, which takes about two seconds at most, and returns when every goroutine
 // has ended.
 func (c *Cluster) Run(ctx context.Context) error {
 	if c.gossip == nil {
@@ -171,7 +171,8 @@ func (c *Cluster) Run(ctx context.Context) error {
 	netCtx, closeNet := context.WithCancel(context.WithoutCancel(ctx))
 	defer closeNet()
 	var network errgroup.Group
-	ctx, cancel := context.WithCancelCause(ctx)
+	stop := ctx
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	network.Go(func() error {
 		err := c.cfg.Net.Run(netCtx)
@@ -186,6 +187,15 @@ func (c *Cluster) Run(ctx context.Context) error {
 	network.Go(func() error { c.accept.run(netCtx); return nil })
 	defer c.server.open(ctx)()
 	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		select {
+		case <-stop.Done():
+			c.lastWords(gctx)
+			cancel(nil)
+		case <-gctx.Done():
+		}
+		return nil
+	})
 	g.Go(func() error { return c.gossip.Run(gctx) })
 	g.Go(func() error { return c.mesh.Run(gctx) })
 	g.Go(func() error { c.follow(gctx); return nil })

@@ -111,3 +111,37 @@ func TestInterestLargerThanALinkTakes(t *testing.T) {
 		}
 	})
 }
+
+// G7: what was published before a node stops arrives, also while its link is just
+// broken or the other node slow to answer.
+func TestStopAfterPublishLosesNothing(t *testing.T) {
+	for name, disturb := range map[string]func(net *clustertest.Network, a, b *clustertest.Host){
+		"nothing": func(net *clustertest.Network, a, b *clustertest.Host) {},
+		"a reset": func(net *clustertest.Network, a, b *clustertest.Host) { a.Reset(b) },
+		"no trust": func(net *clustertest.Network, a, b *clustertest.Host) {
+			net.Cut(b, a)
+			time.Sleep(1500 * time.Millisecond)
+			time.AfterFunc(300*time.Millisecond, net.HealAll)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			together(t, 2, nil, func(t *testing.T, net *clustertest.Network, m []*member) {
+				m[1].SetInterest(wire.Topic{Namespace: "/", Room: "r"}, true)
+				time.Sleep(time.Second)
+				disturb(net, m[0].host, m[1].host)
+				for range 100 {
+					m[0].publish("r")
+				}
+				start := time.Now()
+				m[0].stop()
+				if took := time.Since(start); took > 2500*time.Millisecond {
+					t.Errorf("the stop took %v", took)
+				}
+				time.Sleep(time.Second)
+				if got := m[1].count(); got != 100 {
+					t.Errorf("got %d messages, want 100", got)
+				}
+			})
+		})
+	}
+}

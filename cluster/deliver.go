@@ -119,6 +119,16 @@ func (c *core) flush(id wire.NodeID, p *peer) {
 	c.log.trim()
 }
 
+// owes tells whether some peer has not confirmed everything.
+func (c *core) owes() bool {
+	for _, p := range c.peers {
+		if len(p.out.refs) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // refused takes back a message that the link did not take, and with it those
 // behind it.
 func (c *core) refused(id wire.NodeID, seq uint64) {

@@ -127,4 +127,3 @@ func TestTheLogIsBoundedForManyPeers(t *testing.T) {
 		t.Errorf("the log counts %d bytes that nobody lacks", c.log.bytes)
 	}
 }
-
