@@ -95,6 +95,7 @@ type Cluster struct {
 	calls calls
 
 	server     server
+	told       told
 	poke       chan struct{} // capacity one: links changed
 	watch      chan struct{} // closed and replaced at each change of Nodes; guarded by mu
 	settled    chan struct{} // closed when joins count
@@ -123,7 +124,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	}
 	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[wire.NodeID]bool{},
 		calls: calls{waiting: map[uint64]*call{}}, server: server{serving: map[wire.NodeID]int{}},
-		poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
+		told: told{wake: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
 	c.core.log.limit = cfg.LogBytes
 	if cfg.Profile == gossip.WAN {
 		c.core.timing = wanTiming
@@ -185,6 +186,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 		return err
 	})
 	network.Go(func() error { c.accept.run(netCtx); return nil })
+	network.Go(func() error { c.told.run(netCtx); return nil })
 	defer c.server.open(ctx)()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -249,10 +251,13 @@ func (c *Cluster) SetInterest(t wire.Topic, on bool) (version uint64) {
 
 // WhenInForce calls done once every node has the interest of version in force,
 // or keeps what it publishes as it cannot know, so that nothing they publish later is
-// missed (G2). It is called without locks held, now or from another goroutine, and must
-// not block. A node that dies or is cut off delays it by 1.5 s at most (WAN 4.5 s).
+// missed (G2). It is called without locks held, now or from a goroutine that calls all
+// of them: what takes long delays those behind it. A node that dies or is cut off
+// delays it by 1.5 s at most (WAN 4.5 s).
 func (c *Cluster) WhenInForce(version uint64, done func()) {
-	c.do(func() { c.core.whenInForce(version, done) })
+	for _, f := range c.doNow(func() { c.core.whenInForce(version, done) }) {
+		f() // is in force already
+	}
 }
 
 // Reachable tells whether id is this node or one to which messages flow.

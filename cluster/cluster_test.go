@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -144,4 +145,34 @@ func TestStopAfterPublishLosesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is done when a join counts may take long: an ack waits where its client's
+// queue is. No link and no lease may wait for it.
+func TestSlowJoinersHoldNoLink(t *testing.T) {
+	together(t, 2, nil, func(t *testing.T, net *clustertest.Network, m []*member) {
+		release := make(chan struct{})
+		var called atomic.Int32
+		for i := range 3 {
+			v := m[0].SetInterest(wire.Topic{Namespace: "/", Room: fmt.Sprint(i)}, true)
+			m[0].WhenInForce(v, func() { called.Add(1); <-release })
+		}
+		time.Sleep(3 * time.Second)
+		for i := range 3 {
+			m[1].publish(fmt.Sprint(i))
+			m[0].publish("r")
+		}
+		time.Sleep(100 * time.Millisecond)
+		if got := m[0].count(); got != 3 || called.Load() != 1 {
+			t.Errorf("got %d messages, want 3; %d joins were told, want the first", got, called.Load())
+		}
+		if s := m[0].Stats(); s.Expired != 0 {
+			t.Errorf("trust ended %d times", s.Expired)
+		}
+		close(release)
+		synctest.Wait()
+		if called.Load() != 3 {
+			t.Errorf("%d joins were told, want 3", called.Load())
+		}
+	})
 }
