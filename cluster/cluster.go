@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,6 +99,7 @@ type Cluster struct {
 	calls calls
 
 	server     server
+	told       told
 	poke       chan struct{} // capacity one: links changed
 	watch      chan struct{} // closed and replaced at each change of Nodes; guarded by mu
 	settled    chan struct{} // closed when joins count
@@ -122,9 +124,12 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	if cfg.LogBytes <= 0 {
 		cfg.LogBytes = logBytes
 	}
+	if cfg.QueueBytes <= 0 {
+		cfg.QueueBytes = queueBytes
+	}
 	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[wire.NodeID]bool{},
 		calls: calls{waiting: map[uint64]*call{}}, server: server{serving: map[wire.NodeID]int{}},
-		poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
+		told: told{wake: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
 	c.core.log.limit = cfg.LogBytes
 	if cfg.Profile == gossip.WAN {
 		c.core.timing = wanTiming
@@ -161,7 +166,7 @@ func (c *Cluster) ID() wire.NodeID { return c.cfg.ID }
 func (c *Cluster) Name() string { return c.cfg.Name }
 
 // Run takes part in the cluster until ctx ends, then says goodbye to the
-// others, which takes about a second at most, and returns when every goroutine
+// others, which takes about two seconds at most, and returns when every goroutine
 // has ended. It ends by itself with ErrNameTaken, or when the network fails.
 func (c *Cluster) Run(ctx context.Context) error {
 	if c.gossip == nil {
@@ -172,7 +177,8 @@ func (c *Cluster) Run(ctx context.Context) error {
 	netCtx, closeNet := context.WithCancel(context.WithoutCancel(ctx))
 	defer closeNet()
 	var network errgroup.Group
-	told, cancel := context.WithCancelCause(ctx)
+	stop := ctx
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	c.mu.Lock()
 	c.end = cancel
@@ -188,12 +194,18 @@ func (c *Cluster) Run(ctx context.Context) error {
 		return err
 	})
 	network.Go(func() error { c.accept.run(netCtx); return nil })
+	network.Go(func() error { c.told.run(netCtx); return nil })
 	defer c.server.open(ctx)()
-	// What the log still has for linked peers goes first.
-	ctx, leave := context.WithCancel(context.WithoutCancel(ctx))
-	defer leave()
-	defer context.AfterFunc(told, func() { c.drain(); leave() })()
 	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		select {
+		case <-stop.Done():
+			c.lastWords(gctx)
+			cancel(nil)
+		case <-gctx.Done():
+		}
+		return nil
+	})
 	g.Go(func() error { return c.gossip.Run(gctx) })
 	g.Go(func() error { return c.mesh.Run(gctx) })
 	g.Go(func() error { c.follow(gctx); return nil })
@@ -203,26 +215,11 @@ func (c *Cluster) Run(ctx context.Context) error {
 	if err = errors.Join(err, network.Wait()); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
-	if cause := context.Cause(told); errors.Is(cause, ErrNameTaken) {
+	if cause := context.Cause(ctx); errors.Is(cause, ErrNameTaken) {
 		return cause
 	}
 	return nil
 }
-
-// drain waits until links have what they are to get, at most for drainTime: a peer
-// may be slow.
-func (c *Cluster) drain() {
-	for end := time.Now().Add(drainTime); time.Now().Before(end); time.Sleep(drainTime / 200) {
-		c.mu.Lock()
-		waiting := c.core.waiting()
-		c.mu.Unlock()
-		if !waiting {
-			return
-		}
-	}
-}
-
-const drainTime = time.Second
 
 // fail makes Run end with err.
 func (c *Cluster) fail(err error) {
@@ -244,17 +241,17 @@ func (c *Cluster) Publish(m *wire.Message) {
 	c.congested.Store(c.core.congested())
 }
 
-// PublishTo is Publish that tells which nodes the message was sent to.
+// PublishTo is Publish that tells for which nodes the message is, or may be: it
+// goes to them now, or waits until it is known whether they want it.
 func (c *Cluster) PublishTo(m *wire.Message) (to []wire.NodeID) {
 	m.Origin = c.cfg.ID
 	c.published.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.core.publish(m)
-	for _, e := range c.core.take() {
-		to = append(to, e.to)
-	}
+	c.core.now = c.clock()
+	to = slices.Clone(c.core.publish(m))
 	c.applyLocked()
+	c.congested.Store(c.core.congested())
 	return to
 }
 
@@ -272,10 +269,13 @@ func (c *Cluster) SetInterest(t wire.Topic, on bool) (version uint64) {
 
 // WhenInForce calls done once every node has the interest of version in force,
 // or keeps what it publishes as it cannot know, so that nothing they publish later is
-// missed (G2). It is called without locks held, now or from another goroutine, and must
-// not block. A node that dies or is cut off delays it by 1.5 s at most (WAN 4.5 s).
+// missed (G2). It is called without locks held, now or from a goroutine that calls all
+// of them: what takes long delays those behind it. A node that dies or is cut off
+// delays it by 1.5 s at most (WAN 4.5 s).
 func (c *Cluster) WhenInForce(version uint64, done func()) {
-	c.do(func() { c.core.whenInForce(version, done) })
+	for _, f := range c.doNow(func() { c.core.whenInForce(version, done) }) {
+		f() // is in force already
+	}
 }
 
 // Reachable tells whether id is this node or one to which messages flow.

@@ -13,15 +13,16 @@ import (
 // call, and applies the effects of one call before it makes the next.
 //
 // It implements MESH §5: versioned interest and its acknowledgement
-// (interest.go), the lease under which interest may be trusted (lease.go), the own
+// (interest.go), the SYNC of a new link (opening.go), the lease under which interest may be trusted (lease.go), the own
 // log and what of it each peer lacks (log.go, deliver.go).
 type core struct {
 	timing timing
 	now    time.Duration // a monotonic clock of this node, from 1 on
 
 	log     outLog
-	version uint64 // of the own interest: +1 with every change
-	own     map[wire.Topic]struct{}
+	version uint64             // of the own interest: +1 with every change
+	own     map[wire.Topic]int // where in topics
+	topics  []wire.Topic       // the own interest
 	peers   map[wire.NodeID]*peer
 	gone    map[wire.NodeID]*peer // those that are down: their numbers outlive them
 	waits   []wait                // by version
@@ -29,10 +30,14 @@ type core struct {
 	settled bool                  // before, no join counts as in force: see settle
 	nextAsk time.Duration
 
+	openings   int // peers whose SYNC is under way
+	syncTopics int // of a part
+
 	counts counts
 	broken rule // for tests: see rules_test.go
 
-	effects []effect // of the call under way
+	effects []effect      // of the call under way
+	reached []wire.NodeID // by the last publish
 }
 
 // timing is how long things may take, MESH §5.
@@ -85,14 +90,17 @@ func (c *core) breaks(r rule) bool { return c.broken&r != 0 }
 // the link.
 type peer struct {
 	linked   bool
-	synced   bool          // its whole interest has come on this link
+	heard    bool          // its SYNC has begun on this link: it keeps for this node what it publishes
+	synced   bool          // ... and its whole interest has come
+	opening  *opening      // of this node's SYNC to it; nil when that is sent
 	linkedAt time.Duration // when this link came up
 	met      bool          // had a link
+	missed   bool          // ... or has not got all that was kept for it
 	down     bool          // by gossip, and without a link: it ends with the promise to it
 
 	topics  map[wire.Topic]struct{} // its interest
 	version uint64                  // of topics
-	parts   []wire.Topic            // of a SYNC that is not whole yet
+	parts   map[wire.Topic]struct{} // of a SYNC that is not whole yet
 	acked   uint64                  // version of the own interest that is in force there
 
 	lease lease
@@ -113,11 +121,14 @@ type effect struct {
 	done      func()
 }
 
-// logBytes is the default of Config.LogBytes.
-const logBytes = 64 << 20
+// The defaults of Config.LogBytes and Config.QueueBytes.
+const (
+	logBytes   = 64 << 20
+	queueBytes = 1 << 20
+)
 
 func newCore() *core {
-	return &core{timing: lanTiming, now: 1, log: outLog{limit: logBytes}, own: map[wire.Topic]struct{}{},
+	return &core{timing: lanTiming, now: 1, log: outLog{limit: logBytes}, own: map[wire.Topic]int{}, syncTopics: syncTopics,
 		peers: map[wire.NodeID]*peer{}, gone: map[wire.NodeID]*peer{}}
 }
 
@@ -163,20 +174,15 @@ func (c *core) peer(id wire.NodeID) *peer {
 // for it until there is a link.
 func (c *core) member(id wire.NodeID) { c.peer(id) }
 
-// linkUp opens with the whole own interest.
-func (c *core) linkUp(id wire.NodeID) {
-	p := c.peer(id)
-	p.linked, p.met, p.linkedAt = true, true, c.now
-	p.acked, p.lease.behindSince = 0, c.now // what it had in force it may have forgotten
-	c.send(id, wire.AppendSync(nil, wire.Sync{Frontier: p.frontier, Version: c.version, Topics: c.topics(), Settled: c.settled}))
-	c.ask(id, p)
-}
-
 // linkDown ends what belongs to a link. A peer that has left on purpose
 // publishes nothing more, so that no promise to it counts.
 func (c *core) linkDown(id wire.NodeID, left bool) {
 	p := c.peer(id)
-	p.linked, p.synced, p.parts = false, false, nil
+	p.linked, p.heard, p.synced, p.parts = false, false, false, nil
+	c.opened(p)
+	if o := &p.out; o.sent > 0 {
+		o.again = max(o.again, o.refs[o.sent-1])
+	}
 	p.out.sent, p.out.blocked = 0, false
 	p.lease.trusted = false
 	if left {
@@ -185,7 +191,7 @@ func (c *core) linkDown(id wire.NodeID, left bool) {
 	c.progress()
 }
 
-// maxGone limits the nodes that are down and remembered: 32 bytes each, and a
+// maxGone limits the nodes that are down and remembered: some 300 bytes each, and a
 // node that comes back after so many others takes its lost messages for new.
 const maxGone = 4096
 
@@ -200,6 +206,7 @@ func (c *core) down(id wire.NodeID) {
 		c.log.release(seq)
 	}
 	c.log.trim()
+	p.missed = p.missed || len(p.out.refs) > 0 || p.out.evicted > 0
 	p.down, p.topics, p.out = true, nil, outbox{}
 	c.bury(id, p)
 }
@@ -210,7 +217,7 @@ func (c *core) bury(id wire.NodeID, p *peer) {
 		return
 	}
 	delete(c.peers, id)
-	if p.met && !c.breaks(breakFrontier) {
+	if (p.met || p.missed) && !c.breaks(breakFrontier) {
 		for old := range c.gone {
 			if len(c.gone) < maxGone {
 				break

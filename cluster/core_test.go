@@ -279,42 +279,6 @@ func TestAFullLinkGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
-// What nobody lacks is let go of, and what is over the limit is, whoever lacks it;
-// then the peer is told.
-func TestTheLogIsBounded(t *testing.T) {
-	x := newFakeMesh(t, 3)
-	x.join(2, "r")
-	x.join(3, "r")
-	x.link(1, 2)
-	x.link(1, 3)
-	x.settle()
-	x.cut(1, 2)
-	c := x.cores[1]
-	c.log.limit = 10 * (entryBytes + 100)
-	for range 30 {
-		m := &wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: bytes.Repeat([]byte("x"), 60)}
-		x.do(1, func(c *core) { c.publish(m) })
-	}
-	x.settle()
-	if c.log.bytes > c.log.limit || c.counts.lost == 0 {
-		t.Errorf("the log has %d bytes, allowed are %d; %d lost", c.log.bytes, c.log.limit, c.counts.lost)
-	}
-	x.link(1, 2)
-	x.settle()
-	x.sleep(lanTiming.ask)
-	x.settle()
-	got := numbers(x.got[2])
-	if c2 := x.cores[2]; len(got) == 0 || got[len(got)-1] != 30 || c2.counts.gaps != 1 || int(c.counts.lost)+len(got) != 30 {
-		t.Errorf("node 2 got %v and was told of %d gaps", got, c2.counts.gaps)
-	}
-	if got := len(x.got[3]); got != 30 {
-		t.Errorf("node 3 got %d messages, want 30", got)
-	}
-	if c.log.bytes != 0 || c.log.count != 0 {
-		t.Errorf("the log keeps %d bytes that nobody lacks", c.log.bytes)
-	}
-}
-
 func numbers(ms []*wire.Message) (seqs []uint64) {
 	for _, m := range ms {
 		seqs = append(seqs, m.Seq)

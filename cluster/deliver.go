@@ -6,9 +6,11 @@ import (
 
 // publish numbers m, sends it to the peers that are known to want it, and keeps
 // it for those that may: peers without a link, and those whose interest may not be
-// trusted now. It tells for how many peers it is.
-func (c *core) publish(m *wire.Message) (peers int) {
+// trusted now. It tells for which peers it is, in a slice that is good until the
+// next call.
+func (c *core) publish(m *wire.Message) []wire.NodeID {
 	m.Seq = c.log.last() + 1
+	c.reached = c.reached[:0]
 	var e entry
 	for id, p := range c.peers {
 		if p.down || p.trusted(c) && !p.wants(id, m.Namespace, m.Rooms) {
@@ -17,7 +19,7 @@ func (c *core) publish(m *wire.Message) (peers int) {
 		if e.frame == nil {
 			e = entry{frame: wire.AppendData(make([]byte, 0, m.Size()), m, false), namespace: m.Namespace, rooms: m.Rooms}
 		}
-		peers++
+		c.reached = append(c.reached, id)
 		if m.Flags&wire.Volatile != 0 {
 			c.offer(id, p, e.frame)
 			continue
@@ -35,7 +37,7 @@ func (c *core) publish(m *wire.Message) (peers int) {
 	c.log.add(e)
 	c.log.trim()
 	c.shrink()
-	return peers
+	return c.reached
 }
 
 // ready tells whether nothing waits before the last n references.
@@ -49,16 +51,6 @@ func (c *core) offer(id wire.NodeID, p *peer, frame []byte) {
 		return
 	}
 	c.effects = append(c.effects, effect{to: id, frame: frame, droppable: true})
-}
-
-// waiting tells whether a linked peer is still to be sent what was published.
-func (c *core) waiting() bool {
-	for _, p := range c.peers {
-		if p.linked && p.synced && p.out.sent < len(p.out.refs) {
-			return true
-		}
-	}
-	return false
 }
 
 // congested tells that the log is three quarters full because of peers that have a link and
@@ -121,11 +113,21 @@ func (c *core) flush(id wire.NodeID, p *peer) {
 			c.counts.resent++
 		}
 		keep = append(keep, seq)
-		o.sent, o.again = len(keep), max(o.again, seq)
+		o.sent = len(keep)
 		c.effects = append(c.effects, effect{to: id, frame: e.frame, seq: seq, droppable: true})
 	}
 	o.refs = keep
 	c.log.trim()
+}
+
+// owes tells whether some peer has not confirmed everything.
+func (c *core) owes() bool {
+	for _, p := range c.peers {
+		if len(p.out.refs) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // refused takes back a message that the link did not take, and with it those

@@ -73,9 +73,46 @@ func (c *Cluster) beat(ctx context.Context) {
 		select {
 		case <-t.C:
 			c.do(c.core.tick)
+			c.open()
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// leavePatience is how long a node that leaves waits for others to have what it
+// published: for those without a link, too, which may have one again.
+const leavePatience = time.Second
+
+// lastWords returns when all that was published has arrived, or after the
+// patience: what has not is lost when the node leaves (G7).
+func (c *Cluster) lastWords(ctx context.Context) {
+	for end := c.clock() + leavePatience; c.clock() < end && ctx.Err() == nil; time.Sleep(tickEvery) {
+		owed := false
+		c.do(func() {
+			c.core.nextAsk = 0 // answers tell what has arrived
+			owed = c.core.owes()
+		})
+		if !owed {
+			return
+		}
+	}
+}
+
+// openBytes is what may wait on a link for the next part of a SYNC to go, and
+// openFor how long one turn of sending them may last, so that ticks are on time.
+const (
+	openBytes = 4 << 20
+	openFor   = tickEvery / 2
+)
+
+// open goes on with the SYNCs that are under way, the lock free in between.
+func (c *Cluster) open() {
+	start, limit := c.clock(), min(openBytes, c.cfg.QueueBytes/2)
+	for more := true; more && c.clock()-start < openFor; {
+		c.do(func() {
+			more = c.core.open(func(id wire.NodeID) bool { l := c.links[id]; return l != nil && l.Queued() < limit })
+		})
 	}
 }
 

@@ -44,30 +44,15 @@ func (c *core) after(version uint64) time.Duration {
 	return c.changes[i].at
 }
 
-// topics is the own interest, those of one namespace together, which SYNC
-// makes use of. There may be very many, and publishers wait meanwhile, so they
-// are not sorted.
-func (c *core) topics() []wire.Topic {
-	by := map[string][]wire.Topic{}
-	for t := range c.own {
-		by[t.Namespace] = append(by[t.Namespace], t)
-	}
-	all := make([]wire.Topic, 0, len(c.own))
-	for _, topics := range by {
-		all = append(all, topics...)
-	}
-	return all
-}
-
 // setInterest says that the first local member of t came or the last one left,
 // and gives the version that a join must see in force. Saying the same twice
 // is a programmer's error that costs a version, nothing else.
 func (c *core) setInterest(t wire.Topic, on bool) uint64 {
 	c.changed()
 	if on {
-		c.own[t] = struct{}{}
+		c.say(t)
 	} else {
-		delete(c.own, t)
+		c.unsay(t)
 	}
 	frame := wire.AppendInterest(nil, wire.Interest{Version: c.version, On: on, Topic: t})
 	for id, p := range c.peers {
@@ -76,6 +61,10 @@ func (c *core) setInterest(t wire.Topic, on bool) uint64 {
 		}
 		if p.lease.behindSince == 0 {
 			p.lease.behindSince = c.now
+		}
+		if p.opening != nil {
+			p.opening.later = append(p.opening.later, frame)
+			continue
 		}
 		c.send(id, frame)
 	}
@@ -112,7 +101,7 @@ func (c *core) floor() uint64 {
 // that it keeps nothing for it. Without a promise p trusts nothing that it knows of this
 // node, and keeps for it what it publishes.
 func (c *core) needs(p *peer) bool {
-	if p.linked && !p.synced && !c.breaks(breakConfirm) {
+	if p.linked && !p.heard && !c.breaks(breakConfirm) {
 		return true
 	}
 	return c.now < p.lease.promisedUntil && (p.linked || !c.breaks(breakPromiseOfCut))
@@ -136,27 +125,6 @@ func (c *core) progress() {
 		c.waits[0] = wait{}
 		c.waits = c.waits[1:] // not shifted: there may be very many
 	}
-}
-
-// sync takes a part of a peer's interest. The last part puts it in force, and
-// what the peer lacks is sent.
-func (c *core) sync(id wire.NodeID, s wire.Sync) {
-	p := c.peer(id)
-	if !p.linked {
-		return
-	}
-	p.parts = append(p.parts, s.Topics...)
-	if s.More {
-		return
-	}
-	p.topics = make(map[wire.Topic]struct{}, len(p.parts))
-	for _, t := range p.parts {
-		p.topics[t] = struct{}{}
-	}
-	p.version, p.parts, p.synced = s.Version, nil, true
-	c.send(id, wire.AppendNumber(nil, wire.KindIntAck, p.version))
-	c.resume(id, p, s.Frontier)
-	c.progress()
 }
 
 // interest takes one change of a peer's interest. Changes that the last SYNC

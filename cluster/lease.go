@@ -46,6 +46,9 @@ func (c *core) asked(id wire.NodeID, at, frontier uint64) {
 		return
 	}
 	c.confirm(p, frontier)
+	if p.opening != nil {
+		return // a promise before the SYNC is worth nothing to the peer, and joins would wait for it
+	}
 	if p.lease.behindSince > 0 && c.now-p.lease.behindSince > c.timing.withhold && !c.breaks(breakWithhold) {
 		return
 	}

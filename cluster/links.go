@@ -11,16 +11,16 @@ import (
 
 // do drives one event through the core and applies what comes of it: frames
 // under the lock, so that peers see changes in the order they were made, and
-// what waits for them after it.
-func (c *Cluster) do(event func()) {
+// what waits for them by the goroutine of told.
+func (c *Cluster) do(event func()) { c.told.add(c.doNow(event)) }
+
+// doNow leaves the calls to its caller.
+func (c *Cluster) doNow(event func()) (done []func()) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.core.now = c.clock()
 	event()
-	done := c.applyLocked()
-	c.mu.Unlock()
-	for _, f := range done {
-		f()
-	}
+	return c.applyLocked()
 }
 
 // applyLocked sends frames and returns the calls to make once unlocked.

@@ -20,8 +20,14 @@ type entry struct {
 	refs      int // peers that lack it
 }
 
-// entryBytes is what an entry costs beside its frame, about.
-const entryBytes = 80
+// What an entry costs beside its frame, about, and each number in an outbox:
+// where many peers are cut off, the numbers are most of it.
+const (
+	entryBytes = 80
+	refBytes   = 12
+)
+
+func (e *entry) bytes() int { return len(e.frame) + entryBytes + e.refs*refBytes }
 
 // last is the number of the last message.
 func (l *outLog) last() uint64 {
@@ -41,7 +47,7 @@ func (l *outLog) add(e entry) {
 	}
 	l.ring[(l.head+l.count)&(len(l.ring)-1)] = e
 	l.count++
-	l.bytes += len(e.frame) + entryBytes
+	l.bytes += e.bytes()
 }
 
 // minRing and keepRing are how many entries the ring has at least, and how many it
@@ -65,6 +71,7 @@ func (l *outLog) at(seq uint64) *entry { return &l.ring[(l.head+int(seq-l.first)
 // older ones stay.
 func (l *outLog) release(seq uint64) {
 	e := l.at(seq)
+	l.bytes -= refBytes
 	if e.refs--; e.refs == 0 {
 		l.bytes -= len(e.frame)
 		e.frame, e.rooms = nil, nil
@@ -80,7 +87,7 @@ func (l *outLog) trim() {
 
 // drop takes off the oldest entry.
 func (l *outLog) drop() {
-	l.bytes -= len(l.ring[l.head].frame) + entryBytes
+	l.bytes -= l.ring[l.head].bytes()
 	l.ring[l.head] = entry{}
 	l.head = (l.head + 1) & (len(l.ring) - 1)
 	l.first++

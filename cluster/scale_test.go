@@ -25,21 +25,21 @@ func (c *counter) HandleRequest(context.Context, wire.NodeID, string, []byte) ([
 	return nil, nil
 }
 
-// member is a cluster.Cluster on a real port.
-type member struct {
+// onPort is a cluster.Cluster on a real port.
+type onPort struct {
 	*cluster.Cluster
 	counter
 	addr string
 }
 
-func start(t testing.TB, name string, seeds ...string) *member {
+func start(t testing.TB, name string, seeds ...string) *onPort {
 	t.Helper()
 	id := wire.NewNodeID()
 	p, err := port.Listen(port.Config{Cluster: "scale", Node: name + "@" + id.String(), Bind: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &member{addr: p.Advertise().String()}
+	m := &onPort{addr: p.Advertise().String()}
 	m.Cluster, err = cluster.New(cluster.Config{ID: id, Name: name, Cluster: "scale", Seeds: seeds, Profile: gossip.LAN, Net: p}, m)
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestManyNodes(t *testing.T) {
 		t.Skip("many sockets")
 	}
 	begun := time.Now()
-	all := []*member{start(t, "n0")}
+	all := []*onPort{start(t, "n0")}
 	for i := 1; i < count; i++ {
 		all = append(all, start(t, fmt.Sprint("n", i), all[0].addr))
 	}

@@ -134,6 +134,7 @@ func (s *sim) start(logBytes int) {
 	s.next++
 	n := &simNode{id: s.next, core: newCore(), rate: 1 + (s.r.Float64()-0.5)/50, offset: s.between(1, time.Hour)}
 	n.core.log.limit, n.core.broken = logBytes, s.broken
+	n.core.syncTopics = 1 + s.r.IntN(3) // SYNCs take several ticks
 	s.nodes[n.id] = n
 	for id := wire.NodeID(1); id < n.id; id++ {
 		if !s.nodes[id].dead {
@@ -158,6 +159,7 @@ func (s *sim) start(logBytes int) {
 func (s *sim) beat(n *simNode) {
 	s.on(n.id, tickEvery, func(n *simNode) {
 		s.do(n, n.core.tick)
+		s.do(n, func() { n.core.open(func(wire.NodeID) bool { return true }) })
 		if !n.core.settled && s.inStep(n) {
 			s.do(n, n.core.settle)
 		}

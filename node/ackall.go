@@ -49,7 +49,7 @@ func (o Operator) EmitWithAck(ctx context.Context, event string, args ...any) (A
 }
 
 // publishAsk is publish for a message that is to be answered by the clients of
-// this node, and by those of the nodes in to.
+// this node, and by those of the nodes in to, if they have any.
 func (n *Node) publishAsk(m *wire.Message, local bool) (own *ask, to []wire.NodeID, err error) {
 	n.slowDown()
 	n.stats.published.Add(1)

@@ -279,3 +279,23 @@ func TestRaceOfQuestionsToManyNodes(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// A node whose interest cannot be trusted now may have clients that get the event
+// later: nobody may think that all have answered.
+func TestNodeThatMayGetTheQuestionLaterIsMissing(t *testing.T) {
+	together(t, 2, root, func(t *testing.T, b *lab) {
+		c := connect(t, b.nodes[1], "/")
+		b.net.Cut(b.hosts[0], b.hosts[1])
+		b.net.Cut(b.hosts[1], b.hosts[0])
+		time.Sleep(1500 * time.Millisecond) // the lease is over, the link is not
+		acks, err := b.nodes[0].In("/").Timeout(500*time.Millisecond).EmitWithAck(context.Background(), "q")
+		if err != nil || acks.Complete() || len(acks.Missing) != 1 || acks.Missing[0].Node != "n1" {
+			t.Errorf("acks %+v, %v; want node n1 missing", acks, err)
+		}
+		b.net.HealAll()
+		time.Sleep(5 * time.Second)
+		if got := c.take(); len(got) != 1 {
+			t.Errorf("the client got %q, want the event", got)
+		}
+	})
+}

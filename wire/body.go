@@ -47,7 +47,8 @@ type Sync struct {
 const syncPart = 64 << 10
 
 // AppendSync appends as many SYNC frames as the topics need, one at least.
-// Topics of one namespace should be adjacent: they share its name.
+// Topics of one namespace should be adjacent: they share its name. With More the
+// caller has further topics.
 func AppendSync(dst []byte, s Sync) []byte {
 	for {
 		n, size := 0, 0
@@ -57,9 +58,9 @@ func AppendSync(dst []byte, s Sync) []byte {
 		}
 		part := s
 		part.Topics = s.Topics[:n]
-		part.More = n < len(s.Topics)
+		part.More = s.More || n < len(s.Topics)
 		dst = appendSyncPart(dst, part)
-		if s.Topics = s.Topics[n:]; !part.More {
+		if s.Topics = s.Topics[n:]; len(s.Topics) == 0 {
 			return dst
 		}
 	}

@@ -1,0 +1,178 @@
+package cluster_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/meshrt/meshrt/cluster"
+	"github.com/meshrt/meshrt/cluster/clustertest"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// member is a node of a cluster in memory. It writes down what it gets.
+type member struct {
+	*cluster.Cluster
+	host *clustertest.Host
+	stop func()
+
+	mu    sync.Mutex
+	got   []*wire.Message
+	serve func(body []byte) ([]byte, error)
+}
+
+func (m *member) HandleMessage(x *wire.Message) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.got = append(m.got, x)
+}
+
+func (m *member) HandleRequest(_ context.Context, _ wire.NodeID, _ string, body []byte) ([]byte, error) {
+	return m.serve(body)
+}
+
+func (m *member) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.got)
+}
+
+func (m *member) publish(room string) {
+	m.Publish(&wire.Message{Namespace: "/", Rooms: []string{room}, Payload: []byte(`["e"]`)})
+}
+
+// together runs f with nodes that prepare has seen before they run, and that have
+// had some seconds.
+func together(t *testing.T, count int, prepare func(i int, cfg *cluster.Config), f func(t *testing.T, net *clustertest.Network, m []*member)) {
+	synctest.Test(t, func(t *testing.T) {
+		net := clustertest.NewNetwork(1)
+		var all []*member
+		for i := range count {
+			m := &member{host: net.Host(fmt.Sprint("n", i))}
+			cfg := cluster.Config{ID: wire.NodeID(i + 1), Name: fmt.Sprint("n", i), Cluster: "test", Net: m.host}
+			m.host.SetNode(cfg.Name + "@" + cfg.ID.String())
+			if i > 0 {
+				cfg.Seeds = []string{all[0].host.Advertise().String()}
+			}
+			if prepare != nil {
+				prepare(i, &cfg)
+			}
+			c, err := cluster.New(cfg, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Cluster = c
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				c.Run(ctx)
+			}()
+			m.stop = func() { cancel(); <-done }
+			all = append(all, m)
+		}
+		time.Sleep(3 * time.Second)
+		f(t, net, all)
+		for _, m := range all {
+			m.stop()
+		}
+		time.Sleep(time.Minute) // memberlist's goroutines outlive its Shutdown by their probe timeout
+	})
+}
+
+// A link has limits, an interest has none: one that is larger than all that may
+// wait on a link goes over it all the same.
+func TestInterestLargerThanALinkTakes(t *testing.T) {
+	const queue, rooms = 128 << 10, 20_000
+	limit := func(_ int, cfg *cluster.Config) { cfg.QueueBytes = queue }
+	together(t, 2, limit, func(t *testing.T, net *clustertest.Network, m []*member) {
+		for i := range rooms {
+			m[0].SetInterest(wire.Topic{Namespace: "/", Room: fmt.Sprintf("%060d", i)}, true)
+			if i%100 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		time.Sleep(time.Second)
+		before := m[0].Stats().Mesh.Up
+		m[0].host.Reset(m[1].host)
+		time.Sleep(5 * time.Second)
+		s := m[0].Stats()
+		if s.Links != 1 || s.Mesh.Up != before+1 {
+			t.Errorf("%d links, %d made since the reset, want one that stays", s.Links, s.Mesh.Up-before)
+		}
+		m[1].publish(fmt.Sprintf("%060d", 0))
+		m[1].publish(fmt.Sprintf("%060d", rooms-1))
+		time.Sleep(time.Second)
+		if got := m[0].count(); got != 2 {
+			t.Errorf("got %d messages, want 2", got)
+		}
+	})
+}
+
+// G7: what was published before a node stops arrives, also while its link is just
+// broken or the other node slow to answer.
+func TestStopAfterPublishLosesNothing(t *testing.T) {
+	for name, disturb := range map[string]func(net *clustertest.Network, a, b *clustertest.Host){
+		"nothing": func(net *clustertest.Network, a, b *clustertest.Host) {},
+		"a reset": func(net *clustertest.Network, a, b *clustertest.Host) { a.Reset(b) },
+		"no trust": func(net *clustertest.Network, a, b *clustertest.Host) {
+			net.Cut(b, a)
+			time.Sleep(1500 * time.Millisecond)
+			time.AfterFunc(300*time.Millisecond, net.HealAll)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			together(t, 2, nil, func(t *testing.T, net *clustertest.Network, m []*member) {
+				m[1].SetInterest(wire.Topic{Namespace: "/", Room: "r"}, true)
+				time.Sleep(time.Second)
+				disturb(net, m[0].host, m[1].host)
+				for range 100 {
+					m[0].publish("r")
+				}
+				start := time.Now()
+				m[0].stop()
+				if took := time.Since(start); took > 2500*time.Millisecond {
+					t.Errorf("the stop took %v", took)
+				}
+				time.Sleep(time.Second)
+				if got := m[1].count(); got != 100 {
+					t.Errorf("got %d messages, want 100", got)
+				}
+			})
+		})
+	}
+}
+
+// What is done when a join counts may take long: an ack waits where its client's
+// queue is. No link and no lease may wait for it.
+func TestSlowJoinersHoldNoLink(t *testing.T) {
+	together(t, 2, nil, func(t *testing.T, net *clustertest.Network, m []*member) {
+		release := make(chan struct{})
+		var called atomic.Int32
+		for i := range 3 {
+			v := m[0].SetInterest(wire.Topic{Namespace: "/", Room: fmt.Sprint(i)}, true)
+			m[0].WhenInForce(v, func() { called.Add(1); <-release })
+		}
+		time.Sleep(3 * time.Second)
+		for i := range 3 {
+			m[1].publish(fmt.Sprint(i))
+			m[0].publish("r")
+		}
+		time.Sleep(100 * time.Millisecond)
+		if got := m[0].count(); got != 3 || called.Load() != 1 {
+			t.Errorf("got %d messages, want 3; %d joins were told, want the first", got, called.Load())
+		}
+		if s := m[0].Stats(); s.Expired != 0 {
+			t.Errorf("trust ended %d times", s.Expired)
+		}
+		close(release)
+		synctest.Wait()
+		if called.Load() != 3 {
+			t.Errorf("%d joins were told, want 3", called.Load())
+		}
+	})
+}
