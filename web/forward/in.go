@@ -103,6 +103,13 @@ func (f *Forwarder) handler(own http.Handler) http.Handler {
 		if r.TLS = nil; scheme == "https" {
 			r.TLS = &tls.ConnectionState{HandshakeComplete: true}
 		}
+		release, err := f.reserve(r)
+		if err != nil {
+			f.counts.in[busy].Add(1)
+			http.Error(w, err.Error(), ErrBusy.Status)
+			return
+		}
+		defer release()
 		f.counts.serving.Add(1)
 		defer f.counts.serving.Add(-1)
 		defer f.counts.in[served].Add(1)

@@ -65,6 +65,12 @@ func (f *Forwarder) Pass(w http.ResponseWriter, r *http.Request, sid string) err
 		return err
 	}
 	defer f.leave(p)
+	release, err := f.reserve(r)
+	if err != nil {
+		f.counts.out[busy].Add(1)
+		return err
+	}
+	defer release()
 	return f.exchange(&exchange{peer: p, in: r, w: w})
 }
 
