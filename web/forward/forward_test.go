@@ -363,45 +363,6 @@ func TestWebSocketsMoveOverATime(t *testing.T) {
 // nothing is a connection of a node without a name.
 type nothing struct{ net.Conn }
 
-// A client that does not read can neither keep a tunnel that is cut nor one that its
-// node has closed.
-func TestTunnelEndsThoughItsClientDoesNotRead(t *testing.T) {
-	for name, end := range map[string]func(x *member, own net.Conn){
-		"cut by this node":    func(x *member, _ net.Conn) { x.stopRun(); <-x.ran },
-		"closed by the owner": func(_ *member, own net.Conn) { own.Close(); time.Sleep(defaultWriteTimeout) },
-	} {
-		inLab(t, 2, Config{}, func(t *testing.T, l *lab) {
-			x, y := l.all[0], l.all[1]
-			owns := make(chan net.Conn, 1)
-			y.own = func(w http.ResponseWriter, r *http.Request) {
-				conn, _, err := http.NewResponseController(w).Hijack()
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-				owns <- conn
-				conn.Write(make([]byte, 100_000))
-			}
-			r, _ := http.NewRequest("GET", "http://meshrt.test"+y.path(), nil)
-			r.Header.Set("Connection", "Upgrade")
-			r.Header.Set("Upgrade", "websocket")
-			res, err := x.front.Client.Do(r)
-			if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
-				t.Fatal(res, err)
-			}
-			own := <-owns
-			end(x, own)
-			synctest.Wait()
-			if got := x.Stats(); got.Passing != 0 || got.Out["ok"] != 1 {
-				t.Errorf("%s: %+v", name, got)
-			}
-			own.Close()
-			res.Body.Close()
-		})
-	}
-}
-
 // The last answer may have gone out a moment before.
 func TestNodeThatStopsWithNothingUnderWaySaysGoodbyeToo(t *testing.T) {
 	inLab(t, 2, Config{}, func(t *testing.T, l *lab) {
