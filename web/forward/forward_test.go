@@ -348,7 +348,7 @@ func TestWebSocketsMoveOverATime(t *testing.T) {
 			context.AfterFunc(leaving, func() { closed <- time.Now(); done() })
 		}
 		start := time.Now()
-		from.hear(kindMove, "1s")
+		from.hear(t.Context(), kindMove, "1s")
 		synctest.Wait()
 		if n := len(closed); n != sockets {
 			t.Fatalf("%d of %d closed", n, sockets)
@@ -427,6 +427,25 @@ func TestClientHasNotForEverToTakeAnAnswer(t *testing.T) {
 			if want := time.Now().Add(time.Minute); !d.write.Equal(want) || !d.read.Equal(read) {
 				t.Errorf("body of %d bytes: until %v to write and %v to read", length, d.write, d.read)
 			}
+		}
+	})
+}
+
+// The owner may stop, too, or the node that asked may be gone: nobody waits then.
+func TestMoveEndsWithItsRequest(t *testing.T) {
+	inLab(t, 2, Config{}, func(t *testing.T, l *lab) {
+		from := l.all[1].callers.add(nothing{}).from
+		const sockets = 5000
+		closed := 0
+		for range sockets {
+			r := &http.Request{Header: http.Header{"Connection": {"upgrade"}, "Upgrade": {"websocket"}}}
+			from.sockets.Add(r, func() { closed++ })
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		within(t, time.Second, "the move", func() { from.hear(ctx, kindMove, "1h") })
+		if closed != sockets {
+			t.Errorf("%d of %d closed", closed, sockets)
 		}
 	})
 }
