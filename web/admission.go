@@ -108,12 +108,15 @@ func clientLimit(configured, connections int) int {
 	if connections <= 0 {
 		return configured
 	}
-	most := max(connections-max(connections/16, 8), 1)
+	most := max(connections-spare(connections), 1)
 	if configured > 0 {
 		return min(configured, most)
 	}
 	return most
 }
+
+// spare is how many of connections are left for requests that answer at once.
+func spare(connections int) int { return max(connections/16, 8) }
 
 func validateLimits(cfg *Config) error {
 	if cfg.MaxConns < 0 || cfg.MaxConnsPerIP < 0 {

@@ -355,3 +355,51 @@ func TestNodesWithOtherSettings(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// A websocket that is passed on takes descriptors on both nodes. Where there are
+// none to spare it is refused, and its session stays on polling.
+func TestWebSocketsPassedOnCountAsConnections(t *testing.T) {
+	onBoxes(t, 2, Config{}, func(t *testing.T, b []*box) {
+		p := open(t, b[0], b[1])
+		upgrade := "/socket.io/?EIO=4&transport=websocket&sid=" + p.sid
+		limit := func(g *gate, most int) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.max = most
+		}
+		count := func() string {
+			var n [2]int
+			for i := range b {
+				b[i].gate.mu.Lock()
+				n[i] = b[i].gate.tunnels
+				b[i].gate.mu.Unlock()
+			}
+			return fmt.Sprint(n)
+		}
+		for _, full := range b {
+			limit(full.gate, 8)
+			if _, status, err := b[1].clients.TryDial(upgrade); status != http.StatusServiceUnavailable {
+				t.Errorf("%d, %v", status, err)
+			}
+			limit(full.gate, 9)
+		}
+		p.post(b[1], `421["join","r"]`)
+		p.want(b[1], `200 431[{"ok":true}]`)
+		if got := count(); got != "[0 0]" {
+			t.Errorf("%s after refusals", got)
+		}
+		ws := b[1].clients.Dial(upgrade)
+		ws.Send("2probe")
+		ws.Expect("3probe")
+		ws.Send("5", `422["join","s"]`)
+		ws.Expect(`432[{"ok":true}]`)
+		if got := count(); got != "[1 1]" {
+			t.Errorf("%s with a websocket passed on", got)
+		}
+		ws.Bye()
+		time.Sleep(time.Second)
+		if got := count(); got != "[0 0]" {
+			t.Errorf("%s after its end", got)
+		}
+	})
+}

@@ -43,6 +43,7 @@ type gate struct {
 
 	mu       sync.Mutex
 	conns    map[net.Conn]*guest
+	tunnels  int       // connections of websockets that are passed on, to other nodes or from them
 	halfOpen list.List // of *guest, oldest first
 	idle     list.List // of *guest, idle longest first
 	closed   map[string]uint64
@@ -98,7 +99,7 @@ func (g *gate) enter(c net.Conn) *guest {
 	now := time.Now()
 	x := &guest{conn: c, since: now}
 	g.mu.Lock()
-	victim, cause := g.victimLocked(now)
+	victim, cause := g.victimLocked(now, g.fullLocked(0))
 	switch {
 	case cause == "":
 	case victim == nil:
@@ -121,10 +122,47 @@ func (g *gate) enter(c net.Conn) *guest {
 	return x
 }
 
+// fullLocked tells whether all places are taken but some to spare.
+func (g *gate) fullLocked(spare int) bool {
+	return g.max > 0 && len(g.conns)+g.tunnels >= g.max-spare
+}
+
+// reserve takes a place for the connection between two nodes that carries one
+// websocket, or reports that there is none. Some are left for connections of
+// clients, which come to more than a websocket that its session can do without.
+func (g *gate) reserve() (release func(), ok bool) {
+	g.mu.Lock()
+	var victim *guest
+	full := g.fullLocked(spare(g.max))
+	if full {
+		if victim, _ = g.victimLocked(time.Now(), true); victim != nil {
+			g.removeLocked(victim)
+		}
+		g.closed[gateDescriptors]++
+	}
+	if ok = !full || victim != nil; ok {
+		g.tunnels++
+	}
+	open := len(g.conns)
+	g.mu.Unlock()
+	if full {
+		g.notices.Say(gateDescriptors, "little room for websockets of sessions on other nodes", slog.Int("connections", open))
+	}
+	if victim != nil {
+		ws.Cut(victim.conn)
+	}
+	return g.release, ok
+}
+
+func (g *gate) release() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tunnels--
+}
+
 // victimLocked is who makes room for one more. A cause without a victim is the new
 // one's misfortune.
-func (g *gate) victimLocked(now time.Time) (victim *guest, cause string) {
-	full := g.max > 0 && len(g.conns) >= g.max
+func (g *gate) victimLocked(now time.Time, full bool) (victim *guest, cause string) {
 	if !full && g.halfOpen.Len() < g.maxHalfOpen {
 		return nil, ""
 	}

@@ -37,6 +37,15 @@ func (x *guests) open(id int) *guest {
 	return x.g.enter(&fakeConn{close: func() { x.closed = append(x.closed, id) }})
 }
 
+const refused = -1
+
+// tunnel is a websocket that is passed on.
+func (x *guests) tunnel() {
+	if _, ok := x.g.reserve(); !ok {
+		x.closed = append(x.closed, refused)
+	}
+}
+
 func TestGateMakesRoom(t *testing.T) {
 	for name, tt := range map[string]struct {
 		most, halfOpen int
@@ -86,6 +95,28 @@ func TestGateMakesRoom(t *testing.T) {
 			time.Sleep(time.Hour)
 			x.open(3)
 		}, []int{3}},
+		"what is passed on counts": {10, 9, func(x *guests) {
+			x.g.reserve()
+			release, _ := x.g.reserve()
+			for id := range 8 {
+				x.g.move(x.open(id), nil)
+			}
+			x.open(8)
+			release()
+			x.open(9)
+			x.open(10)
+		}, []int{8, 10}},
+		"what is passed on makes room, too, but leaves some": {11, 9, func(x *guests) {
+			x.g.move(x.open(1), nil)
+			x.open(2)
+			x.tunnel()
+			x.open(3)
+			x.tunnel() // all are young
+			time.Sleep(youngest)
+			x.tunnel()
+			x.tunnel()
+			x.tunnel()
+		}, []int{refused, 2, 3, refused}},
 		"a hijacked one counts until its handler returns": {1, 9, func(x *guests) {
 			a := x.open(1)
 			x.g.move(a, nil)

@@ -186,7 +186,7 @@ func New(cfg Config, n *node.Node) (*Server, error) {
 		cfg.SocketIO.Engine.Deflater, cfg.Plain.Deflater = s.deflater, s.deflater
 	}
 	s.forward = forward.New(forward.Config{Cluster: n.Cluster(), Net: cfg.Net, MaxPayload: cfg.SocketIO.Engine.MaxPayload,
-		WriteTimeout: cfg.SocketIO.Engine.PingTimeout, Logger: cfg.Logger})
+		WriteTimeout: cfg.SocketIO.Engine.PingTimeout, Reserve: s.gate.reserve, Logger: cfg.Logger})
 	cfg.SocketIO.Engine.NewSID, cfg.SocketIO.Engine.Elsewhere = s.forward.NewSID, s.forward.Pass
 	s.socketio = socketio.NewServer(cfg.SocketIO, n)
 	s.plain = plain.NewServer(cfg.Plain, n)

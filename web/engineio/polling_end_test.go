@@ -66,6 +66,7 @@ func TestNextPollFetchesWhatWaitsAtTheEnd(t *testing.T) {
 			p = h.polling(app)
 			p.s.Close(reason)
 			time.Sleep(3 * time.Second)
+			synctest.Wait() // its timer and ours fire at the same time
 			p.wantGet(unknownSID)
 			wantEnd(t, p.s, reason)
 			if took := p.s.endedAt.Sub(p.s.OpenedAt()); took != 3*time.Second {

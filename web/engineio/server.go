@@ -72,7 +72,7 @@ func NewServer(cfg Config, h Handler) *Server {
 // it. Sessions may open before Run is called.
 func (s *Server) Run(ctx context.Context) error {
 	<-ctx.Done()
-	s.roster.DrainOver(s.cfg.Drain, func(socket *Socket) { socket.end(ReasonShutdown) })
+	s.roster.DrainOver(context.WithoutCancel(ctx), s.cfg.Drain, func(socket *Socket) { socket.end(ReasonShutdown) })
 	s.roster.Wait()
 	return nil
 }

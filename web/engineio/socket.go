@@ -93,6 +93,7 @@ func (s *Socket) Send(g *Group) bool {
 // when the queue is full, g is dropped and counted, and the session goes on. False
 // means that the session has ended.
 func (s *Socket) SendVolatile(g *Group) bool {
+	g = s.inVersion(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reason != 0 {

@@ -99,7 +99,7 @@ func (s *Socket) rewrite(g *Group) *Group {
 		}
 		frames = append(frames, f)
 	}
-	return ws.NewGroup(frames...)
+	return g.With(frames...)
 }
 
 // ping answers a ping of the client.

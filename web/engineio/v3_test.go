@@ -314,3 +314,22 @@ func TestBytesAreForVersion3Alone(t *testing.T) {
 		wantEnd(t, p.s, engineio.ReasonTransportError)
 	})
 }
+
+// What is volatile has the form of the version, too.
+func TestVolatileBytesHaveTheFormOfVersion3(t *testing.T) {
+	a := newApp(echo)
+	inBubble(t, officialV3, a, func(t *testing.T, h *host) {
+		for query, want := range map[string]string{"": "[4 1 2]", "&b64=1": "b4AQI="} {
+			c := h.legacySocket(query)
+			c.read()
+			s := <-a.opened
+			synctest.Wait()
+			s.SendVolatile(message("\x01\x02", true))
+			s.Flush()
+			if got := c.read(); got != want {
+				t.Errorf("%q: got %q, want %q", query, got, want)
+			}
+			c.CloseNow()
+		}
+	})
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshrt/meshrt/cluster"
 	"github.com/meshrt/meshrt/web/engineio"
+	"github.com/meshrt/meshrt/web/ws"
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -48,6 +49,11 @@ type Config struct {
 	// refused with ErrBusy. Defaults 16,384 and 65,536; a poll that
 	// waits costs about 30 KiB.
 	MaxPerNode, MaxRequests int
+	// Reserve takes a place for the connection to another node that a websocket needs,
+	// here and there, or reports that there is none: then the websocket is refused
+	// like with ErrBusy, and its session stays on polling. Whoever got one calls release.
+	// Nil: there is always one.
+	Reserve func() (release func(), ok bool)
 
 	Logger *slog.Logger
 }
@@ -71,6 +77,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxRequests <= 0 {
 		c.MaxRequests = defaultMaxRequests
+	}
+	if c.Reserve == nil {
+		c.Reserve = func() (func(), bool) { return func() {}, true }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -286,6 +295,17 @@ func (f *Forwarder) leave(p *peer) {
 		default:
 		}
 	}
+}
+
+// reserve takes what a request needs besides its place among the others.
+func (f *Forwarder) reserve(r *http.Request) (release func(), err error) {
+	if !ws.IsUpgrade(r) {
+		return func() {}, nil
+	}
+	if release, ok := f.cfg.Reserve(); ok {
+		return release, nil
+	}
+	return nil, ErrBusy
 }
 
 // peer finds a node for who dials it.

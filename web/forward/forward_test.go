@@ -348,7 +348,7 @@ func TestWebSocketsMoveOverATime(t *testing.T) {
 			context.AfterFunc(leaving, func() { closed <- time.Now(); done() })
 		}
 		start := time.Now()
-		from.hear(kindMove, "1s")
+		from.hear(t.Context(), kindMove, "1s")
 		synctest.Wait()
 		if n := len(closed); n != sockets {
 			t.Fatalf("%d of %d closed", n, sockets)
@@ -362,45 +362,6 @@ func TestWebSocketsMoveOverATime(t *testing.T) {
 
 // nothing is a connection of a node without a name.
 type nothing struct{ net.Conn }
-
-// A client that does not read can neither keep a tunnel that is cut nor one that its
-// node has closed.
-func TestTunnelEndsThoughItsClientDoesNotRead(t *testing.T) {
-	for name, end := range map[string]func(x *member, own net.Conn){
-		"cut by this node":    func(x *member, _ net.Conn) { x.stopRun(); <-x.ran },
-		"closed by the owner": func(_ *member, own net.Conn) { own.Close(); time.Sleep(defaultWriteTimeout) },
-	} {
-		inLab(t, 2, Config{}, func(t *testing.T, l *lab) {
-			x, y := l.all[0], l.all[1]
-			owns := make(chan net.Conn, 1)
-			y.own = func(w http.ResponseWriter, r *http.Request) {
-				conn, _, err := http.NewResponseController(w).Hijack()
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-				owns <- conn
-				conn.Write(make([]byte, 100_000))
-			}
-			r, _ := http.NewRequest("GET", "http://meshrt.test"+y.path(), nil)
-			r.Header.Set("Connection", "Upgrade")
-			r.Header.Set("Upgrade", "websocket")
-			res, err := x.front.Client.Do(r)
-			if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
-				t.Fatal(res, err)
-			}
-			own := <-owns
-			end(x, own)
-			synctest.Wait()
-			if got := x.Stats(); got.Passing != 0 || got.Out["ok"] != 1 {
-				t.Errorf("%s: %+v", name, got)
-			}
-			own.Close()
-			res.Body.Close()
-		})
-	}
-}
 
 // The last answer may have gone out a moment before.
 func TestNodeThatStopsWithNothingUnderWaySaysGoodbyeToo(t *testing.T) {
@@ -466,6 +427,25 @@ func TestClientHasNotForEverToTakeAnAnswer(t *testing.T) {
 			if want := time.Now().Add(time.Minute); !d.write.Equal(want) || !d.read.Equal(read) {
 				t.Errorf("body of %d bytes: until %v to write and %v to read", length, d.write, d.read)
 			}
+		}
+	})
+}
+
+// The owner may stop, too, or the node that asked may be gone: nobody waits then.
+func TestMoveEndsWithItsRequest(t *testing.T) {
+	inLab(t, 2, Config{}, func(t *testing.T, l *lab) {
+		from := l.all[1].callers.add(nothing{}).from
+		const sockets = 5000
+		closed := 0
+		for range sockets {
+			r := &http.Request{Header: http.Header{"Connection": {"upgrade"}, "Upgrade": {"websocket"}}}
+			from.sockets.Add(r, func() { closed++ })
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		within(t, time.Second, "the move", func() { from.hear(ctx, kindMove, "1h") })
+		if closed != sockets {
+			t.Errorf("%d of %d closed", closed, sockets)
 		}
 	})
 }

@@ -91,7 +91,7 @@ func (f *Forwarder) handler(own http.Handler) http.Handler {
 		r.Header.Del(header)
 		switch {
 		case scheme == kindMove, scheme == kindLeave:
-			conn.from.hear(scheme, client)
+			conn.from.hear(r.Context(), scheme, client)
 			w.WriteHeader(http.StatusNoContent)
 			return
 		case scheme != "http" && scheme != "https", r.URL.Query().Get("sid") == "":
@@ -103,6 +103,13 @@ func (f *Forwarder) handler(own http.Handler) http.Handler {
 		if r.TLS = nil; scheme == "https" {
 			r.TLS = &tls.ConnectionState{HandshakeComplete: true}
 		}
+		release, err := f.reserve(r)
+		if err != nil {
+			f.counts.in[busy].Add(1)
+			http.Error(w, err.Error(), ErrBusy.Status)
+			return
+		}
+		defer release()
 		f.counts.serving.Add(1)
 		defer f.counts.serving.Add(-1)
 		defer f.counts.in[served].Add(1)
@@ -129,8 +136,8 @@ type caller struct {
 // maxMove is the longest time over which a node moves its clients.
 const maxMove = time.Hour
 
-// hear acts on a word of the node.
-func (c *caller) hear(kind, text string) {
+// hear acts on a word of the node, for as long as ctx lets it.
+func (c *caller) hear(ctx context.Context, kind, text string) {
 	if kind == kindLeave {
 		c.leave()
 		return
@@ -139,7 +146,7 @@ func (c *caller) hear(kind, text string) {
 	if err != nil || over > maxMove {
 		over = 0
 	}
-	c.sockets.DrainOver(over, func(close context.CancelFunc) { close() })
+	c.sockets.DrainOver(ctx, over, func(close context.CancelFunc) { close() })
 }
 
 // serve is what tells r that the node leaves, and that r is over.

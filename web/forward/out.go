@@ -24,6 +24,7 @@ const (
 // exchange is one request that is passed on.
 type exchange struct {
 	ctx      context.Context // of all that is passed on
+	cancel   context.CancelCauseFunc
 	peer     *peer
 	in       *http.Request
 	w        http.ResponseWriter
@@ -65,6 +66,12 @@ func (f *Forwarder) Pass(w http.ResponseWriter, r *http.Request, sid string) err
 		return err
 	}
 	defer f.leave(p)
+	release, err := f.reserve(r)
+	if err != nil {
+		f.counts.out[busy].Add(1)
+		return err
+	}
+	defer release()
 	return f.exchange(&exchange{peer: p, in: r, w: w})
 }
 
@@ -75,7 +82,7 @@ func (f *Forwarder) exchange(x *exchange) error {
 	ctx, cancel := context.WithCancelCause(x.in.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(x.peer.ctx, func() { cancel(context.Cause(x.peer.ctx)) })()
-	x.ctx = context.WithValue(ctx, exchangeKey{}, x)
+	x.ctx, x.cancel = context.WithValue(ctx, exchangeKey{}, x), cancel
 	f.proxy.ServeHTTP(&hijacker{ResponseWriter: x.w, x: x, timeout: f.cfg.WriteTimeout}, x.in.WithContext(x.ctx))
 	if ctx.Err() != nil {
 		x.err = context.Cause(ctx)

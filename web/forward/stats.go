@@ -28,7 +28,7 @@ var resultNames = [results]string{
 // outResults and inResults are those of each direction.
 var (
 	outResults = []result{passed, canceled, aborted, gone, unreachable, busy, tooLarge, stopped, forged}
-	inResults  = []result{served, stray}
+	inResults  = []result{served, busy, stray}
 )
 
 type counters struct {
@@ -43,7 +43,8 @@ type Stats struct {
 	// aborted, as the other node broke off its answer; gone, unreachable (the other
 	// node); busy (ErrBusy); too_large; stopped (this node); forged (the session id).
 	Out map[string]uint64
-	// In are requests that other nodes passed on: ok, or stray, which no Forwarder sends.
+	// In are requests that other nodes passed on: ok; busy (a websocket, see
+	// Config.Reserve); or stray, which no Forwarder sends.
 	In map[string]uint64
 
 	Passing int // requests on their way to other nodes, now

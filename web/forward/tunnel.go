@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/meshrt/meshrt/web/ws"
 )
 
 // tunnelBuffer is the bytes that one direction of a websocket holds while it waits.
@@ -37,7 +39,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	// The proxy closes the other side only, when ctx ends, and might wait for a
 	// client that does not read.
 	context.AfterFunc(h.x.ctx, func() { conn.Close() })
-	return &tunnel{Conn: conn, early: early, timeout: h.timeout}, rw, nil
+	return &tunnel{Conn: conn, x: h.x, early: early, timeout: h.timeout}, rw, nil
 }
 
 // tunnel is the client's connection. Its CloseWrite is hidden: when the other node
@@ -45,6 +47,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // hang up must not keep the tunnel.
 type tunnel struct {
 	net.Conn
+	x       *exchange
 	early   io.Reader
 	timeout time.Duration // for a write to the client
 }
@@ -71,6 +74,10 @@ func (t *tunnel) WriteTo(w io.Writer) (int64, error) {
 		}
 	}
 	n, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{t.Conn}, make([]byte, tunnelBuffer))
+	// The client has hung up. The other node hears of it and closes, but for one that
+	// has fallen silent, which gossip may have alive for long.
+	end := time.AfterFunc(ws.CloseTimeout, func() { t.x.cancel(nil) })
+	context.AfterFunc(t.x.ctx, func() { end.Stop() })
 	return sent + n, err
 }
 

@@ -57,10 +57,18 @@ func volatile(d *node.Delivery) bool {
 func (s *Server) encodeEvent(d *node.Delivery) *ws.Group {
 	if d.AckID > 0 {
 		text, err := plain.AppendAsk(nil, d.Message, "", d.AckID)
-		return s.eventGroup(&s.counters.sockets, text, err)
+		return asWished(s.eventGroup(&s.counters.sockets, text, err), d)
 	}
 	text, err := plain.AppendEvent(nil, d.Message, "")
-	return s.eventGroup(&s.counters.sockets, text, err)
+	return asWished(s.eventGroup(&s.counters.sockets, text, err), d)
+}
+
+// asWished leaves out of compression what its publisher says is not worth it.
+func asWished(g *ws.Group, d *node.Delivery) *ws.Group {
+	if g != nil && d.Message.Flags&wire.Uncompressed != 0 {
+		return g.Uncompressed()
+	}
+	return g
 }
 
 // encodeStream makes its part of an event stream.

@@ -46,7 +46,7 @@ func NewServer(cfg Config, n *node.Node) *Server {
 // ending them, so that Run is needed beside it.
 func (s *Server) Run(ctx context.Context) error {
 	<-ctx.Done()
-	s.roster.DrainOver(s.cfg.Drain, func(c client) { c.end(reasonShutdown) })
+	s.roster.DrainOver(context.WithoutCancel(ctx), s.cfg.Drain, func(c client) { c.end(reasonShutdown) })
 	s.cancel() // after the reasons are given
 	s.roster.Wait()
 	return nil

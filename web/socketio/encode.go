@@ -12,7 +12,7 @@ import (
 // encodeEvent makes the packets of a message, once for all the Socket.IO
 // clients of the node: the namespace is the message's, and the payload is the
 // text that the publisher wrote.
-func encodeEvent(d *node.Delivery) any { return engineGroup(eventPacket(d)) }
+func encodeEvent(d *node.Delivery) any { return asWished(engineGroup(eventPacket(d)), d) }
 
 func eventPacket(d *node.Delivery) sio.Packet {
 	m := d.Message

@@ -5,6 +5,7 @@ import (
 
 	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/web/engineio"
+	"github.com/meshrt/meshrt/wire"
 	"github.com/meshrt/meshrt/wire/eio"
 	"github.com/meshrt/meshrt/wire/sio"
 )
@@ -47,10 +48,18 @@ func (c *conn) decode(data []byte, binary bool) (p sio.Packet, whole bool, err e
 // Nil: there is no way to write it.
 func (f parser) event(d *node.Delivery) *engineio.Group {
 	if f == parserMessagePack {
-		g, _ := d.Encoded(node.FormatMessagePack, func(d *node.Delivery) any { return packedGroup(eventPacket(d)) }).(*engineio.Group)
+		g, _ := d.Encoded(node.FormatMessagePack, func(d *node.Delivery) any { return asWished(packedGroup(eventPacket(d)), d) }).(*engineio.Group)
 		return g
 	}
 	return d.Encoded(node.FormatSocketIO, encodeEvent).(*engineio.Group)
+}
+
+// asWished leaves out of compression what its publisher says is not worth it.
+func asWished(g *engineio.Group, d *node.Delivery) *engineio.Group {
+	if g != nil && d.Message.Flags&wire.Uncompressed != 0 {
+		return g.Uncompressed()
+	}
+	return g
 }
 
 // send queues a packet for this client alone.

@@ -47,6 +47,13 @@ func (g *Group) Uncompressed() *Group {
 	return g
 }
 
+// With is a group of other frames that goes out as g does.
+func (g *Group) With(frames ...Frame) *Group {
+	other := NewGroup(frames...)
+	other.raw = g.raw
+	return other
+}
+
 // Frames are those of the group, to be read only.
 func (g *Group) Frames() []Frame { return g.frames }
 

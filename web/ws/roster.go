@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -104,8 +105,9 @@ const (
 
 // DrainOver lets nobody in any more and ends the sessions one by one in random
 // order, so that their clients do not all connect elsewhere at once: over d, or
-// sooner at 500 a second. With d = 0 all end at once. It blocks so long.
-func (r *Roster[K, S]) DrainOver(d time.Duration, end func(S)) {
+// sooner at 500 a second. With d = 0 all end at once, and when ctx ends those that
+// are left. It blocks so long.
+func (r *Roster[K, S]) DrainOver(ctx context.Context, d time.Duration, end func(S)) {
 	sessions := r.Drain() // a map's values come in random order
 	batch := max(int(drainRate*drainTick/time.Second), len(sessions)/max(1, int(d/drainTick))+1)
 	if d <= 0 {
@@ -113,7 +115,10 @@ func (r *Roster[K, S]) DrainOver(d time.Duration, end func(S)) {
 	}
 	for i, s := range sessions {
 		if i > 0 && i%batch == 0 {
-			time.Sleep(drainTick)
+			select {
+			case <-time.After(drainTick):
+			case <-ctx.Done():
+			}
 		}
 		end(s)
 	}

@@ -32,7 +32,7 @@ func TestDrainOverSpreadsTheEnds(t *testing.T) {
 			began := time.Now()
 			var half time.Duration
 			var order []int
-			r.DrainOver(tt.over, func(s int) {
+			r.DrainOver(t.Context(), tt.over, func(s int) {
 				if order = append(order, s); len(order) == tt.sessions/2 {
 					half = time.Since(began)
 				}

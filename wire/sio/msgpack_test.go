@@ -2,12 +2,14 @@ package sio_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -307,4 +309,23 @@ func BenchmarkMessagePack(b *testing.B) {
 			sio.DecodeMessagePack(packed, 0)
 		}
 	})
+}
+
+// Members that mean nothing are passed over without a trace, however many.
+func TestUnknownMembersCostNoMemory(t *testing.T) {
+	const n = 100_000
+	data := binary.BigEndian.AppendUint32([]byte{0xdf}, n+2)
+	data = append(data, "\xa4type\x01\xa3nsp\xa1/"...)
+	for i := range n {
+		data = append(data, 0xa3, byte(i&0x7f), byte(i>>7&0x7f), byte(i>>14), 0xc0)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := sio.DecodeMessagePack(data, 0); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if cost := after.TotalAlloc - before.TotalAlloc; cost > 8*uint64(len(data)) {
+		t.Errorf("%d bytes of memory for %d bytes", cost, len(data))
+	}
 }

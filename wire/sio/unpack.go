@@ -55,16 +55,18 @@ func (u *unpacker) fail(what string) {
 	u.in = nil
 }
 
-// packet reads the map that a packet is. Each member may be there once: of two,
-// others would believe the last.
+// packet reads the map that a packet is. Each member that counts may be there once:
+// of two, others would believe the last. The others are not noted: there may be
+// hundreds of thousands.
 func (u *unpacker) packet() (p Packet) {
-	seen := map[string]bool{}
+	seen := map[string]bool{"type": false, "nsp": false, "id": false, "data": false}
 	for n := u.length(0x80, 0xf, 0xde); n > 0 && u.err == nil; n-- {
 		name := u.text()
-		if seen[name] {
+		if again, counts := seen[name]; again {
 			u.fail("member twice")
+		} else if counts {
+			seen[name] = true
 		}
-		seen[name] = true
 		switch name {
 		case "type":
 			if t := u.number(); t <= uint64(ConnectError-Connect) {
