@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"cluster/mesh":        {"wire"},
 	"cluster":             {"cluster/gossip", "cluster/mesh", "wire"},
 	"cluster/clustertest": {},
+	"cluster/netlab":      {},
 	"node":                {"cluster", "wire"},
 	"node/relay":          {"node", "wire"},
 	"web/ws":              {},
@@ -38,7 +39,7 @@ var allowed = map[string][]string{
 	"web/e2e/conformance": {"node", "node/relay", "web", "web/config", "web/engineio", "web/plain", "web/socketio", "wire", "wire/eio"},
 }
 
-var forTests = []string{"cluster/clustertest", "web/webtest"}
+var forTests = []string{"cluster/clustertest", "cluster/netlab", "web/webtest"}
 
 const module = "github.com/meshrt/meshrt"
 
