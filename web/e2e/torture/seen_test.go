@@ -96,6 +96,9 @@ func (w *world) logged(r *run, l logLine) {
 	case gapMessage:
 		r.gaps = append(r.gaps, about{name: l.Peer, at: time.Now()})
 		w.trial.row.gaps++
+		if w.trial.deadly == nil && w.trial.starved < time.Second {
+			w.problemLocked("%s has a gap in the messages of %s", r.n.name, l.Peer)
+		}
 	}
 }
 

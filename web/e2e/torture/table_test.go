@@ -59,7 +59,7 @@ func (t table) sum() row {
 func (t table) String() string {
 	var b strings.Builder
 	out := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(out, "fault\ttries\tchecked\tlost\tdoubled\treordered\tin told gaps\tdead publisher\tstuck\tearly deaths\tlinks lost\tcame twice\tleases over\tlongest join\tlinked after\tright after\tdeath known\tasked\tstarved\t")
+	fmt.Fprintln(out, "fault\ttries\tchecked\tlost\tdoubled\treordered\tgaps told\tmessages in them\tdead publisher\tstuck\tearly deaths\tlinks lost\tcame twice\tleases over\tlongest join\tlinked after\tright after\tdeath known\tasked\tstarved\t")
 	rows := []*row{}
 	for _, r := range t {
 		rows = append(rows, r)
@@ -67,8 +67,8 @@ func (t table) String() string {
 	slices.SortFunc(rows, func(a, b *row) int { return cmp.Compare(a.name, b.name) })
 	s := t.sum()
 	for _, r := range append(rows, &s) {
-		fmt.Fprintf(out, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%v\t%v\t%v\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.name, r.tries, r.checked, r.lost, r.doubled, r.reordered,
-			r.told, r.discarded, r.stuck, r.early, r.linksDown, r.dups, r.leasesLost, short(r.join), short(r.whole), short(r.right), short(r.known), short(r.asked), short(r.starved))
+		fmt.Fprintf(out, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%v\t%v\t%v\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.name, r.tries, r.checked, r.lost, r.doubled, r.reordered,
+			r.gaps, r.told, r.discarded, r.stuck, r.early, r.linksDown, r.dups, r.leasesLost, short(r.join), short(r.whole), short(r.right), short(r.known), short(r.asked), short(r.starved))
 	}
 	out.Flush()
 	return b.String()

@@ -126,6 +126,8 @@ const (
 	patience = 15 * time.Second
 	// healing is the promise for members, interest and delivery after a fault.
 	healing = 5 * time.Second
+	// joining is the promise of 1.5 s for a join, and room for lost packets.
+	joining = 4 * time.Second
 	calm    = time.Second
 )
 
@@ -145,12 +147,22 @@ func (w *world) try(f fault, r *rand.Rand, row *row) {
 		w.problem("not all nodes are linked %v after it was over", patience)
 	}
 	if w.settle(patience) {
-		row.right = max(row.right, time.Since(healed))
+		t.hold(&row.right, time.Since(healed), healing, "until all was right again")
 	}
 	time.Sleep(calm)
 	stop()
 	row.starved = max(row.starved, t.starved)
 	w.scrape(row)
+}
+
+// hold keeps the longest time in a row, and holds it against its promise.
+func (t *trial) hold(longest *time.Duration, took, limit time.Duration, what string) {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	*longest = max(*longest, took)
+	if took > limit+t.starved {
+		t.w.problemLocked("%v %s, want %v", took, what, limit)
+	}
 }
 
 // watch measures how long this machine lets a test wait that wants to go on: where that is

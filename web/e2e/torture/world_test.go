@@ -70,7 +70,9 @@ type stay struct {
 const maxProblems = 20
 
 func newWorld(t *testing.T, l *netlab.Lab) *world {
-	return &world{t: t, lab: l, publishers: map[*publisher]bool{}, members: map[*member]bool{}, sent: map[message]*sent{}, trial: &trial{row: &row{name: "the start"}, began: time.Now()}}
+	w := &world{t: t, lab: l, publishers: map[*publisher]bool{}, members: map[*member]bool{}, sent: map[message]*sent{}}
+	w.trial = &trial{w: w, row: &row{name: "the start"}, began: time.Now()}
+	return w
 }
 
 func (w *world) problem(format string, args ...any) {
@@ -159,11 +161,12 @@ func (w *world) joining(m *member, room string) {
 
 func (w *world) joined(m *member, room string) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	s := m.stays[room]
+	s, t := m.stays[room], w.trial
 	s.joined = true
-	if t := w.trial; m.n != t.paused {
-		t.row.join = max(t.row.join, time.Since(s.asked))
+	took, counts := time.Since(s.asked), m.n != t.paused
+	w.mu.Unlock()
+	if counts {
+		t.hold(&t.row.join, took, joining, "for a join at "+m.n.name)
 	}
 }
 
