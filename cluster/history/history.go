@@ -56,6 +56,13 @@ func (o *Order[R, O]) Deliver(at R, m Message[O]) Verdict {
 	return InOrder
 }
 
+// Overtaken tells whether a later message of the same origin has come: then m,
+// if it has not, is late for ever.
+func (o *Order[R, O]) Overtaken(at R, m Message[O]) bool {
+	a := o.at[at][m.Origin]
+	return a != nil && m.Seq < a.last
+}
+
 // Forget lets go of a receiver that is no more.
 func (o *Order[R, O]) Forget(at R) { delete(o.at, at) }
 
@@ -93,6 +100,15 @@ func (p *Promises[M, O]) Keep(m Message[O], to M) {
 func (p *Promises[M, O]) Forget(to M) {
 	for m := range p.of[to] {
 		p.drop(m, to)
+	}
+}
+
+// Leave is Forget but for the messages that should have come by now.
+func (p *Promises[M, O]) Leave(to M, due func(Message[O]) bool) {
+	for m := range p.of[to] {
+		if !due(m) {
+			p.drop(m, to)
+		}
 	}
 }
 

@@ -27,6 +27,14 @@ func TestOrderToldApart(t *testing.T) {
 			t.Errorf("%d: %v at %d: %v, want %v", i, tt.m, tt.at, got, tt.want)
 		}
 	}
+	for seq, want := range map[uint64]bool{1: true, 2: true, 3: false, 4: false} {
+		if got := o.Overtaken(1, message{"a", seq}); got != want {
+			t.Errorf("message %d is overtaken: %v", seq, got)
+		}
+	}
+	if o.Overtaken(2, message{"b", 1}) || o.Overtaken(3, message{"a", 1}) {
+		t.Error("what nobody sent is overtaken")
+	}
 	if o.Forget(1); o.Deliver(1, message{"a", 3}) != history.InOrder {
 		t.Error("a receiver was not forgotten")
 	}
@@ -43,6 +51,9 @@ func TestPromisesStayOpenUntilKept(t *testing.T) {
 	p.Keep(one, 1)
 	p.Keep(one, 1)
 	p.Forget(2)
+	p.Add(one, 4)
+	p.Leave(4, func(m message) bool { return m != one })
+	p.Leave(3, func(m message) bool { return m == one })
 	got := map[int]message{}
 	for to, m := range p.Open() {
 		got[to] = m

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	rooms        = 4
+	rooms        = 12
+	steadyRooms  = 4                     // the first ones; in the others interest comes and goes
 	publishEvery = 50 * time.Millisecond // at each node
 	steady       = 2                     // members at each node that stay
 	restless     = 2                     // and that come and go
@@ -123,8 +124,8 @@ func (c *client) hasEnded() bool {
 }
 
 func remain(ctx context.Context, c *client, m *member, r *rand.Rand) error {
-	first := r.IntN(rooms)
-	for _, i := range []int{first, (first + 1) % rooms} {
+	first := r.IntN(steadyRooms)
+	for _, i := range []int{first, (first + 1) % steadyRooms} {
 		if err := join(ctx, c, m, room(i)); err != nil {
 			return err
 		}
@@ -143,7 +144,7 @@ func wander(ctx context.Context, c *client, m *member, r *rand.Rand) error {
 			return err
 		}
 		select {
-		case <-time.After(between(r, 100*time.Millisecond, 4*time.Second)):
+		case <-time.After(between(r, 50*time.Millisecond, 3*time.Second)):
 		case <-c.ended:
 			return nil
 		case <-ctx.Done():
@@ -154,7 +155,7 @@ func wander(ctx context.Context, c *client, m *member, r *rand.Rand) error {
 			return err
 		}
 		c.n.w.left(m, name)
-		pause(ctx, between(r, 0, time.Second))
+		pause(ctx, between(r, 0, 500*time.Millisecond))
 	}
 	return nil
 }

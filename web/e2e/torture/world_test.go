@@ -147,10 +147,10 @@ func (w *world) lostMember(m *member) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.members, m)
-	w.order.Forget(m)
 	for _, s := range m.stays {
-		w.promises.Forget(s)
+		w.leaveLocked(s)
 	}
+	w.order.Forget(m)
 }
 
 func (w *world) joining(m *member, room string) {
@@ -173,8 +173,14 @@ func (w *world) joined(m *member, room string) {
 func (w *world) leaving(m *member, room string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	m.stays[room].leaving = true
-	w.promises.Forget(m.stays[room])
+	w.leaveLocked(m.stays[room])
+}
+
+// leaveLocked gives up what is open, but for messages that later ones of the
+// same publisher have overtaken: those are missed.
+func (w *world) leaveLocked(s *stay) {
+	s.leaving = true
+	w.promises.Leave(s, func(m message) bool { return w.order.Overtaken(s.m, m) })
 }
 
 func (w *world) left(m *member, room string) {
