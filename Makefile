@@ -7,11 +7,14 @@ COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 FUZZ    ?= 10s
 SEEDS   ?= 1000
 E2E     := web/e2e
+T       ?= 2m
+SEED    ?= 1
+RUN     ?= TestTorture
 PICTURES ?= $(CURDIR)/web/ui/pictures
 
 TARGETS := linux/amd64 linux/arm64 linux/arm darwin/arm64 windows/amd64
 
-.PHONY: run build client cross test fmt lint unit sim fuzz e2e deps pictures clean
+.PHONY: run build client cross test fmt lint unit sim fuzz e2e torture measure deps pictures clean
 
 run: build
 	@HTTP=$(HTTP) API=$(API) BIND=$(BIND) deploy/three-nodes
@@ -35,7 +38,7 @@ cross:
 	done
 
 # In order: cheap first. Each part says its name when it begins.
-test: lint unit sim cross fuzz e2e
+test: lint unit sim cross fuzz e2e torture
 
 fmt:
 	gofmt -w $$(git ls-files '*.go')
@@ -75,6 +78,24 @@ fuzz:
 e2e: build deps
 	@echo '== end to end'
 	MESHRT_E2E=1 $(GO) test -count=1 -v -timeout 15m ./$(E2E)/...
+
+# Five nodes and their clients, killed, paused, cut off and slowed down for T by the
+# chance of SEED, in namespaces of cluster/netlab: Linux, and root or sudo.
+# FAULT=partition tries those faults only. make torture T=1h is for a night.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
+torture: build
+	@echo '== torture, $(T), seed $(SEED)'
+	@if ! [ -c /dev/net/tun ] || ! $(SUDO) true 2>/dev/null; then \
+	  echo 'skipped: it needs Linux with /dev/net/tun, and root'; [ "$$CI" != true ]; exit; fi; \
+	set -e; for t in ./cluster/netlab ./$(E2E)/torture; do \
+	  $(GO) test -c -o bin/$${t##*/}.test $$t; \
+	done; \
+	$(SUDO) bin/netlab.test; \
+	$(SUDO) env MESHRT=$(CURDIR)/bin/meshrt MESHRT_TORTURE=$(T) SEED=$(SEED) FAULT='$(FAULT)' bin/torture.test -test.v -test.timeout 24h -test.run '$(RUN)'
+
+# What the promises about time are, each ten times: about ten minutes, and T of packet loss.
+measure:
+	@$(MAKE) torture RUN=TestMeasure T=$(T)
 
 deps:
 	@$(E2E)/deps

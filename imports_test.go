@@ -21,6 +21,8 @@ var allowed = map[string][]string{
 	"cluster/mesh":        {"wire"},
 	"cluster":             {"cluster/gossip", "cluster/mesh", "wire"},
 	"cluster/clustertest": {},
+	"cluster/history":     {},
+	"cluster/netlab":      {},
 	"node":                {"cluster", "wire"},
 	"node/relay":          {"node", "wire"},
 	"web/ws":              {},
@@ -36,9 +38,10 @@ var allowed = map[string][]string{
 	"web/e2e":             {},
 	"web/e2e/tutorials":   {"cluster", "cluster/port", "node", "web", "wire"},
 	"web/e2e/conformance": {"node", "node/relay", "web", "web/config", "web/engineio", "web/plain", "web/socketio", "wire", "wire/eio"},
+	"web/e2e/torture":     {},
 }
 
-var forTests = []string{"cluster/clustertest", "web/webtest"}
+var forTests = []string{"cluster/clustertest", "cluster/history", "cluster/netlab", "web/webtest"}
 
 const module = "github.com/meshrt/meshrt"
 

@@ -43,7 +43,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "node", cfg.Node, "boot", n.ID(), "http", addr(w.Addr()), "api", addr(w.APIAddr()), "version", version())
+	log.Info("serving", "node", cfg.Node, "boot", n.ID().String(), "http", addr(w.Addr()), "api", addr(w.APIAddr()), "version", version())
 	return runAll(ctx, n, w, func(ctx context.Context) { reloadOnHangup(ctx, args, p, log) }, log)
 }
 

@@ -4,17 +4,16 @@ import (
 	"fmt"
 	"time"
 
+	checker "github.com/meshrt/meshrt/cluster/history"
 	"github.com/meshrt/meshrt/wire"
 )
 
 // history knows what was promised and tells what was not kept: messages lost,
 // silently lost, doubled or out of order, joins that took too long.
 type history struct {
-	expected  map[expectation]bool // true: has arrived
+	promises  checker.Promises[*simMember, wire.NodeID]
+	order     checker.Order[wire.NodeID, wire.NodeID]
 	of        map[sent][]*simMember
-	promised  map[*simMember][]sent
-	last      map[[2]wire.NodeID]uint64 // receiver, origin
-	seen      map[numbered]bool
 	links     map[[2]wire.NodeID]time.Duration // when the one first had a link to the other
 	gaps      map[[2]wire.NodeID]uint64        // receiver, origin
 	dead      map[wire.NodeID]bool
@@ -29,26 +28,11 @@ type history struct {
 }
 
 // sent is one message.
-type sent struct {
-	origin wire.NodeID
-	seq    uint64
-}
-
-// numbered is one message at a receiver.
-type numbered struct {
-	at wire.NodeID
-	m  sent
-}
-
-// expectation is a message that a member was promised.
-type expectation struct {
-	member *simMember
-	m      sent
-}
+type sent = checker.Message[wire.NodeID]
 
 func newHistory() *history {
-	return &history{expected: map[expectation]bool{}, of: map[sent][]*simMember{}, promised: map[*simMember][]sent{}, last: map[[2]wire.NodeID]uint64{}, seen: map[numbered]bool{},
-		links: map[[2]wire.NodeID]time.Duration{}, gaps: map[[2]wire.NodeID]uint64{}, dead: map[wire.NodeID]bool{}, cut: map[[2]wire.NodeID]bool{}}
+	return &history{of: map[sent][]*simMember{}, links: map[[2]wire.NodeID]time.Duration{}, gaps: map[[2]wire.NodeID]uint64{},
+		dead: map[wire.NodeID]bool{}, cut: map[[2]wire.NodeID]bool{}}
 }
 
 func (h *history) problem(format string, args ...any) {
@@ -70,10 +54,9 @@ func (h *history) published(origin wire.NodeID, seq uint64, room string, nodes m
 		step := p != nil && p.met && p.version > 0
 		for _, m := range n.members {
 			if m.room == room && m.acked && ok && (m.since > linked || step) {
-				x := sent{origin, seq}
-				h.expected[expectation{m, x}] = false
+				x := sent{Origin: origin, Seq: seq}
 				h.of[x] = append(h.of[x], m)
-				h.promised[m] = append(h.promised[m], x)
+				h.promises.Add(x, m)
 			}
 		}
 	}
@@ -81,19 +64,16 @@ func (h *history) published(origin wire.NodeID, seq uint64, room string, nodes m
 
 // delivered is a message that came to a node.
 func (h *history) delivered(n *simNode, m *wire.Message) {
-	x := sent{m.Origin, m.Seq}
-	if h.seen[numbered{n.id, x}] {
+	x := sent{Origin: m.Origin, Seq: m.Seq}
+	switch h.order.Deliver(n.id, x) {
+	case checker.Duplicate:
 		h.problem("duplicate: node %d got message %d of node %d twice", n.id, m.Seq, m.Origin)
+	case checker.Reordered:
+		h.problem("order: node %d got message %d of node %d after later ones", n.id, m.Seq, m.Origin)
 	}
-	h.seen[numbered{n.id, x}] = true
-	k := [2]wire.NodeID{n.id, m.Origin}
-	if m.Seq < h.last[k] {
-		h.problem("order: node %d got message %d of node %d after %d", n.id, m.Seq, m.Origin, h.last[k])
-	}
-	h.last[k] = max(h.last[k], m.Seq)
 	for _, to := range h.of[x] {
 		if to.node == n.id && !to.left {
-			h.expected[expectation{to, x}] = true
+			h.promises.Keep(x, to)
 		}
 	}
 }
@@ -104,14 +84,7 @@ func (h *history) linked(at, to wire.NodeID, now time.Duration) {
 	}
 }
 
-func (h *history) left(m *simMember) {
-	for _, x := range h.promised[m] {
-		if !h.expected[expectation{m, x}] {
-			delete(h.expected, expectation{m, x})
-		}
-	}
-	delete(h.promised, m)
-}
+func (h *history) left(m *simMember) { h.promises.Forget(m) }
 
 func (h *history) gap(at, origin wire.NodeID, to uint64) { h.gaps[[2]wire.NodeID{at, origin}] = to }
 
@@ -137,18 +110,16 @@ func (h *history) joined(took time.Duration) {
 // taken for dead, or its log was too small; and then, if both live, the receiver
 // was told.
 func (h *history) finish() {
-	for x, ok := range h.expected {
-		at, origin := x.member.node, x.m.origin
-		k := [2]wire.NodeID{at, origin}
+	h.pairs = h.promises.Kept
+	for member, m := range h.promises.Open() {
+		k := [2]wire.NodeID{member.node, m.Origin}
 		switch {
-		case ok:
-			h.pairs++
-		case h.dead[at], h.dead[origin]:
+		case h.dead[member.node], h.dead[m.Origin]:
 			h.discarded++
 		case !h.cut[k] && !h.mayGap:
-			h.problem("lost: message %d of node %d for a member at node %d", x.m.seq, origin, at)
-		case h.gaps[k] < x.m.seq:
-			h.problem("lost in silence: message %d of node %d for a member at node %d, told of a gap up to %d", x.m.seq, origin, at, h.gaps[k])
+			h.problem("lost: message %d of node %d for a member at node %d", m.Seq, m.Origin, member.node)
+		case h.gaps[k] < m.Seq:
+			h.problem("lost in silence: message %d of node %d for a member at node %d, told of a gap up to %d", m.Seq, m.Origin, member.node, h.gaps[k])
 		default:
 			h.lost++
 		}
