@@ -46,12 +46,58 @@ func (x *guests) tunnel() {
 	}
 }
 
+// rush is what comes to a gate with limits, and who is closed for it.
+type rush struct {
+	most, halfOpen int
+	do             func(x *guests)
+	closed         []int
+}
+
+func (r rush) test(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newGuests(r.most, r.halfOpen)
+		r.do(x)
+		if !slices.Equal(x.closed, r.closed) {
+			t.Errorf("closed %v, want %v", x.closed, r.closed)
+		}
+		open, halfOpen, closed := x.g.stats()
+		if open != len(x.g.conns) || halfOpen > open || closed[gateHandshakes]+closed[gateDescriptors] != uint64(len(r.closed)) {
+			t.Errorf("stats: %d open, %d half-open, closed %v", open, halfOpen, closed)
+		}
+	})
+}
+
+func TestGateCountsWhatIsPassedOn(t *testing.T) {
+	for name, tt := range map[string]rush{
+		"it takes places": {10, 9, func(x *guests) {
+			x.g.reserve()
+			release, _ := x.g.reserve()
+			for id := range 8 {
+				x.g.move(x.open(id), nil)
+			}
+			x.open(8)
+			release()
+			x.open(9)
+			x.open(10)
+		}, []int{8, 10}},
+		"it makes room, too, but leaves some": {11, 9, func(x *guests) {
+			x.g.move(x.open(1), nil)
+			x.open(2)
+			x.tunnel()
+			x.open(3)
+			x.tunnel() // all are young
+			time.Sleep(youngest)
+			x.tunnel()
+			x.tunnel()
+			x.tunnel()
+		}, []int{refused, 2, 3, refused}},
+	} {
+		t.Run(name, tt.test)
+	}
+}
+
 func TestGateMakesRoom(t *testing.T) {
-	for name, tt := range map[string]struct {
-		most, halfOpen int
-		do             func(x *guests)
-		closed         []int
-	}{
+	for name, tt := range map[string]rush{
 		"up to the limit nobody is closed": {3, 9, func(x *guests) { x.open(1); x.open(2); x.open(3) }, nil},
 		"the oldest without a request goes": {3, 9, func(x *guests) {
 			x.open(1)
@@ -95,28 +141,6 @@ func TestGateMakesRoom(t *testing.T) {
 			time.Sleep(time.Hour)
 			x.open(3)
 		}, []int{3}},
-		"what is passed on counts": {10, 9, func(x *guests) {
-			x.g.reserve()
-			release, _ := x.g.reserve()
-			for id := range 8 {
-				x.g.move(x.open(id), nil)
-			}
-			x.open(8)
-			release()
-			x.open(9)
-			x.open(10)
-		}, []int{8, 10}},
-		"what is passed on makes room, too, but leaves some": {11, 9, func(x *guests) {
-			x.g.move(x.open(1), nil)
-			x.open(2)
-			x.tunnel()
-			x.open(3)
-			x.tunnel() // all are young
-			time.Sleep(youngest)
-			x.tunnel()
-			x.tunnel()
-			x.tunnel()
-		}, []int{refused, 2, 3, refused}},
 		"a hijacked one counts until its handler returns": {1, 9, func(x *guests) {
 			a := x.open(1)
 			x.g.move(a, nil)
@@ -130,19 +154,7 @@ func TestGateMakesRoom(t *testing.T) {
 			x.open(2)
 		}, nil},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				x := newGuests(tt.most, tt.halfOpen)
-				tt.do(x)
-				if !slices.Equal(x.closed, tt.closed) {
-					t.Errorf("closed %v, want %v", x.closed, tt.closed)
-				}
-				open, halfOpen, closed := x.g.stats()
-				if open != len(x.g.conns) || halfOpen > open || closed[gateHandshakes]+closed[gateDescriptors] != uint64(len(tt.closed)) {
-					t.Errorf("stats: %d open, %d half-open, closed %v", open, halfOpen, closed)
-				}
-			})
-		})
+		t.Run(name, tt.test)
 	}
 }
 

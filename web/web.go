@@ -3,7 +3,10 @@
 // them in order. It also mounts in a program's own http.Server.
 //
 // Reading order: web.go (Config, Server, Run), routes.go (which path is whose),
-// origin.go (which web pages may connect), health.go, metrics.go.
+// origin.go with cors.go (which web pages may connect), admission.go (how many
+// clients), gate.go (how many connections), listen.go and tls.go (the listeners),
+// health.go, metrics.go with metrics_limits.go. The package forward has the way to
+// other nodes.
 package web
 
 import (
