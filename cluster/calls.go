@@ -49,15 +49,16 @@ type reply struct {
 }
 
 // Call asks one node and waits for its answer, until ctx ends or the node's
-// link does: a node that died delays nobody (G9). Requests to this node itself
+// link does: a node that died delays nobody (G9). ErrBusy is the answer of a node that
+// has too many requests, and of a link that has no room for this one. Requests to this node itself
 // are not for Call.
 func (c *Cluster) Call(ctx context.Context, to wire.NodeID, method string, body []byte) ([]byte, error) {
 	if len(body) > wire.MaxBody {
 		return nil, fmt.Errorf("request of %d bytes, allowed are %d", len(body), wire.MaxBody)
 	}
-	id, w := c.ask(to, method, body)
-	if w == nil {
-		return nil, ErrNotLinked
+	id, w, err := c.ask(to, method, body)
+	if err != nil {
+		return nil, err
 	}
 	select {
 	case r := <-w.done:
@@ -70,20 +71,24 @@ func (c *Cluster) Call(ctx context.Context, to wire.NodeID, method string, body 
 	}
 }
 
-func (c *Cluster) ask(to wire.NodeID, method string, body []byte) (uint64, *call) {
+func (c *Cluster) ask(to wire.NodeID, method string, body []byte) (uint64, *call, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := c.links[to]
 	if l == nil {
-		return 0, nil
+		return 0, nil, ErrNotLinked
 	}
 	c.calls.last++
 	id, w := c.calls.last, &call{to: to, done: make(chan reply, 1)}
-	if l.Send(wire.AppendRequest(nil, wire.Request{ID: id, Method: method, Body: body}), false) != nil {
-		return 0, nil
+	switch l.Try(wire.AppendRequest(nil, wire.Request{ID: id, Method: method, Body: body})) {
+	case nil:
+	case mesh.ErrFull:
+		return 0, nil, ErrBusy
+	default:
+		return 0, nil, ErrNotLinked
 	}
 	c.calls.waiting[id] = w
-	return id, w
+	return id, w, nil
 }
 
 // answered ends the call that a REPLY is for. One that comes after its asker
@@ -149,7 +154,9 @@ func (c *Cluster) serve(l *mesh.Link, r wire.Request) {
 		case len(body) > wire.MaxBody:
 			answer.Body, answer.Error = nil, "the answer is too large"
 		}
-		l.Send(wire.AppendReply(nil, answer), false) // the asker learns of an ended link by itself
+		if l.Try(wire.AppendReply(nil, answer)) == mesh.ErrFull {
+			l.Send(wire.AppendReply(nil, wire.Reply{ID: r.ID, Error: ErrBusy.Error()}), false)
+		} // the asker learns of an ended link by itself
 	})
 }
 

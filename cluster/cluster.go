@@ -80,7 +80,9 @@ type Config struct {
 	// QueueBytes is what of the log is put on the link to one peer, see mesh.Config.
 	// Default 1 MiB.
 	QueueBytes int
-	Logger     *slog.Logger
+	// ControlBytes is what may wait on it in all, see mesh.Config. Default 64 MiB.
+	ControlBytes int
+	Logger       *slog.Logger
 }
 
 // Cluster is this node's place among the others.
@@ -127,6 +129,9 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	if cfg.QueueBytes <= 0 {
 		cfg.QueueBytes = queueBytes
 	}
+	if cfg.ControlBytes <= 0 {
+		cfg.ControlBytes = controlBytes
+	}
 	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[wire.NodeID]bool{},
 		calls: calls{waiting: map[uint64]*call{}}, server: server{serving: map[wire.NodeID]int{}},
 		told: told{wake: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
@@ -146,7 +151,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	}
 	c.accept = &acceptor{Network: cfg.Net, conns: make(chan net.Conn)}
 	c.mesh = mesh.New(mesh.Config{ID: cfg.ID, Name: cfg.Name, Addr: cfg.Net.Advertise().String(), Net: c.accept,
-		QueueBytes: cfg.QueueBytes, Silence: silence(cfg.Profile), Logger: cfg.Logger}, links{c})
+		QueueBytes: cfg.QueueBytes, ControlBytes: cfg.ControlBytes, Silence: silence(cfg.Profile), Logger: cfg.Logger}, links{c})
 	cfg.Net.SetKnown(c.known)
 	return c, nil
 }

@@ -87,8 +87,8 @@ func together(t *testing.T, count int, prepare func(i int, cfg *cluster.Config),
 // A link has limits, an interest has none: one that is larger than all that may
 // wait on a link goes over it all the same.
 func TestInterestLargerThanALinkTakes(t *testing.T) {
-	const queue, rooms = 128 << 10, 20_000
-	limit := func(_ int, cfg *cluster.Config) { cfg.QueueBytes = queue }
+	const queue, rooms = 256 << 10, 20_000
+	limit := func(_ int, cfg *cluster.Config) { cfg.ControlBytes = queue }
 	together(t, 2, limit, func(t *testing.T, net *clustertest.Network, m []*member) {
 		for i := range rooms {
 			m[0].SetInterest(wire.Topic{Namespace: "/", Room: fmt.Sprintf("%060d", i)}, true)
@@ -175,4 +175,39 @@ func TestSlowJoinersHoldNoLink(t *testing.T) {
 			t.Errorf("%d joins were told, want 3", called.Load())
 		}
 	})
+}
+
+// Questions and answers that are more than a link takes are refused, and the
+// link goes on.
+func TestFloodOfQuestionsEndsNoLink(t *testing.T) {
+	const queue, body = 128 << 10, 10 << 10
+	limit := func(_ int, cfg *cluster.Config) { cfg.ControlBytes = queue }
+	for name, size := range map[string][2]int{"questions": {body, 0}, "answers": {0, body}} {
+		t.Run(name, func(t *testing.T) {
+			together(t, 2, limit, func(t *testing.T, net *clustertest.Network, m []*member) {
+				m[1].serve = func([]byte) ([]byte, error) { return make([]byte, size[1]), nil }
+				net.SetDelay(m[0].host, m[1].host, 20*time.Millisecond)
+				var busy, answered atomic.Int32
+				var wg sync.WaitGroup
+				for range 500 {
+					wg.Go(func() {
+						ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+						defer cancel()
+						switch _, err := m[0].Call(ctx, m[1].ID(), "q", make([]byte, size[0])); err {
+						case nil:
+							answered.Add(1)
+						case cluster.ErrBusy:
+							busy.Add(1)
+						default:
+							t.Error(err)
+						}
+					})
+				}
+				wg.Wait()
+				if s := m[0].Stats(); s.Mesh.Down != 0 || busy.Load() == 0 || answered.Load() == 0 {
+					t.Errorf("%d links ended; %d answers, %d refused", s.Mesh.Down, answered.Load(), busy.Load())
+				}
+			})
+		})
+	}
 }

@@ -121,10 +121,11 @@ type effect struct {
 	done      func()
 }
 
-// The defaults of Config.LogBytes and Config.QueueBytes.
+// The defaults of Config.
 const (
-	logBytes   = 64 << 20
-	queueBytes = 1 << 20
+	logBytes     = 64 << 20
+	queueBytes   = 1 << 20
+	controlBytes = 64 << 20
 )
 
 func newCore() *core {

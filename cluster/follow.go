@@ -108,7 +108,7 @@ const (
 
 // open goes on with the SYNCs that are under way, the lock free in between.
 func (c *Cluster) open() {
-	start, limit := c.clock(), min(openBytes, c.cfg.QueueBytes/2)
+	start, limit := c.clock(), min(openBytes, c.cfg.ControlBytes/4)
 	for more := true; more && c.clock()-start < openFor; {
 		c.do(func() {
 			more = c.core.open(func(id wire.NodeID) bool { l := c.links[id]; return l != nil && l.Queued() < limit })

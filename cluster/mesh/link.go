@@ -71,14 +71,22 @@ func (l *Link) Queued() int {
 // are taken up to ControlBytes, and beyond it the link ends: the peer does not read.
 // On a link that has ended Send returns ErrClosed.
 func (l *Link) Send(frame []byte, droppable bool) error {
+	if droppable {
+		return l.send(frame, l.m.cfg.QueueBytes, true)
+	}
+	return l.send(frame, l.m.cfg.ControlBytes, false)
+}
+
+// Try is Send for frames that have a place behind all data and may be refused
+// with ErrFull nevertheless, when more than half of ControlBytes wait: questions and
+// answers, which are large at times.
+func (l *Link) Try(frame []byte) error { return l.send(frame, l.m.cfg.ControlBytes/2, true) }
+
+func (l *Link) send(frame []byte, limit int, droppable bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended != nil {
 		return ErrClosed
-	}
-	limit := l.m.cfg.ControlBytes
-	if droppable {
-		limit = l.m.cfg.QueueBytes
 	}
 	if waiting := len(l.queue) + l.writing; waiting > 0 && waiting+len(frame) > limit {
 		l.m.counters.refused.Add(1)
