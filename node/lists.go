@@ -2,6 +2,7 @@ package node
 
 import (
 	"cmp"
+	"container/heap"
 	"context"
 	"encoding/json"
 	"maps"
@@ -188,23 +189,52 @@ func (n *Node) localRooms(q Query) []roomCount {
 const maxPageBytes = 1 << 20
 
 // localSockets is this node's first open sessions of the target after q.After.
+// Of many, only as many are put in order as the page has.
 func (n *Node) localSockets(q socketQuery) (page socketPage) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	found := slices.DeleteFunc(n.matchLocked(q.Target), func(s *Session) bool {
-		return s.state != sessionOpen || string(s.id) <= q.After
-	})
-	slices.SortFunc(found, func(a, b *Session) int { return cmp.Compare(a.id, b.id) })
-	size := 0
-	for i, s := range found {
-		e := s.entryLocked()
-		if size += e.size(); i > 0 && (i >= min(q.Limit, MaxPage) || size > maxPageBytes) {
-			page.More = true
-			break
+	found := byID(n.match(q.Target, q.After))
+	heap.Init(&found)
+	limit, size := min(max(q.Limit, 1), MaxPage), 0
+	for len(found) > 0 {
+		chunk := make([]*Session, 0, matchChunk/5)
+		for len(found) > 0 && len(chunk) < cap(chunk) {
+			chunk = append(chunk, heap.Pop(&found).(*Session))
 		}
-		page.Sockets = append(page.Sockets, e)
+		for _, e := range n.entries(chunk) {
+			if size += e.size(); len(page.Sockets) > 0 && (len(page.Sockets) >= limit || size > maxPageBytes) {
+				page.More = true
+				return page
+			}
+			page.Sockets = append(page.Sockets, e)
+		}
 	}
 	return page
+}
+
+// byID is a heap of sessions, the lowest id on top.
+type byID []*Session
+
+func (h byID) Len() int           { return len(h) }
+func (h byID) Less(i, j int) bool { return h[i].id < h[j].id }
+func (h byID) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *byID) Push(x any)        { *h = append(*h, x.(*Session)) }
+func (h *byID) Pop() any {
+	last := len(*h) - 1
+	s := (*h)[last]
+	*h = (*h)[:last]
+	return s
+}
+
+// entries are those of the sessions that are open.
+func (n *Node) entries(sessions []*Session) []socketEntry {
+	entries := make([]socketEntry, 0, len(sessions))
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, s := range sessions {
+		if s.state == sessionOpen {
+			entries = append(entries, s.entryLocked())
+		}
+	}
+	return entries
 }
 
 func (s *Session) entryLocked() socketEntry {

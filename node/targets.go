@@ -28,29 +28,45 @@ func (o Operator) others() []cluster.NodeInfo {
 	return slices.DeleteFunc(o.node.others(), func(i cluster.NodeInfo) bool { return !mayConcern(m, i.ID) })
 }
 
-// matchLocked finds the sessions of a target, those that are opening too. It
-// looks at all of the node, unless only single sessions are named.
-func (n *Node) matchLocked(t target) (found []*Session) {
-	ids := len(t.Rooms) > 0
-	for _, r := range t.Rooms {
-		ids = ids && wire.SessionID(r).Node() != 0
+// matchChunk is how many sessions are looked at in one hold of the lock, so that
+// publishers do not wait for lists: much below a millisecond.
+const matchChunk = 500
+
+// match finds the sessions of a target with ids above after, those that are opening
+// too. It looks at all of the node, unless only single sessions are named; who
+// comes, goes or moves meanwhile may be in it or not.
+func (n *Node) match(t target, after string) []*Session {
+	found := slices.DeleteFunc(n.candidates(t), func(s *Session) bool { return s.ns.name != t.Namespace || string(s.id) <= after })
+	if len(t.Rooms) == 0 && len(t.Except) == 0 {
+		return found
 	}
-	candidates := maps.Values(n.sessions)
-	if ids {
-		candidates = func(yield func(*Session) bool) {
-			for _, r := range slices.Compact(slices.Sorted(slices.Values(t.Rooms))) {
-				if s := n.sessions[wire.SessionID(r)]; s != nil && !yield(s) {
-					return
-				}
+	kept := found[:0]
+	for chunk := range slices.Chunk(found, matchChunk) {
+		n.mu.Lock()
+		for _, s := range chunk {
+			if s.state != sessionClosed && (len(t.Rooms) == 0 || s.inAnyLocked(t.Rooms)) && !s.inAnyLocked(t.Except) {
+				kept = append(kept, s)
 			}
 		}
+		n.mu.Unlock()
 	}
-	for s := range candidates {
-		if s.state != sessionClosed && s.ns.name == t.Namespace && (len(t.Rooms) == 0 || s.inAnyLocked(t.Rooms)) && !s.inAnyLocked(t.Except) {
-			found = append(found, s)
+	return kept
+}
+
+// candidates are all sessions, or those that are named if nothing else is.
+func (n *Node) candidates(t target) []*Session {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(t.Rooms) == 0 || slices.ContainsFunc(t.Rooms, func(r string) bool { return wire.SessionID(r).Node() == 0 }) {
+		return slices.AppendSeq(make([]*Session, 0, len(n.sessions)), maps.Values(n.sessions))
+	}
+	var named []*Session
+	for _, r := range slices.Compact(slices.Sorted(slices.Values(t.Rooms))) {
+		if s := n.sessions[wire.SessionID(r)]; s != nil {
+			named = append(named, s)
 		}
 	}
-	return found
+	return named
 }
 
 func (s *Session) inAnyLocked(rooms []string) bool {
@@ -186,9 +202,7 @@ func (o Operator) change(ctx context.Context, c change) (Changed, error) {
 // applyChange makes a change on this node and returns when it is in force in
 // the whole cluster.
 func (n *Node) applyChange(ctx context.Context, c change) (changeReply, error) {
-	n.mu.Lock()
-	sessions := n.matchLocked(c.Target)
-	n.mu.Unlock()
+	sessions := n.match(c.Target, "")
 	var r changeReply
 	var version uint64
 	for _, s := range sessions {
