@@ -148,3 +148,29 @@ func TestNothingIsHandledOfAClientThatIsDisconnected(t *testing.T) {
 		}
 	})
 }
+
+// The end of a session is the end: what waits behind a handler that hangs is not
+// handled after OnDisconnect, and its reader does not wait for it.
+func TestNothingIsHandledAfterTheEnd(t *testing.T) {
+	var said notes
+	setup := func(n *node.Node) {
+		ns := n.Namespace("/")
+		ns.On("hang", func(e *node.Event) { time.Sleep(time.Hour) })
+		ns.On("say", func(e *node.Event) { said.add("say") })
+		ns.OnDisconnect(func(s *node.Session, reason string) { said.add(reason) })
+	}
+	alone(t, setup, func(t *testing.T, n *node.Node) {
+		c := connect(t, n, "/")
+		c.emit(0, "hang")
+		more := receive(c, 70, "say", 1)
+		c.session.Close("bye")
+		synctest.Wait()
+		if !isClosed(more) {
+			t.Error("the reader still waits")
+		}
+		time.Sleep(2 * time.Hour)
+		if got := said.take(); !slices.Equal(got, []string{"bye"}) {
+			t.Errorf("%d handlers ran, %q first, want bye alone", len(got), got[:1])
+		}
+	})
+}

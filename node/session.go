@@ -197,7 +197,7 @@ func (s *Session) Disconnect(connection bool) {
 
 // Close is the protocol's word that the client is gone, with the reason in the
 // official server's words. When the handlers of what it said before have
-// returned, or after some seconds, those of OnDisconnecting run, the rooms are
+// returned, or after lastWords, those of OnDisconnecting run, the rooms are
 // left, and those of OnDisconnect run. The second call does nothing.
 func (s *Session) Close(reason string) {
 	if !s.markClosed() {
@@ -205,6 +205,7 @@ func (s *Session) Close(reason string) {
 	}
 	s.acks.close(s)
 	s.backlog.wait(lastWords)
+	s.backlog.end() // of a handler that hangs
 	leaving, left := s.ns.disconnectHandlers()
 	s.runDisconnect(leaving, reason)
 	s.end()
