@@ -99,6 +99,9 @@ func (n *Node) enterIf(name string, made *Namespace) (*Namespace, []dynamic) {
 	if ns == nil && made != nil {
 		ns = made
 		n.namespaces[name] = ns
+		if ns.servers {
+			ns.wantServersLocked()
+		}
 	}
 	if ns != nil {
 		ns.sessions++

@@ -72,8 +72,14 @@ func (ns *Namespace) OnServer(event string, h func(e *ServerEvent)) {
 		ns.node.mu.Lock()
 		defer ns.node.mu.Unlock()
 		ns.servers = true
-		ns.node.cluster.SetInterest(wire.Topic{Namespace: serverPrefix + ns.name}, true)
+		if ns.node.namespaces[ns.name] == ns {
+			ns.wantServersLocked()
+		} // else it is being made, and may never be
 	}
+}
+
+func (ns *Namespace) wantServersLocked() {
+	ns.node.cluster.SetInterest(wire.Topic{Namespace: serverPrefix + ns.name}, true)
 }
 
 func (ns *Namespace) serverHandler(event string) func(*ServerEvent) {

@@ -150,6 +150,23 @@ func TestServerEventsOfADynamicNamespaceGoWithIt(t *testing.T) {
 	})
 }
 
+// A namespace that is made and not used, since its client was refused or another
+// made it at the same time, wants nothing.
+func TestServerEventsOfNamespacesThatAreNotMadeAreNotWanted(t *testing.T) {
+	setup := func(n *node.Node) {
+		n.NamespaceFunc(func(name string) bool { return true }, func(ns *node.Namespace) {
+			ns.OnServer("e", func(e *node.ServerEvent) {})
+			panic("broken")
+		})
+	}
+	together(t, 2, setup, func(t *testing.T, b *lab) {
+		_, err := b.nodes[0].Open(context.Background(), node.SessionConfig{Namespace: "/made up", Sink: &client{t: t}})
+		if got := b.nodes[0].Cluster().Stats().Topics; err == nil || got != 0 {
+			t.Errorf("%d topics after %v, want none", got, err)
+		}
+	})
+}
+
 func TestServerEventsThatAreTooManyAreDropped(t *testing.T) {
 	var handled int
 	free := make(chan struct{})
