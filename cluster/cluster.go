@@ -3,9 +3,9 @@
 // topics and nodes; clients and HTTP are somebody else's.
 //
 // Reading order: cluster.go (Config, Cluster, Run), core.go (the protocol, pure),
-// interest.go, lease.go, log.go and deliver.go (its parts),
-// links.go (frames in, effects out), calls.go (questions to one node), follow.go
-// (membership to links), nodes.go (what operators see). DESIGN.md has the reasons and what is promised.
+// interest.go, opening.go, lease.go, log.go and deliver.go (its parts),
+// links.go (frames in, effects out), told.go (joins that count), calls.go (questions to
+// one node), follow.go (membership to links, ticks, the end), nodes.go (what operators see). DESIGN.md has the reasons and what is promised.
 //
 // Locks: a caller may hold its own lock while it calls Publish or SetInterest,
 // which never block; calls to the Handler and to done functions hold none.
