@@ -117,7 +117,11 @@ func (p *peer) RoundTrip(r *http.Request) (*http.Response, error) {
 	for {
 		c, d := p.reserve()
 		if c != nil {
-			return c.RoundTrip(r)
+			res, err := c.RoundTrip(r)
+			if err != nil && p.ctx.Err() != nil {
+				err = context.Cause(p.ctx) // close cut it: why is known better here
+			}
+			return res, err
 		}
 		select {
 		case <-d.done:
