@@ -34,6 +34,7 @@ type fault struct {
 var faults = []fault{
 	{"kill -9, back in 0.3 s", 6 * time.Second, false, func(t *trial) { t.kill(300 * time.Millisecond) }},
 	{"kill -9, back in 6 s", 10 * time.Second, false, func(t *trial) { t.kill(6 * time.Second) }},
+	{"kill -9 at 5 % loss, 40 ms", 12 * time.Second, false, (*trial).killInRain},
 	{"SIGTERM and restart", 6 * time.Second, false, (*trial).stop},
 	{"SIGSTOP 2 s", 5 * time.Second, false, func(t *trial) { t.freeze(2 * time.Second) }},
 	{"SIGSTOP 15 s", 20 * time.Second, false, func(t *trial) { t.freeze(15 * time.Second) }},
@@ -83,6 +84,12 @@ func (t *trial) kill(away time.Duration) {
 	}
 	time.Sleep(min(back, time.Until(start.Add(away))))
 	n.start()
+}
+
+func (t *trial) killInRain() {
+	t.w.lab.All(netlab.Rule{Loss: 0.05, Delay: 20 * time.Millisecond})
+	t.kill(6 * time.Second)
+	t.w.lab.All(netlab.Rule{})
 }
 
 // ask asks the cluster while n is dead: the answer comes at once and says who is
