@@ -77,8 +77,11 @@ func begin(t *testing.T, seed uint64) *world {
 	t.Helper()
 	const nodes = 5
 	l, err := netlab.New(nodes, seed)
+	if err != nil && os.Getenv("CI") == "true" {
+		t.Fatalf("%v, and in CI nothing is skipped", err)
+	}
 	if err != nil {
-		t.Fatal(err)
+		t.Skip(err) // a container without the right to make namespaces
 	}
 	w := newWorld(t, l)
 	for i := range nodes {
