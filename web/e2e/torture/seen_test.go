@@ -10,11 +10,11 @@ import (
 // seen is what one process has said of the others; guarded by world.mu.
 type seen struct {
 	boot     string // its id
-	began    time.Time
 	isKilled bool
 	over     time.Time // when it ended
 	links    map[string]int
 	ids      map[string]string // member id to name
+	left     map[string]string // name to the id that left last
 	downs    []about           // over when it was back
 	gaps     []about
 }
@@ -54,7 +54,7 @@ func (s *seen) back(name string) {
 func (w *world) started(r *run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	r.seen = seen{began: time.Now(), links: map[string]int{}, ids: map[string]string{}}
+	r.seen = seen{links: map[string]int{}, ids: map[string]string{}, left: map[string]string{}}
 }
 
 func (w *world) killed(r *run) {
@@ -92,6 +92,7 @@ func (w *world) logged(r *run, l logLine) {
 		r.back(l.Member)
 	case "member left":
 		delete(r.ids, l.ID)
+		r.left[l.Member] = l.ID
 		w.lookDownLocked(r, l.Member)
 	case gapMessage:
 		r.gaps = append(r.gaps, about{name: l.Peer, at: time.Now()})
@@ -102,14 +103,11 @@ func (w *world) logged(r *run, l logLine) {
 	}
 }
 
-const (
-	// detection is the least time after which a node that is cut off may be taken
-	// for dead: two probes and the suspicion that follows (MESH §2).
-	detection = 2500 * time.Millisecond
-	// aftermath is how long after a death or a fault nodes may learn of it.
-	aftermath = 15 * time.Second
-)
+// detection is the least time after which a node that is cut off may be taken
+// for dead: two probes and the suspicion that follows (MESH §2).
+const detection = 2500 * time.Millisecond
 
+// lookDownLocked judges a death, unless it is that of an earlier process.
 func (w *world) lookDownLocked(r *run, name string) {
 	for _, member := range r.ids {
 		if member == name {
@@ -121,12 +119,12 @@ func (w *world) lookDownLocked(r *run, name string) {
 	}
 	r.downs = append(r.downs, about{name: name, at: time.Now()})
 	peer := w.byName(name)
-	if p := peer.run.Load(); p.ending.Load() || time.Since(p.began) < aftermath {
+	if p := peer.run.Load(); p.ending.Load() || r.left[name] != p.boot {
 		return
 	}
 	t := w.trial
-	switch since := time.Since(t.began); {
-	case t.deadly != nil && t.deadly(r.n.i, peer.i) && since >= detection:
+	switch {
+	case t.deadly != nil && t.deadly(r.n.i, peer.i) && time.Since(t.began) >= detection:
 	case t.starved > time.Second:
 		w.t.Logf("%s took %s for dead; this machine stood still for %v", r.n.name, name, t.starved)
 	default:
