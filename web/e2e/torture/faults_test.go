@@ -40,6 +40,7 @@ var faults = []fault{
 	{"SIGSTOP 15 s", 20 * time.Second, false, func(t *trial) { t.freeze(15 * time.Second) }},
 	{"partition 2 s", 5 * time.Second, false, func(t *trial) { t.partition(2 * time.Second) }},
 	{"partition 30 s", 36 * time.Second, false, func(t *trial) { t.partition(30 * time.Second) }},
+	{"restart while parted, 15 s", 20 * time.Second, false, (*trial).restartParted},
 	{"partition 2 min", 130 * time.Second, true, func(t *trial) { t.partition(2 * time.Minute) }},
 	{"a node is not heard, 8 s", 13 * time.Second, false, (*trial).mute},
 	{"one way of a pair cut, 8 s", 11 * time.Second, false, (*trial).oneWay},
@@ -142,6 +143,20 @@ func (t *trial) partition(d time.Duration) {
 	}
 	t.w.lab.Part(side)
 	time.Sleep(d)
+	t.w.lab.All(netlab.Rule{})
+}
+
+// restartParted starts a node again while it and another are cut off: it does not
+// know the three, nor they it.
+func (t *trial) restartParted() {
+	p := t.r.Perm(len(t.w.nodes))
+	side := map[int]bool{p[0]: true, p[1]: true}
+	t.mayKill(func(at, of int) bool { return side[at] != side[of] })
+	t.w.lab.Part(side)
+	time.Sleep(2 * time.Second)
+	t.w.nodes[p[0]].kill()
+	t.w.nodes[p[0]].start()
+	time.Sleep(13 * time.Second)
 	t.w.lab.All(netlab.Rule{})
 }
 

@@ -13,9 +13,10 @@ type seen struct {
 	isKilled bool
 	over     time.Time // when it ended
 	links    map[string]int
-	ids      map[string]string // member id to name
-	left     map[string]string // name to the id that left last
-	downs    []about           // over when it was back
+	met      map[string]time.Time // when there was a link first
+	ids      map[string]string    // member id to name
+	left     map[string]string    // name to the id that left last
+	downs    []about              // over when it was back
 	gaps     []about
 }
 
@@ -37,6 +38,11 @@ func (s *seen) wasDown(name string, at time.Time) bool {
 	})
 }
 
+// knewNot tells whether the process had no link to a node yet.
+func (s *seen) knewNot(name string, at time.Time) bool {
+	return s.met[name].IsZero() || s.met[name].After(at)
+}
+
 // toldSince tells whether the process was told of a gap in what a node published.
 func (s *seen) toldSince(name string, at time.Time) bool {
 	return slices.ContainsFunc(s.gaps, func(a about) bool { return a.name == name && a.at.After(at) })
@@ -54,7 +60,7 @@ func (s *seen) back(name string) {
 func (w *world) started(r *run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	r.seen = seen{links: map[string]int{}, ids: map[string]string{}, left: map[string]string{}}
+	r.seen = seen{links: map[string]int{}, met: map[string]time.Time{}, ids: map[string]string{}, left: map[string]string{}}
 }
 
 func (w *world) killed(r *run) {
@@ -83,6 +89,9 @@ func (w *world) logged(r *run, l logLine) {
 		r.boot = l.Boot
 	case "linked":
 		r.links[l.Peer]++
+		if r.met[l.Peer].IsZero() {
+			r.met[l.Peer] = time.Now()
+		}
 		r.back(l.Peer)
 	case "link ended", "link lost":
 		r.links[l.Peer]--
