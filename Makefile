@@ -90,8 +90,8 @@ torture: build
 	set -e; for t in ./cluster/netlab ./$(E2E)/torture; do \
 	  $(GO) test -c -o bin/$${t##*/}.test $$t; \
 	done; \
-	$(SUDO) bin/netlab.test; \
-	$(SUDO) env MESHRT=$(CURDIR)/bin/meshrt MESHRT_TORTURE=$(T) SEED=$(SEED) FAULT='$(FAULT)' bin/torture.test -test.v -test.timeout 24h -test.run '$(RUN)'
+	$(SUDO) env CI="$$CI" bin/netlab.test -test.timeout 2m; \
+	$(SUDO) env CI="$$CI" MESHRT=$(CURDIR)/bin/meshrt MESHRT_TORTURE=$(T) SEED=$(SEED) FAULT='$(FAULT)' bin/torture.test -test.v -test.timeout 24h -test.run '$(RUN)'
 
 # What the promises about time are, each ten times: about ten minutes, and T of packet loss.
 measure:

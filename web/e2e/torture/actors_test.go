@@ -17,7 +17,7 @@ import (
 const (
 	rooms        = 12
 	steadyRooms  = 4                     // the first ones; in the others interest comes and goes
-	publishEvery = 50 * time.Millisecond // at each node
+	publishEvery = 25 * time.Millisecond // at each node
 	steady       = 2                     // members at each node that stay
 	restless     = 2                     // and that come and go
 	retry        = 100 * time.Millisecond

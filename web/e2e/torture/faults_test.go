@@ -34,11 +34,13 @@ type fault struct {
 var faults = []fault{
 	{"kill -9, back in 0.3 s", 6 * time.Second, false, func(t *trial) { t.kill(300 * time.Millisecond) }},
 	{"kill -9, back in 6 s", 10 * time.Second, false, func(t *trial) { t.kill(6 * time.Second) }},
+	{"kill -9 at 5 % loss, 40 ms", 12 * time.Second, false, (*trial).killInRain},
 	{"SIGTERM and restart", 6 * time.Second, false, (*trial).stop},
 	{"SIGSTOP 2 s", 5 * time.Second, false, func(t *trial) { t.freeze(2 * time.Second) }},
 	{"SIGSTOP 15 s", 20 * time.Second, false, func(t *trial) { t.freeze(15 * time.Second) }},
 	{"partition 2 s", 5 * time.Second, false, func(t *trial) { t.partition(2 * time.Second) }},
 	{"partition 30 s", 36 * time.Second, false, func(t *trial) { t.partition(30 * time.Second) }},
+	{"restart while parted, 15 s", 20 * time.Second, false, (*trial).restartParted},
 	{"partition 2 min", 130 * time.Second, true, func(t *trial) { t.partition(2 * time.Minute) }},
 	{"a node is not heard, 8 s", 13 * time.Second, false, (*trial).mute},
 	{"one way of a pair cut, 8 s", 11 * time.Second, false, (*trial).oneWay},
@@ -83,6 +85,12 @@ func (t *trial) kill(away time.Duration) {
 	}
 	time.Sleep(min(back, time.Until(start.Add(away))))
 	n.start()
+}
+
+func (t *trial) killInRain() {
+	t.w.lab.All(netlab.Rule{Loss: 0.05, Delay: 20 * time.Millisecond})
+	t.kill(6 * time.Second)
+	t.w.lab.All(netlab.Rule{})
 }
 
 // ask asks the cluster while n is dead: the answer comes at once and says who is
@@ -135,6 +143,20 @@ func (t *trial) partition(d time.Duration) {
 	}
 	t.w.lab.Part(side)
 	time.Sleep(d)
+	t.w.lab.All(netlab.Rule{})
+}
+
+// restartParted starts a node again while it and another are cut off: it does not
+// know the three, nor they it.
+func (t *trial) restartParted() {
+	p := t.r.Perm(len(t.w.nodes))
+	side := map[int]bool{p[0]: true, p[1]: true}
+	t.mayKill(func(at, of int) bool { return side[at] != side[of] })
+	t.w.lab.Part(side)
+	time.Sleep(2 * time.Second)
+	t.w.nodes[p[0]].kill()
+	t.w.nodes[p[0]].start()
+	time.Sleep(13 * time.Second)
 	t.w.lab.All(netlab.Rule{})
 }
 

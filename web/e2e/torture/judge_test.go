@@ -12,17 +12,20 @@ type verdict uint8
 const (
 	pending   verdict = iota // it has to come
 	discarded                // its publisher died with it
-	told                     // G5: each took the other for dead, and the receiver was told of the gap
+	told                     // G5: the one node took the other for dead, and the receiver was told of the gap
+	strangers                // G5: one of both started while they were apart, so that it did not know the other
 )
 
 func (w *world) judgeLocked(to *stay, m message) verdict {
-	s := w.sent[m]
-	p := s.p
+	s, t, at := w.sent[m], w.trial, to.m.n
+	p, receiver := s.p, to.m.boot.Load()
 	switch {
 	case p.boot.isKilled, p.gone && !s.acked:
 		return discarded
-	case p.boot.wasDown(to.m.n.name, s.at) && to.m.boot.Load().toldSince(p.n.name, s.at):
+	case p.boot.wasDown(at.name, s.at) && receiver.toldSince(p.n.name, s.at):
 		return told
+	case t.deadly != nil && t.deadly(p.n.i, at.i) && (p.boot.knewNot(at.name, s.at) || receiver.knewNot(p.n.name, s.at)):
+		return strangers
 	}
 	return pending
 }
@@ -128,6 +131,8 @@ func (w *world) closeLocked() bool {
 			row.discarded++
 		case v == told:
 			row.told++
+		case v == strangers:
+			row.strangers++
 		case s.last:
 			row.stuck++
 			w.problemLocked("stuck: the last message %s of %s for a member at %s has not come", text(m), s.p.n.name, to.m.n.name)

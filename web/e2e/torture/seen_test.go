@@ -10,12 +10,13 @@ import (
 // seen is what one process has said of the others; guarded by world.mu.
 type seen struct {
 	boot     string // its id
-	began    time.Time
 	isKilled bool
 	over     time.Time // when it ended
 	links    map[string]int
-	ids      map[string]string // member id to name
-	downs    []about           // over when it was back
+	met      map[string]time.Time // when there was a link first
+	ids      map[string]string    // member id to name
+	left     map[string]string    // name to the id that left last
+	downs    []about              // over when it was back
 	gaps     []about
 }
 
@@ -37,6 +38,11 @@ func (s *seen) wasDown(name string, at time.Time) bool {
 	})
 }
 
+// knewNot tells whether the process had no link to a node yet.
+func (s *seen) knewNot(name string, at time.Time) bool {
+	return s.met[name].IsZero() || s.met[name].After(at)
+}
+
 // toldSince tells whether the process was told of a gap in what a node published.
 func (s *seen) toldSince(name string, at time.Time) bool {
 	return slices.ContainsFunc(s.gaps, func(a about) bool { return a.name == name && a.at.After(at) })
@@ -54,7 +60,7 @@ func (s *seen) back(name string) {
 func (w *world) started(r *run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	r.seen = seen{began: time.Now(), links: map[string]int{}, ids: map[string]string{}}
+	r.seen = seen{links: map[string]int{}, met: map[string]time.Time{}, ids: map[string]string{}, left: map[string]string{}}
 }
 
 func (w *world) killed(r *run) {
@@ -83,6 +89,9 @@ func (w *world) logged(r *run, l logLine) {
 		r.boot = l.Boot
 	case "linked":
 		r.links[l.Peer]++
+		if r.met[l.Peer].IsZero() {
+			r.met[l.Peer] = time.Now()
+		}
 		r.back(l.Peer)
 	case "link ended", "link lost":
 		r.links[l.Peer]--
@@ -92,6 +101,7 @@ func (w *world) logged(r *run, l logLine) {
 		r.back(l.Member)
 	case "member left":
 		delete(r.ids, l.ID)
+		r.left[l.Member] = l.ID
 		w.lookDownLocked(r, l.Member)
 	case gapMessage:
 		r.gaps = append(r.gaps, about{name: l.Peer, at: time.Now()})
@@ -102,14 +112,11 @@ func (w *world) logged(r *run, l logLine) {
 	}
 }
 
-const (
-	// detection is the least time after which a node that is cut off may be taken
-	// for dead: two probes and the suspicion that follows (MESH §2).
-	detection = 2500 * time.Millisecond
-	// aftermath is how long after a death or a fault nodes may learn of it.
-	aftermath = 15 * time.Second
-)
+// detection is the least time after which a node that is cut off may be taken
+// for dead: two probes and the suspicion that follows (MESH §2).
+const detection = 2500 * time.Millisecond
 
+// lookDownLocked judges a death, unless it is that of an earlier process.
 func (w *world) lookDownLocked(r *run, name string) {
 	for _, member := range r.ids {
 		if member == name {
@@ -121,12 +128,12 @@ func (w *world) lookDownLocked(r *run, name string) {
 	}
 	r.downs = append(r.downs, about{name: name, at: time.Now()})
 	peer := w.byName(name)
-	if p := peer.run.Load(); p.ending.Load() || time.Since(p.began) < aftermath {
+	if p := peer.run.Load(); p.ending.Load() || r.left[name] != p.boot {
 		return
 	}
 	t := w.trial
-	switch since := time.Since(t.began); {
-	case t.deadly != nil && t.deadly(r.n.i, peer.i) && since >= detection:
+	switch {
+	case t.deadly != nil && t.deadly(r.n.i, peer.i) && time.Since(t.began) >= detection:
 	case t.starved > time.Second:
 		w.t.Logf("%s took %s for dead; this machine stood still for %v", r.n.name, name, t.starved)
 	default:

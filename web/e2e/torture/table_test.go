@@ -18,6 +18,7 @@ type row struct {
 	checked, discarded          int // messages of members: those that came, those whose publisher died
 	lost, doubled, reordered    int
 	told, gaps                  int // messages in gaps that were told; gaps
+	strangers                   int // messages of nodes that had not met the receiver's
 	stuck, early                int
 	join, whole, right          time.Duration // the longest
 	known, asked, starved       time.Duration
@@ -44,6 +45,7 @@ func (t table) sum() row {
 		s.doubled += r.doubled
 		s.reordered += r.reordered
 		s.told += r.told
+		s.strangers += r.strangers
 		s.gaps += r.gaps
 		s.stuck += r.stuck
 		s.early += r.early
@@ -59,7 +61,7 @@ func (t table) sum() row {
 func (t table) String() string {
 	var b strings.Builder
 	out := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(out, "fault\ttries\tchecked\tlost\tdoubled\treordered\tgaps told\tmessages in them\tdead publisher\tstuck\tearly deaths\tlinks lost\tcame twice\tleases over\tlongest join\tlinked after\tright after\tdeath known\tasked\tstarved\t")
+	fmt.Fprintln(out, "fault\ttries\tchecked\tlost\tdoubled\treordered\tgaps told\tmessages in them\tof strangers\tdead publisher\tstuck\tearly deaths\tlinks lost\tcame twice\tleases over\tlongest join\tlinked after\tright after\tdeath known\tasked\tstarved\t")
 	rows := []*row{}
 	for _, r := range t {
 		rows = append(rows, r)
@@ -67,8 +69,8 @@ func (t table) String() string {
 	slices.SortFunc(rows, func(a, b *row) int { return cmp.Compare(a.name, b.name) })
 	s := t.sum()
 	for _, r := range append(rows, &s) {
-		fmt.Fprintf(out, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%v\t%v\t%v\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.name, r.tries, r.checked, r.lost, r.doubled, r.reordered,
-			r.gaps, r.told, r.discarded, r.stuck, r.early, r.linksDown, r.dups, r.leasesLost, short(r.join), short(r.whole), short(r.right), short(r.known), short(r.asked), short(r.starved))
+		fmt.Fprintf(out, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%v\t%v\t%v\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.name, r.tries, r.checked, r.lost, r.doubled, r.reordered,
+			r.gaps, r.told, r.strangers, r.discarded, r.stuck, r.early, r.linksDown, r.dups, r.leasesLost, short(r.join), short(r.whole), short(r.right), short(r.known), short(r.asked), short(r.starved))
 	}
 	out.Flush()
 	return b.String()

@@ -28,24 +28,33 @@ func TestMain(m *testing.M) {
 		fmt.Println("torture: skipped; make torture runs these tests")
 		os.Exit(0)
 	}
-	dir, err := os.MkdirTemp("", "meshrt-torture")
-	if err == nil {
-		program, err = filepath.Abs(os.Getenv("MESHRT"))
-	}
-	if os.Getenv("MESHRT") == "" && err == nil {
-		program = filepath.Join(dir, "meshrt")
-		var out []byte
-		if out, err = exec.Command("go", "build", "-o", program, "../../..").CombinedOutput(); err != nil {
-			err = fmt.Errorf("build: %w\n%s", err, out)
+	var dir string
+	if program = os.Getenv("MESHRT"); program == "" {
+		var err error
+		if dir, err = build(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
 		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		program = filepath.Join(dir, "meshrt")
 	}
 	code := m.Run()
-	os.RemoveAll(dir)
+	if dir != "" {
+		os.RemoveAll(dir)
+	}
 	os.Exit(code)
+}
+
+// build makes the program in a directory of its own.
+func build() (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "meshrt-torture"); err != nil {
+		return "", err
+	}
+	out, err := exec.Command("go", "build", "-o", dir, "../../..").CombinedOutput()
+	if err != nil {
+		os.RemoveAll(dir)
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return dir, nil
 }
 
 // settings of a run: how long it goes on, and what decides about chance.
@@ -68,8 +77,11 @@ func begin(t *testing.T, seed uint64) *world {
 	t.Helper()
 	const nodes = 5
 	l, err := netlab.New(nodes, seed)
+	if err != nil && os.Getenv("CI") == "true" {
+		t.Fatalf("%v, and in CI nothing is skipped", err)
+	}
 	if err != nil {
-		t.Fatal(err)
+		t.Skip(err) // a container without the right to make namespaces
 	}
 	w := newWorld(t, l)
 	for i := range nodes {
