@@ -525,7 +525,7 @@ func simulate(seed uint64, broken rule) *history {
 		s.start(logBytes)
 	}
 	s.runFor(time.Second)
-	for range 4000 {
+	for range 5000 {
 		s.act(logBytes)
 		s.runFor(s.between(time.Millisecond, 10*time.Millisecond))
 	}
