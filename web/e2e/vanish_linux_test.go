@@ -27,19 +27,22 @@ func TestReaderThatVanishesIsGoneInTime(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root for a network namespace")
 	}
-	const space, here, there = "mrtvanish", "10.213.77.1", "10.213.77.2"
+	pid := os.Getpid() // another run of this test may be under way
+	space, link := fmt.Sprint("meshrt-vanish-", pid), fmt.Sprint("mrv", pid%1_000_000)
+	subnet := fmt.Sprintf("10.%d.%d.", 128+pid/256%64, pid%256)
+	here, there := subnet+"1", subnet+"2"
 	if out, err := exec.Command("ip", "netns", "add", space).CombinedOutput(); err != nil {
 		t.Skipf("no network namespaces here: %s", out)
 	}
 	t.Cleanup(func() {
-		exec.Command("ip", "link", "del", "mrtv0").Run() // the namespace goes later
+		exec.Command("ip", "link", "del", link+"a").Run() // the namespace goes later
 		exec.Command("ip", "netns", "del", space).Run()
 	})
-	command(t, "ip link add mrtv0 type veth peer name mrtv1 netns "+space)
-	command(t, "ip addr add "+here+"/24 dev mrtv0")
-	command(t, "ip link set mrtv0 up")
-	command(t, "ip -n "+space+" addr add "+there+"/24 dev mrtv1")
-	command(t, "ip -n "+space+" link set mrtv1 up")
+	command(t, "ip link add "+link+"a type veth peer name "+link+"b netns "+space)
+	command(t, "ip addr add "+here+"/24 dev "+link+"a")
+	command(t, "ip link set "+link+"a up")
+	command(t, "ip -n "+space+" addr add "+there+"/24 dev "+link+"b")
+	command(t, "ip -n "+space+" link set "+link+"b up")
 
 	n := newNode(t, "n1", nil, "-ping-interval", "1s", "-ping-timeout", "2s")
 	_, port, _ := net.SplitHostPort(n.HTTP)
@@ -59,7 +62,7 @@ func TestReaderThatVanishesIsGoneInTime(t *testing.T) {
 	if n.metric(open) != 1 {
 		t.Fatal("a reader that is there is gone")
 	}
-	command(t, "ip -n "+space+" addr del "+there+"/24 dev mrtv1") // what comes for it is nobody's
+	command(t, "ip -n "+space+" addr del "+there+"/24 dev "+link+"b") // what comes for it is nobody's
 	took := eventually(t, 20*time.Second, "the reader is gone", func() bool { return n.metric(open) == 0 })
 	if took > 4*time.Second {
 		t.Errorf("the reader was gone after %v, want 3s", took)
