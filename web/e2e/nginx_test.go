@@ -164,7 +164,7 @@ func TestOnlyTheClientsOfANodeReconnectWithIt(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			nodes := startCluster(t, 3)
 			b := startNginx(t, nodes)
-			const clients = 60
+			const clients = 100
 			p := startScript(t, 2*time.Minute, "behind.mjs", map[string]any{"url": b.url, "clients": clients, "transports": tt.transports})
 			owners := strings.Split(strings.TrimPrefix(<-p.events, "owners "), ",")
 			count := 0
