@@ -43,7 +43,7 @@ func (c *core) publish(m *wire.Message) []wire.NodeID {
 // ready tells whether nothing waits before the last n references.
 func (o *outbox) ready(n int) bool { return o.sent == len(o.refs)-n && !o.blocked && o.gap == 0 }
 
-// offer sends a volatile message if it can go at once, and keeps it not. Where
+// offer sends a volatile message if it can go at once, and does not keep it. Where
 // others wait it would overtake them, and its number would make them duplicates.
 func (c *core) offer(id wire.NodeID, p *peer, frame []byte) {
 	if !c.flows(p) || !p.out.ready(0) {
@@ -199,7 +199,7 @@ func (c *core) accept(id wire.NodeID, seq uint64) bool {
 	return true
 }
 
-// acked: the peer has processed the own messages up to a number.
+// ackedTo: the peer has processed the own messages up to a number.
 func (c *core) ackedTo(id wire.NodeID, frontier uint64) { c.confirm(c.peer(id), frontier) }
 
 // gap: messages of a peer up to a number are gone. It tells whether that is news.
