@@ -14,6 +14,10 @@ const (
 	WantAck
 	// Uncompressed messages are not worth compressing.
 	Uncompressed
+	// High and Low are priorities: where messages wait, in a link's queue or a client's,
+	// those of a higher one go first. Order is kept within a priority only.
+	High
+	Low
 )
 
 // Topic is a room of a namespace. The empty room is the namespace itself:
