@@ -291,6 +291,27 @@ func (c *Cluster) Reachable(id wire.NodeID) bool {
 	return id == c.cfg.ID || p != nil && p.synced
 }
 
+// Wants tells whether messages for rooms go to the node id, by what it has announced
+// last.
+func (c *Cluster) Wants(id wire.NodeID, namespace string, rooms []string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.core.peers[id]
+	return p != nil && p.wants(id, namespace, rooms)
+}
+
+// Announced tells whether some other node has said that it has members of t.
+func (c *Cluster) Announced(t wire.Topic) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.core.peers {
+		if _, ok := p.topics[t]; ok {
+			return true
+		}
+	}
+	return false
+}
+
 // Congested tells that a peer reads more slowly than this node publishes:
 // publishers should pause for some milliseconds (MESH §6, back-pressure).
 func (c *Cluster) Congested() bool { return c.congested.Load() }

@@ -111,7 +111,7 @@ func (n *Node) concerned(m *wire.Message, to []wire.NodeID) []cluster.NodeInfo {
 		if at >= 0 {
 			to = slices.Delete(to, at, at+1)
 		}
-		if at >= 0 || i.State != "up" && mayConcern(m, i.ID) {
+		if at >= 0 || i.State != "up" && n.mayConcern(m, i.ID) {
 			nodes = append(nodes, i)
 		}
 	}
@@ -122,9 +122,9 @@ func (n *Node) concerned(m *wire.Message, to []wire.NodeID) []cluster.NodeInfo {
 }
 
 // mayConcern tells whether clients of that node may be meant: always, unless m
-// is for single sessions of others.
-func mayConcern(m *wire.Message, id wire.NodeID) bool {
-	return len(m.Rooms) == 0 || slices.ContainsFunc(m.Rooms, func(r string) bool {
+// is for single sessions of others. A session that has moved there is announced.
+func (n *Node) mayConcern(m *wire.Message, id wire.NodeID) bool {
+	return len(m.Rooms) == 0 || n.cluster.Wants(id, m.Namespace, m.Rooms) || slices.ContainsFunc(m.Rooms, func(r string) bool {
 		owner := wire.SessionID(r).Node()
 		return owner == 0 || owner == id
 	})

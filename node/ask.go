@@ -175,6 +175,7 @@ func (a *ask) end(why string) ([]Answer, []Silence) {
 type acks struct {
 	mu     sync.Mutex // a leaf
 	owed   map[uint64]*ask
+	paid   chan struct{} // closed when nothing is owed; made by none
 	closed bool
 }
 
@@ -201,7 +202,23 @@ func (c *acks) remove(id uint64) *ask {
 	defer c.mu.Unlock()
 	a := c.owed[id]
 	delete(c.owed, id)
+	if len(c.owed) == 0 && c.paid != nil {
+		close(c.paid)
+		c.paid = nil
+	}
 	return a
+}
+
+// none is closed when nothing is owed; nil, nothing is. It is for the end of a
+// session, after which no ask comes.
+func (c *acks) none() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.owed) == 0 {
+		return nil
+	}
+	c.paid = make(chan struct{})
+	return c.paid
 }
 
 // close lets all who wait for x know that it is gone.
@@ -209,6 +226,10 @@ func (c *acks) close(x *Session) {
 	c.mu.Lock()
 	owed := c.owed
 	c.owed, c.closed = nil, true
+	if c.paid != nil {
+		close(c.paid)
+		c.paid = nil
+	}
 	c.mu.Unlock()
 	for _, a := range owed {
 		a.gone(x)
@@ -265,7 +286,11 @@ func noAnswer(why string, err error) error {
 // event whose Delivery had that AckID. It does not block.
 func (s *Session) ReceiveAck(id uint64, args wire.Args, attachments [][]byte) {
 	a := s.acks.remove(id)
-	if a == nil {
+	switch {
+	case a == nil && s.owing:
+		s.node.passAck(s, id, args, attachments)
+		return
+	case a == nil:
 		s.node.stats.acksIgnored.Add(1)
 		return
 	}

@@ -164,6 +164,8 @@ type lab struct {
 	nodes []*node.Node
 	hosts []*clustertest.Host
 	stops []func()
+
+	change func(*node.Config) // of all nodes; nil: none
 }
 
 func (b *lab) start(setup func(*node.Node)) *node.Node {
@@ -174,7 +176,11 @@ func (b *lab) start(setup func(*node.Node)) *node.Node {
 	if len(b.hosts) > 0 {
 		cfg.Seeds = []string{b.hosts[0].Advertise().String()}
 	}
-	n, err := node.New(node.Config{Cluster: cfg, Shards: 2})
+	nc := node.Config{Cluster: cfg, Shards: 2}
+	if b.change != nil {
+		b.change(&nc)
+	}
+	n, err := node.New(nc)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -196,8 +202,13 @@ func (b *lab) start(setup func(*node.Node)) *node.Node {
 
 // together runs f with count nodes that are joined and settled.
 func together(t *testing.T, count int, setup func(*node.Node), f func(t *testing.T, b *lab)) {
+	togetherWith(t, count, nil, setup, f)
+}
+
+// togetherWith is together with nodes of another Config.
+func togetherWith(t *testing.T, count int, change func(*node.Config), setup func(*node.Node), f func(t *testing.T, b *lab)) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &lab{t: t, net: clustertest.NewNetwork(1)}
+		b := &lab{t: t, net: clustertest.NewNetwork(1), change: change}
 		for range count {
 			b.start(setup)
 		}

@@ -23,7 +23,14 @@ type Config struct {
 	// MaxRooms limits the rooms of one session, its own id not counted.
 	// Default 1000.
 	MaxRooms int
-	Logger   *slog.Logger
+	// SessionsMove lets sessions of Socket.IO clients move to another node, when the
+	// client's websocket lands there and not where it polls. No handler runs for
+	// that: OnConnect has run on the old node, OnDisconnect will on the new one. Rooms,
+	// SetData, Handshake and answers that are waited for go along; values of Set,
+	// Context and whatever handlers keep of a *Session do not, which is closed
+	// on the old node. False: such a websocket is passed on for as long as it lasts.
+	SessionsMove bool
+	Logger       *slog.Logger
 }
 
 // MaxRoomName is the longest name of a room, in bytes.
@@ -40,6 +47,7 @@ type Node struct {
 	shards  []*shard
 	next    atomic.Uint32 // shard for the next connection
 	asks    atomic.Uint64 // the last ack id
+	passing atomic.Int64  // answers on their way to other nodes
 	stats   counters
 	servers servers
 
@@ -53,10 +61,13 @@ type Node struct {
 	sessions   map[wire.SessionID]*Session
 	rooms      map[wire.Topic]*room
 	asksFor    asksFor
+	lingering  map[wire.SessionID]*Session // that have moved, and owe an answer
+	protocols  map[string]RequestHandler   // by method
 	closed     bool
 	quietUntil time.Time // no line about Config.MaxRooms before that
 
-	done chan struct{} // closed when Run has ended
+	background sync.WaitGroup // what is told to other nodes beside the rest
+	done       chan struct{}  // closed when Run has ended
 }
 
 // room is a topic with local members.
@@ -70,6 +81,7 @@ type counters struct {
 	events, unhandled, panics                        atomic.Uint64
 	opened, closed, roomLimit                        atomic.Uint64
 	acksIgnored, acksRefused, serverDropped          atomic.Uint64
+	movedIn, movedOut                                atomic.Uint64
 }
 
 // New makes a node and its place in the cluster. Nothing runs before Run.
@@ -84,7 +96,8 @@ func New(cfg Config) (*Node, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, namespaces: map[string]*Namespace{},
-		sessions: map[wire.SessionID]*Session{}, rooms: map[wire.Topic]*room{}, asksFor: asksFor{}, done: make(chan struct{})}
+		sessions: map[wire.SessionID]*Session{}, rooms: map[wire.Topic]*room{}, asksFor: asksFor{},
+		lingering: map[wire.SessionID]*Session{}, protocols: map[string]RequestHandler{}, done: make(chan struct{})}
 	n.servers.queue = make(chan *ServerEvent, maxServerEvents)
 	for range cfg.Shards {
 		n.shards = append(n.shards, newShard(&n.stats))
@@ -112,6 +125,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.closed = true
 	n.mu.Unlock()
 	close(n.done)
+	n.background.Wait()
 	return err
 }
 
@@ -139,6 +153,7 @@ type Stats struct {
 	AcksIgnored       uint64 // answers that nobody waited for: late, twice, unasked
 	AcksRefused       uint64 // answers given up for a limit, see MaxAcks
 	ServerDropped     uint64 // server events that came faster than their handlers are
+	MovedIn, MovedOut uint64 // sessions from and to other nodes
 	InboxItems        int    // waiting in all shards
 }
 
@@ -148,7 +163,8 @@ func (n *Node) Stats() Stats {
 	s := Stats{Published: c.published.Load(), Received: c.received.Load(), Useless: c.useless.Load(),
 		Delivered: c.delivered.Load(), Refused: c.refused.Load(), Events: c.events.Load(), Unhandled: c.unhandled.Load(),
 		Panics: c.panics.Load(), Opened: c.opened.Load(), Closed: c.closed.Load(), RoomLimit: c.roomLimit.Load(),
-		AcksIgnored: c.acksIgnored.Load(), AcksRefused: c.acksRefused.Load(), ServerDropped: c.serverDropped.Load()}
+		AcksIgnored: c.acksIgnored.Load(), AcksRefused: c.acksRefused.Load(), ServerDropped: c.serverDropped.Load(),
+		MovedIn: c.movedIn.Load(), MovedOut: c.movedOut.Load()}
 	for _, sh := range n.shards {
 		s.InboxItems += sh.waiting()
 	}

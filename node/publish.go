@@ -48,6 +48,7 @@ func (ns *Namespace) Emit(event string, args ...any) error { return ns.To().Emit
 func (s *Session) To(rooms ...string) Operator {
 	o := s.ns.To(rooms...).Except(string(s.id))
 	o.from = s.id
+	s.spoke.Store(true)
 	return o
 }
 
@@ -298,11 +299,14 @@ func (s *Session) Direct(id string, event string, args wire.Args, attachments []
 }
 
 func (n *Node) reachable(id wire.SessionID, owner wire.NodeID, namespace string) bool {
-	if owner != n.ID() {
-		return n.cluster.Reachable(owner)
-	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	s := n.sessions[id]
-	return s != nil && s.ns.name == namespace
+	n.mu.Unlock()
+	switch {
+	case s != nil:
+		return s.ns.name == namespace
+	case n.cluster.Announced(wire.Topic{Namespace: namespace, Room: string(id)}): // has moved
+		return true
+	}
+	return owner != n.ID() && n.cluster.Reachable(owner)
 }

@@ -88,6 +88,9 @@ func scatter[Q, T any](ctx context.Context, n *Node, others []cluster.NodeInfo, 
 // HandleRequest answers another node.
 func (r remote) HandleRequest(ctx context.Context, from wire.NodeID, method string, body []byte) ([]byte, error) {
 	n := r.n
+	if name, ok := strings.CutPrefix(method, protocolPrefix); ok {
+		return n.protocol(ctx, from, name, body)
+	}
 	switch method {
 	case "count":
 		return wire.Marshal(nodeCount{n.Stats().Sessions})
@@ -99,6 +102,14 @@ func (r remote) HandleRequest(ctx context.Context, from wire.NodeID, method stri
 		return answer(body, func(c change) (any, error) { return n.applyChange(ctx, c) })
 	case "server":
 		return answer(body, func(q serverRequest) (any, error) { return n.answerServer(from, q) })
+	case "heard":
+		return nil, nil // what its asker published before came before
+	case "barrier":
+		return answer(body, func(q barrierRequest) (any, error) { n.publishBarriers(q); return nil, nil })
+	case "moved-ack":
+		return answer(body, n.takeMovedAck)
+	case "moved-end":
+		return answer(body, n.takeMovedEnd)
 	case "acks":
 		return answer(body, func(q ackRequest) (any, error) { return n.answerAsk(from, q) })
 	}

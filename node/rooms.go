@@ -59,7 +59,7 @@ func (s *Session) join(rooms []string) (version uint64, err error) {
 			return 0, err
 		}
 	}
-	n.mu.Lock()
+	s.lockSettled()
 	defer n.mu.Unlock()
 	if s.state == sessionClosed {
 		return 0, ErrClosed
@@ -134,7 +134,7 @@ func (s *Session) checkRoom(room string) error {
 func (s *Session) Leave(rooms ...string) {
 	n := s.node
 	n.slowDown()
-	n.mu.Lock()
+	s.lockSettled()
 	defer n.mu.Unlock()
 	if s.state == sessionClosed {
 		return

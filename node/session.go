@@ -50,8 +50,15 @@ type Session struct {
 	since     time.Time
 
 	// guarded by Node.mu
-	state sessionState
-	rooms map[string]struct{}
+	state   sessionState
+	rooms   map[string]struct{}
+	moving  *moving     // a move to another node is under way
+	movedTo wire.NodeID // where it lives now
+
+	movedFrom wire.NodeID // where it lived before
+	owing     bool        // that node waits for answers; set before it is open
+	gates     *gates      // of its move; set before its shard hears of it
+	spoke     atomic.Bool // it has published
 
 	joins   sync.Once
 	joining chan struct{} // a place for each JoinFunc that waits; made by the first
@@ -90,9 +97,7 @@ func (n *Node) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{id: wire.NewSessionID(n.ID()), node: n, ns: ns, shard: n.shards[int(cfg.Affinity)%len(n.shards)],
-		sink: cfg.Sink, handshake: cfg.Handshake, since: time.Now(), rooms: map[string]struct{}{}, spots: map[wire.Topic]int{}}
-	s.backlog.space.L = &s.backlog.mu
+	s := n.newSession(wire.NewSessionID(n.ID()), ns, cfg)
 	version, err := s.register()
 	if err == nil {
 		err = s.runConnect()
@@ -109,6 +114,13 @@ func (n *Node) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
 	}
 	n.stats.opened.Add(1)
 	return s, nil
+}
+
+func (n *Node) newSession(id wire.SessionID, ns *Namespace, cfg SessionConfig) *Session {
+	s := &Session{id: id, node: n, ns: ns, shard: n.shards[int(cfg.Affinity)%len(n.shards)],
+		sink: cfg.Sink, handshake: cfg.Handshake, since: time.Now(), rooms: map[string]struct{}{}, spots: map[wire.Topic]int{}}
+	s.backlog.space.L = &s.backlog.mu
+	return s
 }
 
 // register makes the session a member of its namespace. Its shard holds back
@@ -189,8 +201,10 @@ func (s *Session) Since() time.Time { return s.since }
 // the client that wait for their handlers are thrown away. The OnDisconnect
 // handlers run once the protocol has said Close.
 func (s *Session) Disconnect(connection bool) {
+	s.lockSettled()
+	s.node.mu.Unlock()
 	s.backlog.end()
-	s.node.mu.Lock()
+	s.lockSettled()
 	defer s.node.mu.Unlock()
 	s.pushLocked(item{op: opClose, flag: connection})
 }
@@ -230,6 +244,9 @@ func (s *Session) markClosed() bool {
 		return false
 	}
 	s.state = sessionClosed
+	if s.moving != nil { // its client is lost on the way
+		s.thawLocked()
+	}
 	s.life.end()
 	return true
 }
@@ -245,11 +262,23 @@ func (s *Session) end() {
 		return
 	}
 	s.acks.close(s)
+	s.removeLocked()
+	if s.owing {
+		n.asideLocked(func() { n.tellEnd(s) })
+	}
+}
+
+// removeLocked takes the session out of its rooms and lists.
+func (s *Session) removeLocked() {
+	n := s.node
 	delete(n.sessions, s.id)
 	s.shard.push(item{op: opDrop, session: s})
 	for r := range s.rooms {
 		n.countOutLocked(wire.Topic{Namespace: s.ns.name, Room: r})
 	}
 	n.countOutLocked(wire.Topic{Namespace: s.ns.name})
+	if s.movedFrom != 0 {
+		n.cluster.SetInterest(s.topic(), false)
+	}
 	n.exitLocked(s.ns)
 }

@@ -34,6 +34,8 @@ const (
 	opLeave             // ... no more
 	opDrop              // session is gone
 	opClose             // tell session's Sink to close
+	opGate              // session is about to move away
+	opUngate            // ... and does not
 )
 
 // shard delivers to a part of the sessions: one goroutine, one inbox in which
@@ -52,8 +54,9 @@ type shard struct {
 	// What follows belongs to the goroutine in run.
 	members map[wire.Topic]*group
 	byID    map[wire.SessionID]*Session
-	sweep   uint64     // number of the message under way, for members of several rooms
-	touched []*Session // to be flushed at the end of the sweep
+	gated   map[*Session]*gates // those that move
+	sweep   uint64              // number of the message under way, for members of several rooms
+	touched []*Session          // to be flushed at the end of the sweep
 }
 
 // group is the members of a topic in a shard. A slice: walking it is what a
@@ -61,7 +64,7 @@ type shard struct {
 type group struct{ list []*Session }
 
 func newShard(stats *counters) *shard {
-	s := &shard{stats: stats, wake: make(chan struct{}, 1), members: map[wire.Topic]*group{}, byID: map[wire.SessionID]*Session{}}
+	s := &shard{stats: stats, wake: make(chan struct{}, 1), members: map[wire.Topic]*group{}, byID: map[wire.SessionID]*Session{}, gated: map[*Session]*gates{}}
 	s.space.L = &s.mu
 	return s
 }
@@ -150,6 +153,15 @@ func (s *shard) apply(it *item) {
 	case opHold:
 		s.byID[it.session.id] = it.session
 		it.session.held = true
+		if g := it.session.gates; g != nil {
+			s.gated[it.session] = g
+		}
+	case opGate:
+		if !it.session.dropped {
+			s.gated[it.session] = it.session.gates
+		}
+	case opUngate:
+		delete(s.gated, it.session)
 	case opOpen:
 		s.release(it.session, it.d)
 	case opJoin:
@@ -168,7 +180,10 @@ func (s *shard) apply(it *item) {
 func (s *shard) release(x *Session, d *Delivery) {
 	pending := x.pending
 	x.held, x.pending = false, nil
-	s.give(x, d)
+	delete(s.gated, x)
+	if d != nil { // else its client is connected already: it has moved here
+		s.give(x, d)
+	}
 	for _, p := range pending[:min(len(pending), maxHeld)] {
 		s.give(x, p)
 	}
@@ -231,6 +246,10 @@ func (s *shard) drop(x *Session) {
 	}
 	delete(s.byID, x.id)
 	x.dropped, x.pending = true, nil
+	if g := s.gated[x]; g != nil {
+		delete(s.gated, x)
+		close(g.gone)
+	}
 }
 
 // deliver gives a message to each member of its rooms once.
@@ -239,6 +258,10 @@ func (s *shard) deliver(d *Delivery) {
 		defer d.ask.delivered()
 	}
 	m := d.Message
+	if m.Flags&wire.Barrier != 0 {
+		s.pass(m)
+		return
+	}
 	s.sweep++
 	if len(m.Rooms) == 0 {
 		s.deliverTopic(d, wire.Topic{Namespace: m.Namespace})
@@ -248,6 +271,15 @@ func (s *shard) deliver(d *Delivery) {
 		s.deliverTopic(d, wire.Topic{Namespace: m.Namespace, Room: r})
 		if x := s.byID[wire.SessionID(r)]; x != nil && x.ns.name == m.Namespace {
 			s.offer(x, d)
+		}
+	}
+}
+
+// pass is a barrier for a session that moves.
+func (s *shard) pass(m *wire.Message) {
+	for _, r := range m.Rooms {
+		if g := s.gated[s.byID[wire.SessionID(r)]]; g != nil {
+			g.pass(m)
 		}
 	}
 }
@@ -271,6 +303,11 @@ func (s *shard) offer(x *Session, d *Delivery) {
 			return
 		}
 		if _, in := x.spots[wire.Topic{Namespace: d.Message.Namespace, Room: e}]; in {
+			return
+		}
+	}
+	if len(s.gated) > 0 {
+		if g := s.gated[x]; g != nil && !g.takes(d.Message) {
 			return
 		}
 	}

@@ -24,8 +24,8 @@ func (o Operator) others() []cluster.NodeInfo {
 	if o.local {
 		return nil
 	}
-	m := &wire.Message{Rooms: o.rooms}
-	return slices.DeleteFunc(o.node.others(), func(i cluster.NodeInfo) bool { return !mayConcern(m, i.ID) })
+	m := &wire.Message{Namespace: o.namespace, Rooms: o.rooms}
+	return slices.DeleteFunc(o.node.others(), func(i cluster.NodeInfo) bool { return !o.node.mayConcern(m, i.ID) })
 }
 
 // matchChunk is how many sessions are looked at in one hold of the lock, so that
@@ -205,7 +205,12 @@ func (n *Node) applyChange(ctx context.Context, c change) (changeReply, error) {
 	sessions := n.match(c.Target, "")
 	var r changeReply
 	var version uint64
+	moved := map[wire.NodeID][]string{}
 	for _, s := range sessions {
+		if to := s.home(); to != 0 {
+			moved[to] = append(moved[to], string(s.id))
+			continue
+		}
 		switch c.Kind {
 		case changeJoin:
 			v, err := s.join(c.Rooms)
@@ -225,8 +230,33 @@ func (n *Node) applyChange(ctx context.Context, c change) (changeReply, error) {
 		}
 		r.Sockets++
 	}
+	if err := n.changeMoved(ctx, c, moved, &r); err != nil {
+		return r, err
+	}
 	if version == 0 { // nobody has joined anything
 		return r, nil
 	}
 	return r, n.inForce(ctx, version)
+}
+
+// changeMoved passes a change on for sessions that have just moved: the nodes
+// where they are now may have looked before they came.
+func (n *Node) changeMoved(ctx context.Context, c change, moved map[wire.NodeID][]string, sum *changeReply) error {
+	for to, ids := range moved {
+		c.Target = target{Namespace: c.Target.Namespace, Rooms: ids}
+		body, err := wire.Marshal(c)
+		if err != nil {
+			return err
+		}
+		answer, err := n.cluster.Call(ctx, to, "change", body)
+		if err != nil {
+			return err
+		}
+		var r changeReply
+		if err := wire.Unmarshal(answer, &r); err != nil {
+			return err
+		}
+		sum.Sockets, sum.Refused = sum.Sockets+r.Sockets, sum.Refused+r.Refused
+	}
+	return nil
 }

@@ -36,11 +36,16 @@ type box struct {
 // onBoxes runs test with n joined nodes in a bubble.
 func onBoxes(t *testing.T, n int, cfg Config, test func(t *testing.T, boxes []*box)) {
 	t.Helper()
+	onBoxesWith(t, n, cfg, node.Config{}, test)
+}
+
+func onBoxesWith(t *testing.T, n int, cfg Config, nc node.Config, test func(t *testing.T, boxes []*box)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		network := clustertest.NewNetwork(1)
 		var boxes []*box
 		for i := range n {
-			boxes = append(boxes, newBox(t, network, fmt.Sprint("n", i), cfg))
+			boxes = append(boxes, newBoxWith(t, network, fmt.Sprint("n", i), cfg, nc))
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
@@ -55,9 +60,14 @@ func onBoxes(t *testing.T, n int, cfg Config, test func(t *testing.T, boxes []*b
 }
 
 func newBox(t *testing.T, network *clustertest.Network, name string, cfg Config) *box {
+	return newBoxWith(t, network, name, cfg, node.Config{})
+}
+
+func newBoxWith(t *testing.T, network *clustertest.Network, name string, cfg Config, nc node.Config) *box {
 	id, host := wire.NewNodeID(), network.Host(name)
 	host.SetNode(name + "@" + id.String())
-	n, err := node.New(node.Config{Cluster: cluster.Config{ID: id, Name: name, Cluster: "test", Seeds: []string{network.Host("n0").Advertise().String()}, Net: host}})
+	nc.Cluster = cluster.Config{ID: id, Name: name, Cluster: "test", Seeds: []string{network.Host("n0").Advertise().String()}, Net: host}
+	n, err := node.New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}

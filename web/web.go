@@ -191,6 +191,7 @@ func New(cfg Config, n *node.Node) (*Server, error) {
 	s.forward = forward.New(forward.Config{Cluster: n.Cluster(), Net: cfg.Net, MaxPayload: cfg.SocketIO.Engine.MaxPayload,
 		WriteTimeout: cfg.SocketIO.Engine.PingTimeout, Reserve: s.gate.reserve, Logger: cfg.Logger})
 	cfg.SocketIO.Engine.NewSID, cfg.SocketIO.Engine.Elsewhere = s.forward.NewSID, s.forward.Pass
+	cfg.SocketIO.Owner = s.forward.Owner
 	s.socketio = socketio.NewServer(cfg.SocketIO, n)
 	s.plain = plain.NewServer(cfg.Plain, n)
 	s.handler, s.apiMux = s.clientRoutes(), s.apiRoutes()

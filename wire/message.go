@@ -18,6 +18,9 @@ const (
 	// those of a higher one go first. Order is kept within a priority only.
 	High
 	Low
+	// Barrier is no event: it marks, in what a node publishes, where the session in
+	// Rooms moves to another node.
+	Barrier
 )
 
 // Topic is a room of a namespace. The empty room is the namespace itself:

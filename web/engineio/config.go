@@ -102,6 +102,11 @@ type Config struct {
 	// other servers.
 	Elsewhere func(w http.ResponseWriter, r *http.Request, sid string) error
 
+	// Fetch finds a session that is not known here, for a websocket of its client, and
+	// reports whether it may move here. Before, the websocket is judged by Accept.
+	// Otherwise it is passed on to Elsewhere. Nil: sessions do not come.
+	Fetch func(r *http.Request, sid string) (Incoming, bool)
+
 	// Logger gets what is a bug, a panic or an id given twice, at Error, and what
 	// clients do at Debug.
 	// Default: slog.Default().

@@ -70,7 +70,7 @@ func (p *polling) admitGet(g *poll) error {
 	}
 	p.waiting = g
 	p.sure()
-	if s.probe != nil && s.probe.answered { // the upgrade itself may be on its way
+	if s.probe != nil && s.probe.probed() { // the upgrade itself may be on its way
 		g.noopAt = time.Now().Add(raceTime)
 	}
 	return nil
@@ -126,7 +126,7 @@ func (p *polling) next(g *poll) (groups []*Group, wait time.Duration, err error)
 	case g.leaving:
 		g.noop = true
 		return p.hand(g, []*Group{noopGroup}), 0, nil
-	case s.probe != nil && s.probe.answered:
+	case s.probe != nil && s.probe.probed():
 		if wait = time.Until(g.noopAt); wait > 0 {
 			return nil, wait, nil
 		}

@@ -85,6 +85,7 @@ func TestReasonsAreNamedAsTheOfficialServerNamesThem(t *testing.T) {
 		ReasonTooBig:            {"message too big", "transport error"},
 		ReasonInvalidText:       {"invalid text", "transport error"},
 		ReasonPanic:             {"internal error", "transport error"},
+		ReasonMoved:             {"moved", "moved"},
 		0:                       {"unknown", "unknown"},
 		reasonEnd:               {"unknown", "unknown"},
 	} {
@@ -139,7 +140,7 @@ func TestPollAfterThePingTimeoutFindsNoSession(t *testing.T) {
 		s := NewServer(Config{Logger: slog.New(slog.DiscardHandler)}, nil)
 		p := &polling{opened: make(chan struct{})}
 		close(p.opened)
-		p.socket = newSocket(s, &Request{}, p)
+		p.socket = newSocket(s, "sid", &Request{}, p)
 		p.changed.L = &p.socket.mu
 		s.roster.Enter() // for p.close
 		p.socket.heartbeat = heartbeat{awaited: true, due: time.Now().Add(-late)}

@@ -23,6 +23,7 @@ const (
 	ReasonTooBig                              // a message over MaxPayload
 	ReasonInvalidText                         // a text message that is not UTF-8
 	ReasonPanic                               // the layer above panicked
+	ReasonMoved                               // the session goes on at another server
 	reasonEnd                                 // counts them
 )
 
@@ -45,6 +46,7 @@ var reasons = [reasonEnd]struct {
 	ReasonSlow:              {name: "slow client", official: "transport error", limit: true},
 	ReasonTooBig:            {name: "message too big", official: "transport error", status: ws.StatusTooBig, limit: true},
 	ReasonInvalidText:       {name: "invalid text", official: "transport error", status: ws.StatusInvalidText, limit: true},
+	ReasonMoved:             {name: "moved", status: ws.StatusNormal},
 	ReasonPanic:             {name: "internal error", official: "transport error", status: ws.StatusInternalError},
 }
 

@@ -83,7 +83,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	sid := query.Get("sid")
 	socket, ok := s.roster.EnterFor(sid)
-	if !ok && sid != "" && s.elsewhere(w, r, sid) {
+	if !ok && sid != "" && (s.fetch(w, r, sid) || s.elsewhere(w, r, sid)) {
 		return
 	}
 	if !ok && !s.roster.Enter() {

@@ -27,18 +27,18 @@ type Socket struct {
 
 	mu        sync.Mutex // whoever holds it does not block and calls nothing up
 	transport transport
-	probe     *upgrade // the websocket that the client may move to; nil mostly
-	reason    Reason   // of the end; zero while the session is open
-	slow      ws.Slow  // with ReasonSlow; zero is SlowWrite
+	probe     candidate // where the client may move to; nil mostly
+	reason    Reason    // of the end; zero while the session is open
+	slow      ws.Slow   // with ReasonSlow; zero is SlowWrite
 	out       ws.Outbox
 	pingWaits bool // a ping of ours is in out, in version 3 a pong
 	heartbeat heartbeat
 	timer     *time.Timer // runs fired at heartbeat.due; nil before start
 }
 
-func newSocket(s *Server, r *Request, t transport) *Socket {
+func newSocket(s *Server, sid string, r *Request, t transport) *Socket {
 	socket := &Socket{
-		id:        s.cfg.NewSID(),
+		id:        sid,
 		openedAt:  time.Now(),
 		request:   r,
 		server:    s,

@@ -68,12 +68,15 @@ func (u *upgrade) fail(status ws.Status, text string) {
 	s := u.socket
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.probe == u {
+	if s.probe == candidate(u) {
 		u.drop(status, text)
 	}
 }
 
-// drop is fail with the lock held.
+// probed implements candidate.
+func (u *upgrade) probed() bool { return u.answered }
+
+// drop is fail with the lock held; it implements candidate.
 func (u *upgrade) drop(status ws.Status, text string) {
 	u.socket.probe = nil
 	u.timer.Stop()
@@ -86,7 +89,7 @@ func (u *upgrade) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.probe == u:
+	case s.probe == candidate(u):
 		u.drop(ws.StatusGoingAway, ReasonShutdown.String())
 	case s.transport == transport(u):
 		s.endLocked(ReasonShutdown)
@@ -152,7 +155,7 @@ func (u *upgrade) answer() {
 func (u *upgrade) move() {
 	s, p := u.socket, u.polling
 	s.mu.Lock()
-	if s.probe != u { // gave up, or the session has ended
+	if s.probe != candidate(u) { // gave up, or the session has ended
 		s.mu.Unlock()
 		return
 	}

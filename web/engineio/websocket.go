@@ -21,7 +21,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t := &webSocket{conn: conn}
-	t.socket = newSocket(s, newRequest(r), t)
+	t.socket = newSocket(s, s.cfg.NewSID(), newRequest(r), t)
 	if err := s.register(t.socket); err != nil {
 		reason := s.turnedAway(t.socket, err)
 		conn.Reject(reasons[reason].status, reason.String())

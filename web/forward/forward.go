@@ -134,6 +134,10 @@ func New(cfg Config) *Forwarder {
 // NewSID draws the id of a session of this node.
 func (f *Forwarder) NewSID() string { return f.ids.draw() }
 
+// Owner is the node that has drawn the id of a session, zero if none of this cluster
+// has.
+func (f *Forwarder) Owner(sid string) wire.NodeID { return f.ids.owner(sid) }
+
 // Run follows who is in the cluster until ctx ends. Then it asks the other nodes to
 // let go of what this one passes on to them, which their sessions survive, and
 // returns when that has ended: seconds later at most.

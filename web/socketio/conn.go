@@ -23,10 +23,11 @@ type conn struct {
 	parser   parser      // set by the first message, before any session is opened
 	timeout  *time.Timer
 
-	mu       sync.Mutex
-	sockets  map[string]*socket // by namespace; nil once closed
-	kicked   bool               // the server has disconnected the client
-	everJoin bool               // a namespace was joined: no connect timeout any more
+	mu        sync.Mutex
+	sockets   map[string]*socket // by namespace; nil once closed
+	kicked    bool               // the server has disconnected the client
+	everJoin  bool               // a namespace was joined: no connect timeout any more
+	departure *node.Departure    // the client moves to another node
 }
 
 // Reasons of disconnects that are Socket.IO's own, in the official words.
@@ -224,6 +225,9 @@ func (c *conn) Closed(reason engineio.Reason) {
 	sockets, kicked := c.sockets, c.kicked
 	c.sockets = nil
 	c.mu.Unlock()
+	if reason == engineio.ReasonMoved {
+		return // the sessions live elsewhere
+	}
 	why := reason.Official()
 	if kicked && reason == engineio.ReasonForcedServerClose {
 		why = reasonServer

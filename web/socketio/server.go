@@ -3,7 +3,7 @@
 // Reading order: server.go (Config, Server), conn.go (one client and its
 // namespaces), socket.go (one namespace of it: the Sink of a session),
 // encode.go (deliveries to packets), parser.go (packets to messages, as text or
-// as msgpack), legacy.go (clients of Socket.IO 2), client.go (the official client's bundles).
+// as msgpack), move.go (clients that come from another node), legacy.go (clients of Socket.IO 2), client.go (the official client's bundles).
 package socketio
 
 import (
@@ -16,6 +16,7 @@ import (
 
 	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/web/engineio"
+	"github.com/meshrt/meshrt/wire"
 )
 
 // Config says how clients are treated. Zero values mean the default.
@@ -24,7 +25,10 @@ type Config struct {
 	// ConnectTimeout closes a client that has not joined a namespace after so
 	// long. Default 45 s, as the official server's.
 	ConnectTimeout time.Duration
-	Logger         *slog.Logger
+	// Owner is the node that has drawn the id of an Engine.IO session, zero if none
+	// has: *forward.Forwarder has it. Nil: clients do not move between nodes.
+	Owner  func(sid string) wire.NodeID
+	Logger *slog.Logger
 }
 
 const (
@@ -65,7 +69,11 @@ func NewServer(cfg Config, n *node.Node) *Server {
 	}
 	s := &Server{cfg: cfg, node: n, log: cfg.Logger}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.engine = engineio.NewServer(cfg.Engine, s)
+	if cfg.Owner != nil {
+		s.cfg.Engine.Fetch = s.fetch
+		n.HandleRequests(moveMethod, s.answerMove)
+	}
+	s.engine = engineio.NewServer(s.cfg.Engine, s)
 	return s
 }
 
@@ -115,14 +123,19 @@ func (s *Server) Stats() Stats {
 	return Stats{Engine: s.engine.Stats(), ParseErrors: s.parseErrors.Load(), EncodeErrors: s.encodeErrors.Load()}
 }
 
-// Opened implements engineio.Handler.
-func (s *Server) Opened(e *engineio.Socket) engineio.Receiver {
+func (s *Server) newConn(e *engineio.Socket) *conn {
 	c := &conn{server: s, engine: e, affinity: s.node.NewAffinity(), sockets: map[string]*socket{}}
 	c.decoder.MaxBytes = s.cfg.Engine.MaxPayload
 	if c.decoder.MaxBytes == 0 {
 		c.decoder.MaxBytes = engineio.DefaultMaxPayload
 	}
 	c.timeout = time.AfterFunc(s.cfg.ConnectTimeout, c.connectTimeout)
+	return c
+}
+
+// Opened implements engineio.Handler.
+func (s *Server) Opened(e *engineio.Socket) engineio.Receiver {
+	c := s.newConn(e)
 	if c.legacy() {
 		c.openLegacy()
 	}

@@ -82,6 +82,18 @@ func (d *Decoder) Binary(data []byte) (p Packet, whole bool, err error) {
 	return p, true, nil
 }
 
+// Held is the packet that waits for attachments, as messages that bring another
+// Decoder to the same state: Text of the first, then Binary of each. Nil: none waits.
+func (d *Decoder) Held() (text []byte, attachments [][]byte) {
+	if d.pending == nil {
+		return nil, nil
+	}
+	p := *d.pending
+	attachments = p.Attachments
+	p.Attachments = make([][]byte, len(attachments)+d.missing) // their number is in the text
+	return Append(nil, p), attachments
+}
+
 func (d *Decoder) drop() { d.pending, d.missing, d.bytes = nil, 0, 0 }
 
 // parse reads a text packet and how many attachments it announces.
