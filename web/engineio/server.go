@@ -112,6 +112,12 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, sid string) b
 	if s.cfg.Elsewhere == nil || onDetour(r) {
 		return false
 	}
+	if ws.IsUpgrade(r) && s.roster.Draining() {
+		// It would end in a moment. Its session stays on polling, or a balancer tries
+		// another server.
+		s.refuse(w, errShutdown)
+		return true
+	}
 	err := s.cfg.Elsewhere(w, r, sid)
 	var refusal *Refusal
 	var tooBig *http.MaxBytesError

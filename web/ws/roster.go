@@ -103,6 +103,13 @@ const (
 	drainRate = 500
 )
 
+// Draining says that nobody is let in any more.
+func (r *Roster[K, S]) Draining() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.draining
+}
+
 // DrainOver lets nobody in any more and ends the sessions one by one in random
 // order, so that their clients do not all connect elsewhere at once: over d, or
 // sooner at 500 a second. With d = 0 all end at once, and when ctx ends those that
