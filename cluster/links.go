@@ -197,7 +197,7 @@ func (h links) number(l *mesh.Link, f wire.Frame) error {
 		news := false
 		c.do(func() { news = c.core.gap(id, g) })
 		if news {
-			c.log.Warn("messages of a peer are lost: its log did not reach back to the break", "peer", l.Peer().Name, "priority", g.Stream, "up to", g.Seq)
+			c.log.Warn("messages of a peer are lost: its log did not reach back to the break", "peer", l.Peer().Name, "priority", g.Stream.String(), "up to", g.Seq)
 		}
 	}
 	return nil
