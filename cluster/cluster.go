@@ -3,7 +3,7 @@
 // topics and nodes; clients and HTTP are somebody else's.
 //
 // Reading order: cluster.go (Config, Cluster, Run), core.go (the protocol, pure),
-// interest.go, opening.go, lease.go, log.go and deliver.go (its parts),
+// interest.go, opening.go, lease.go, log.go, stream.go and deliver.go (its parts),
 // links.go (frames in, effects out), told.go (joins that count), calls.go (questions to
 // one node), follow.go (membership to links, ticks, the end), nodes.go (what operators see). DESIGN.md has the reasons and what is promised.
 //
@@ -47,7 +47,7 @@ type Network interface {
 
 // Handler receives the messages and requests of other nodes.
 type Handler interface {
-	// HandleMessage gets each message once, those of one node in order. Calls
+	// HandleMessage gets each message once, those of one node and priority in order. Calls
 	// for different nodes overlap. It may block to slow that node's link down.
 	HandleMessage(m *wire.Message)
 	// HandleRequest answers a Call of another node. Calls overlap, as many as
@@ -74,8 +74,8 @@ type Config struct {
 	// Settle is how long joins and readiness wait for the links to the members
 	// that a starting node learned. Default 5 s (CONTRACT §5).
 	Settle time.Duration
-	// LogBytes is what may wait for peers that cannot take it now, in all: each
-	// message counts once. Default 64 MiB.
+	// LogBytes is what may wait for peers that cannot take it now, in all and of all
+	// priorities: each message counts once. Default 64 MiB.
 	LogBytes int
 	// QueueBytes is what of the log is put on the link to one peer, see mesh.Config.
 	// Default 1 MiB.
@@ -97,7 +97,7 @@ type Cluster struct {
 	mu    sync.Mutex
 	core  *core
 	links map[wire.NodeID]*mesh.Link
-	full  map[wire.NodeID]bool // links that refused a frame of the batch under way
+	full  map[laneTo]bool // lanes that refused a frame of the batch under way
 	calls calls
 
 	server     server
@@ -132,10 +132,10 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	if cfg.ControlBytes <= 0 {
 		cfg.ControlBytes = controlBytes
 	}
-	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[wire.NodeID]bool{},
+	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[laneTo]bool{},
 		calls: calls{waiting: map[uint64]*call{}}, server: server{serving: map[wire.NodeID]int{}},
 		told: told{wake: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
-	c.core.log.limit = cfg.LogBytes
+	c.core.logs.limit = cfg.LogBytes
 	if cfg.Profile == gossip.WAN {
 		c.core.timing = wanTiming
 	}
@@ -234,7 +234,8 @@ func (c *Cluster) fail(err error) {
 }
 
 // Publish numbers m and sends it to every node that has members of its rooms.
-// It never blocks; the order of calls is the order at every receiver.
+// It never blocks; the order of calls is the order at every receiver, for messages of
+// one priority.
 func (c *Cluster) Publish(m *wire.Message) {
 	m.Origin = c.cfg.ID
 	c.published.Add(1)

@@ -3,6 +3,7 @@ package cluster
 import (
 	"time"
 
+	"github.com/meshrt/meshrt/cluster/mesh"
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -14,12 +15,12 @@ import (
 //
 // It implements MESH §5: versioned interest and its acknowledgement
 // (interest.go), the SYNC of a new link (opening.go), the lease under which interest may be trusted (lease.go), the own
-// log and what of it each peer lacks (log.go, deliver.go).
+// logs and what of them each peer lacks (log.go, stream.go, deliver.go).
 type core struct {
 	timing timing
 	now    time.Duration // a monotonic clock of this node, from 1 on
 
-	log     outLog
+	logs    logs
 	version uint64             // of the own interest: +1 with every change
 	own     map[wire.Topic]int // where in topics
 	topics  []wire.Topic       // the own interest
@@ -58,11 +59,11 @@ const tickEvery = 50 * time.Millisecond
 
 // counts are for Stats.
 type counts struct {
-	resent   uint64 // messages sent again on a new link
-	expired  uint64 // times that trust in a linked peer ended
-	lost     uint64 // messages that left the log before a peer had them
-	gaps     uint64 // gaps that peers told of
-	volatile uint64 // volatile messages that were not sent as the peer was not ready
+	resent   uint64               // messages sent again on a new link
+	expired  uint64               // times that trust in a linked peer ended
+	lost     [wire.Streams]uint64 // messages that left the log before a peer had them
+	gaps     uint64               // gaps that peers told of
+	volatile uint64               // volatile messages that were not sent as the peer was not ready
 }
 
 // rule is a set of rules of the protocol that a test breaks, to see that it is
@@ -82,6 +83,11 @@ const (
 	breakFrontier                          // the numbers of peers that are down are forgotten
 	breakGap                               // nobody is told of messages that are gone
 	breakWithhold                          // promises are made though a change is not acknowledged
+	breakNumbers                           // the numbers of all streams are taken for those of one
+	breakGapStream                         // a gap is taken for one of another stream
+	breakGapLane                           // a gap overtakes what is on the way before it
+	breakLow                               // a message of low priority overtakes those of its stream that wait
+	breakFrontiers                         // a new link begins after the frontier of one stream only
 )
 
 func (c *core) breaks(r rule) bool { return c.broken&r != 0 }
@@ -105,18 +111,18 @@ type peer struct {
 
 	lease lease
 
-	out       outbox
-	frontier  uint64 // highest number of its messages that was processed
-	processed int    // messages since it was told the frontier
+	streams   [wire.Streams]stream
+	processed int // messages since it was told the frontiers
 }
 
 // effect is a frame to send, or a wait that is over.
 type effect struct {
 	to    wire.NodeID
 	frame []byte
-	// seq is set for messages that stay in the log until they are confirmed:
+	// seq is set for messages that stay in their log until they are confirmed:
 	// refused takes them back.
 	seq       uint64
+	lane      mesh.Lane
 	droppable bool // data: the link may refuse it
 	done      func()
 }
@@ -129,7 +135,7 @@ const (
 )
 
 func newCore() *core {
-	return &core{timing: lanTiming, now: 1, log: outLog{limit: logBytes}, own: map[wire.Topic]int{}, syncTopics: syncTopics,
+	return &core{timing: lanTiming, now: 1, logs: logs{limit: logBytes}, own: map[wire.Topic]int{}, syncTopics: syncTopics,
 		peers: map[wire.NodeID]*peer{}, gone: map[wire.NodeID]*peer{}}
 }
 
@@ -143,6 +149,7 @@ func (c *core) applied() {
 	c.effects = c.effects[:0]
 }
 
+// send is for what is neither a message nor a GAP: those go in their stream's lane.
 func (c *core) send(to wire.NodeID, frame []byte) {
 	c.effects = append(c.effects, effect{to: to, frame: frame})
 }
@@ -162,7 +169,9 @@ func (c *core) peer(id wire.NodeID) *peer {
 	}
 	if p.down {
 		p.down = false
-		p.out.evicted = c.log.last()
+		for k := range p.streams {
+			p.streams[k].out.evicted = c.logs.of[k].last()
+		}
 	}
 	if p.topics == nil {
 		p.topics = map[wire.Topic]struct{}{}
@@ -181,10 +190,9 @@ func (c *core) linkDown(id wire.NodeID, left bool) {
 	p := c.peer(id)
 	p.linked, p.heard, p.synced, p.parts = false, false, false, nil
 	c.opened(p)
-	if o := &p.out; o.sent > 0 {
-		o.again = max(o.again, o.refs[o.sent-1])
+	for k := range p.streams {
+		p.streams[k].out.unlink()
 	}
-	p.out.sent, p.out.blocked = 0, false
 	p.lease.trusted = false
 	if left {
 		p.lease.promisedUntil = 0
@@ -192,7 +200,7 @@ func (c *core) linkDown(id wire.NodeID, left bool) {
 	c.progress()
 }
 
-// maxGone limits the nodes that are down and remembered: some 300 bytes each, and a
+// maxGone limits the nodes that are down and remembered: some 600 bytes each, and a
 // node that comes back after so many others takes its lost messages for new.
 const maxGone = 4096
 
@@ -203,12 +211,16 @@ func (c *core) down(id wire.NodeID) {
 	if p == nil || p.linked || p.down {
 		return
 	}
-	for _, seq := range p.out.refs {
-		c.log.release(seq)
+	for k := range p.streams {
+		o, log := &p.streams[k].out, &c.logs.of[k]
+		for _, seq := range o.refs {
+			log.release(seq)
+		}
+		log.trim()
+		p.missed = p.missed || len(o.refs) > 0 || o.evicted > 0
+		*o = outbox{}
 	}
-	c.log.trim()
-	p.missed = p.missed || len(p.out.refs) > 0 || p.out.evicted > 0
-	p.down, p.topics, p.out = true, nil, outbox{}
+	p.down, p.topics = true, nil
 	c.bury(id, p)
 }
 
@@ -244,7 +256,9 @@ func (c *core) tick() {
 			p.lease.trusted = false
 			c.counts.expired++
 		}
-		p.out.blocked = false
+		for k := range p.streams {
+			p.streams[k].out.blocked = false
+		}
 		if !c.breaks(breakRenewal) {
 			c.flush(id, p)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshrt/meshrt/cluster/mesh"
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -18,11 +19,10 @@ type fakeMesh struct {
 	cores map[wire.NodeID]*core
 	wires map[[2]wire.NodeID][]wire.Frame
 	got   map[wire.NodeID][]*wire.Message
-	seen  map[[3]uint64]bool // receiver, origin, number
 }
 
 func newFakeMesh(t testing.TB, n int) *fakeMesh {
-	x := &fakeMesh{t: t, cores: map[wire.NodeID]*core{}, wires: map[[2]wire.NodeID][]wire.Frame{}, got: map[wire.NodeID][]*wire.Message{}, seen: map[[3]uint64]bool{}}
+	x := &fakeMesh{t: t, cores: map[wire.NodeID]*core{}, wires: map[[2]wire.NodeID][]wire.Frame{}, got: map[wire.NodeID][]*wire.Message{}}
 	for id := wire.NodeID(1); id <= wire.NodeID(n); id++ {
 		x.cores[id] = newCore()
 		x.cores[id].settle()
@@ -77,8 +77,8 @@ func (x *fakeMesh) step(a, b wire.NodeID) bool {
 
 func (x *fakeMesh) receive(c *core, from, at wire.NodeID, f wire.Frame) {
 	if f.Kind() == wire.KindGap {
-		to, _ := wire.DecodeNumber(f, wire.KindGap)
-		c.gap(from, to)
+		g, _ := wire.DecodeGap(f)
+		c.gap(from, g)
 		return
 	}
 	if f.Kind() != wire.KindData {
@@ -89,9 +89,8 @@ func (x *fakeMesh) receive(c *core, from, at wire.NodeID, f wire.Frame) {
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	if c.accept(from, m.Seq) {
+	if c.accept(from, m.Flags.Stream(), m.Seq) {
 		x.got[at] = append(x.got[at], m)
-		x.seen[[3]uint64{uint64(at), uint64(from), m.Seq}] = true
 	}
 }
 
@@ -226,20 +225,20 @@ func TestAnAnswerBeforeTheSyncOfItsLinkMeansNothing(t *testing.T) {
 	c.settle()
 	c.now = time.Second
 	c.linkUp(2)
-	c.granted(2, uint64(c.now), 0)
+	c.granted(2, uint64(c.now), wire.Frontiers{})
 	if c.peers[2].trusted(c) {
 		t.Error("trusted before SYNC")
 	}
 	c.sync(2, wire.Sync{Version: 1, Topics: []wire.Topic{{Namespace: "/", Room: "r"}}})
-	c.granted(2, uint64(c.now-1), 0)
+	c.granted(2, uint64(c.now-1), wire.Frontiers{})
 	if c.peers[2].trusted(c) {
 		t.Error("trusted by an answer to a question of an earlier link")
 	}
-	c.granted(2, uint64(c.now+1), 0)
+	c.granted(2, uint64(c.now+1), wire.Frontiers{})
 	if c.peers[2].trusted(c) {
 		t.Error("trusted by an answer to a question that was never asked")
 	}
-	c.granted(2, uint64(c.now), 0)
+	c.granted(2, uint64(c.now), wire.Frontiers{})
 	if !c.peers[2].trusted(c) {
 		t.Error("not trusted by an answer")
 	}
@@ -260,7 +259,7 @@ func TestAFullLinkGoesOnWhereItStopped(t *testing.T) {
 		c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`)})
 	}
 	c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`), Flags: wire.Volatile})
-	c.refused(2, 3)
+	c.refused(2, mesh.LaneNormal, 3)
 	c.effects = slices.DeleteFunc(c.effects, func(e effect) bool { return e.seq >= 3 || e.seq == 0 })
 	x.do(1, func(c *core) {
 		c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`)})
@@ -371,7 +370,7 @@ func TestManyWaitsCostLittleEach(t *testing.T) {
 	c.settle()
 	c.linkUp(2)
 	c.sync(2, wire.Sync{})
-	c.asked(2, 1, 0) // promised: joins wait for it
+	c.asked(2, 1, wire.Frontiers{}) // promised: joins wait for it
 	const count = 200_000
 	ended := 0
 	for range count {
@@ -397,13 +396,13 @@ func TestDuplicateMessagesAreDropped(t *testing.T) {
 		seq  uint64
 		want bool
 	}{{1, true}, {1, false}, {5, true}, {4, false}, {5, false}, {6, true}} {
-		if got := c.accept(7, tt.seq); got != tt.want {
+		if got := c.accept(7, wire.StreamNormal, tt.seq); got != tt.want {
 			t.Errorf("accept(%d) = %v, want %v", tt.seq, got, tt.want)
 		}
 	}
 	c.linkUp(7)
 	c.linkDown(7, false)
-	if c.accept(7, 6) {
+	if c.accept(7, wire.StreamNormal, 6) {
 		t.Error("a new link forgot the frontier")
 	}
 }

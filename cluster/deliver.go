@@ -1,15 +1,18 @@
 package cluster
 
 import (
+	"github.com/meshrt/meshrt/cluster/mesh"
 	"github.com/meshrt/meshrt/wire"
 )
 
-// publish numbers m, sends it to the peers that are known to want it, and keeps
-// it for those that may: peers without a link, and those whose interest may not be
-// trusted now. It tells for which peers it is, in a slice that is good until the
-// next call.
+// publish numbers m in the stream of its priority, sends it to the peers that are
+// known to want it, and keeps it for those that may: peers without a link, and those
+// whose interest may not be trusted now. It tells for which peers it is, in a slice
+// that is good until the next call.
 func (c *core) publish(m *wire.Message) []wire.NodeID {
-	m.Seq = c.log.last() + 1
+	k := m.Flags.Stream()
+	log, lane := &c.logs.of[k], laneOf(k)
+	m.Seq = log.last() + 1
 	c.reached = c.reached[:0]
 	var e entry
 	for id, p := range c.peers {
@@ -20,81 +23,106 @@ func (c *core) publish(m *wire.Message) []wire.NodeID {
 			e = entry{frame: wire.AppendData(make([]byte, 0, m.Size()), m, false), namespace: m.Namespace, rooms: m.Rooms}
 		}
 		c.reached = append(c.reached, id)
+		o := &p.streams[k].out
 		if m.Flags&wire.Volatile != 0 {
-			c.offer(id, p, e.frame)
+			c.offer(id, p, o, effect{to: id, frame: e.frame, lane: lane, droppable: true})
 			continue
 		}
 		e.refs++
-		p.out.refs = append(p.out.refs, m.Seq)
-		if p.out.ready(1) && c.flows(p) || c.breaks(breakOrder) && p.synced && p.wants(id, m.Namespace, m.Rooms) {
-			p.out.sent = len(p.out.refs)
-			c.effects = append(c.effects, effect{to: id, frame: e.frame, seq: m.Seq, droppable: true})
+		o.refs = append(o.refs, m.Seq)
+		if o.ready(1) && c.flows(p) || c.jumps(k) && p.synced && p.wants(id, m.Namespace, m.Rooms) {
+			o.sent = len(o.refs)
+			c.effects = append(c.effects, effect{to: id, frame: e.frame, seq: m.Seq, lane: lane, droppable: true})
 		}
 	}
 	if e.refs == 0 {
 		e = entry{}
 	}
-	c.log.add(e)
-	c.log.trim()
+	log.add(e)
+	log.trim()
 	c.shrink()
 	return c.reached
 }
 
-// ready tells whether nothing waits before the last n references.
-func (o *outbox) ready(n int) bool { return o.sent == len(o.refs)-n && !o.blocked && o.gap == 0 }
+// jumps is for tests: messages of a stream overtake those of it that wait.
+func (c *core) jumps(k wire.Stream) bool {
+	return c.breaks(breakOrder) || c.breaks(breakLow) && k == wire.StreamLow
+}
 
 // offer sends a volatile message if it can go at once, and does not keep it. Where
-// others wait it would overtake them, and its number would make them duplicates.
-func (c *core) offer(id wire.NodeID, p *peer, frame []byte) {
-	if !c.flows(p) || !p.out.ready(0) {
+// others of its stream wait it would overtake them, and its number would make them
+// duplicates.
+func (c *core) offer(id wire.NodeID, p *peer, o *outbox, e effect) {
+	if !c.flows(p) || !o.ready(0) {
 		c.counts.volatile++
 		return
 	}
-	c.effects = append(c.effects, effect{to: id, frame: frame, droppable: true})
+	c.effects = append(c.effects, e)
 }
 
-// congested tells that the log is three quarters full because of peers that have a link and
-// read slowly. For those without one nobody waits: they may never come back.
+// congested tells that the logs are three quarters full because of peers that have a link
+// and read slowly. For those without one nobody waits: they may never come back.
+// A log with less than a quarter of the limit is not the cause.
 func (c *core) congested() bool {
-	if c.log.bytes <= c.log.limit/4*3 {
+	if c.logs.bytes() <= c.logs.limit/4*3 {
 		return false
 	}
-	old := c.log.first + uint64(c.log.count)/4
-	for _, p := range c.peers {
-		if p.linked && len(p.out.refs) > 0 && p.out.refs[0] <= old {
+	for k := range c.logs.of {
+		if log := &c.logs.of[k]; log.bytes > c.logs.limit/4 && c.holdsUp(k, log.first+uint64(log.count)/4) {
 			return true
 		}
 	}
 	return false
 }
 
-// shrink keeps the log within its limit.
+// holdsUp tells whether a peer with a link lacks messages up to seq of a stream.
+func (c *core) holdsUp(k int, seq uint64) bool {
+	for _, p := range c.peers {
+		if refs := p.streams[k].out.refs; p.linked && len(refs) > 0 && refs[0] <= seq {
+			return true
+		}
+	}
+	return false
+}
+
+// shrink keeps the logs within their limit.
 func (c *core) shrink() {
-	for c.log.bytes > c.log.limit && c.log.count > 0 {
-		seq := c.log.first
+	for c.logs.bytes() > c.logs.limit {
+		k := c.logs.victim()
+		log := &c.logs.of[k]
+		seq := log.first
 		for _, p := range c.peers {
-			if p.out.evict(seq) {
-				c.counts.lost++
+			if p.streams[k].out.evict(seq) {
+				c.counts.lost[k]++
 			}
 		}
-		c.log.drop()
+		log.drop()
 	}
 }
 
-// flushBytes is what one call sends to a peer that lacks very much: more than a
-// link takes at once.
+// flushBytes is what one call sends to a peer that lacks very much of a stream: more
+// than a lane takes at once.
 const flushBytes = 4 << 20
 
-// flush sends a peer what waits for it, in order, as far as it wants it. What
+// flush sends a peer what waits for it, a stream in order, as far as it wants it. What
 // it does not want by an interest that may be trusted it never will: a join that came
 // later promises nothing of messages that were published before.
 func (c *core) flush(id wire.NodeID, p *peer) {
-	o := &p.out
-	if o.blocked || !c.flows(p) || o.ready(0) {
+	if !c.flows(p) {
+		return
+	}
+	for _, k := range byPriority {
+		c.flushStream(id, p, k)
+	}
+}
+
+func (c *core) flushStream(id wire.NodeID, p *peer, k wire.Stream) {
+	o, log, lane := &p.streams[k].out, &c.logs.of[k], laneOf(k)
+	if o.blocked || o.ready(0) {
 		return
 	}
 	if o.gap > 0 && !c.breaks(breakGap) {
-		c.send(id, wire.AppendNumber(nil, wire.KindGap, o.gap))
+		c.tellGap(id, wire.Gap{Seq: o.gap, Stream: k})
 	}
 	o.gap = 0
 	keep, rest, bytes := o.refs[:o.sent], o.refs[o.sent:], 0
@@ -103,10 +131,10 @@ func (c *core) flush(id wire.NodeID, p *peer) {
 			keep, o.blocked = append(keep, rest[i:]...), true
 			break
 		}
-		e := c.log.at(seq)
+		e := log.at(seq)
 		bytes += len(e.frame)
 		if !p.wants(id, e.namespace, e.rooms) {
-			c.log.release(seq)
+			log.release(seq)
 			continue
 		}
 		if seq <= o.again {
@@ -114,69 +142,76 @@ func (c *core) flush(id wire.NodeID, p *peer) {
 		}
 		keep = append(keep, seq)
 		o.sent = len(keep)
-		c.effects = append(c.effects, effect{to: id, frame: e.frame, seq: seq, droppable: true})
+		c.effects = append(c.effects, effect{to: id, frame: e.frame, seq: seq, lane: lane, droppable: true})
 	}
 	o.refs = keep
-	c.log.trim()
+	log.trim()
+}
+
+// tellGap goes in the lane of its stream: what is before it on the way would be
+// below the frontier when it comes.
+func (c *core) tellGap(id wire.NodeID, g wire.Gap) {
+	lane := laneOf(g.Stream)
+	if c.breaks(breakGapLane) {
+		lane = mesh.LaneControl
+	}
+	c.effects = append(c.effects, effect{to: id, frame: wire.AppendGap(nil, g), lane: lane})
 }
 
 // owes tells whether some peer has not confirmed everything.
 func (c *core) owes() bool {
 	for _, p := range c.peers {
-		if len(p.out.refs) > 0 {
-			return true
+		for k := range p.streams {
+			if len(p.streams[k].out.refs) > 0 {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// refused takes back a message that the link did not take, and with it those
+// refused takes back a message that a lane of the link did not take, and with it those
 // behind it.
-func (c *core) refused(id wire.NodeID, seq uint64) {
-	o := &c.peer(id).out
-	for o.sent > 0 && o.refs[o.sent-1] >= seq {
-		o.sent--
+func (c *core) refused(id wire.NodeID, lane mesh.Lane, seq uint64) {
+	if k, ok := streamIn(lane); ok {
+		c.peer(id).streams[k].out.refused(seq)
 	}
-	o.blocked = true
 }
 
-// ready: the link that refused takes messages again.
-func (c *core) ready(id wire.NodeID) {
+// ready: a lane that refused takes messages again.
+func (c *core) ready(id wire.NodeID, lane mesh.Lane) {
+	k, ok := streamIn(lane)
+	if !ok {
+		return
+	}
 	p := c.peer(id)
-	p.out.blocked = false
-	c.flush(id, p)
+	p.streams[k].out.blocked = false
+	if c.flows(p) {
+		c.flushStream(id, p, k)
+	}
 }
 
 // confirm lets go of what the peer has processed.
-func (c *core) confirm(p *peer, frontier uint64) {
-	o := &p.out
-	n := 0
-	for n < len(o.refs) && o.refs[n] <= frontier {
-		c.log.release(o.refs[n])
-		n++
-	}
-	if o.refs, o.sent = o.refs[n:], max(0, o.sent-n); len(o.refs) == 0 {
-		o.refs = nil
-	}
-	if o.evicted <= frontier {
-		o.evicted = 0
-	}
-	if n > 0 {
-		c.log.trim()
+func (c *core) confirm(p *peer, f wire.Frontiers) {
+	for k := range p.streams {
+		p.streams[k].out.confirm(&c.logs.of[k], f[k])
 	}
 }
 
-// resume begins what is said on a new link: after the peer's frontier.
-func (c *core) resume(id wire.NodeID, p *peer, frontier uint64) {
-	o := &p.out
+// resume begins what is said on a new link: after the peer's frontiers.
+func (c *core) resume(id wire.NodeID, p *peer, f wire.Frontiers) {
 	if c.breaks(breakResend) {
-		frontier = max(frontier, o.again)
+		for k := range f {
+			f[k] = max(f[k], p.streams[k].out.again)
+		}
 	}
-	c.confirm(p, frontier)
-	if o.evicted > 0 {
-		o.gap = o.evicted
+	if c.breaks(breakFrontiers) {
+		f = wire.Frontiers{f[wire.StreamNormal]}
 	}
-	o.sent = 0
+	c.confirm(p, f)
+	for k := range p.streams {
+		p.streams[k].out.resume()
+	}
 	c.flush(id, p)
 }
 
@@ -184,31 +219,38 @@ func (c *core) resume(id wire.NodeID, p *peer, frontier uint64) {
 // when it is not told anyway with the questions.
 const ackEvery = 1024
 
-// accept tells whether message seq of a peer is new. Numbers rise on a link
-// and over the links of one peer; what is not above the frontier has been here.
-func (c *core) accept(id wire.NodeID, seq uint64) bool {
+// accept tells whether message seq of a peer's stream is new. Its numbers rise on a
+// link and over the links of one peer; what is not above the frontier has been here.
+func (c *core) accept(id wire.NodeID, k wire.Stream, seq uint64) bool {
+	if c.breaks(breakNumbers) {
+		k = wire.StreamNormal
+	}
 	p := c.peer(id)
-	if seq <= p.frontier {
+	s := &p.streams[k]
+	if seq <= s.frontier {
 		return false
 	}
-	p.frontier = seq
+	s.frontier = seq
 	if p.processed++; p.processed >= ackEvery {
 		p.processed = 0
-		c.send(id, wire.AppendNumber(nil, wire.KindAck, p.frontier))
+		c.send(id, wire.AppendAck(nil, p.frontiers()))
 	}
 	return true
 }
 
-// ackedTo: the peer has processed the own messages up to a number.
-func (c *core) ackedTo(id wire.NodeID, frontier uint64) { c.confirm(c.peer(id), frontier) }
+// ackedTo: the peer has processed the own messages up to these.
+func (c *core) ackedTo(id wire.NodeID, f wire.Frontiers) { c.confirm(c.peer(id), f) }
 
-// gap: messages of a peer up to a number are gone. It tells whether that is news.
-func (c *core) gap(id wire.NodeID, to uint64) bool {
-	p := c.peer(id)
-	if to <= p.frontier {
+// gap: messages of a peer are gone. It tells whether that is news.
+func (c *core) gap(id wire.NodeID, g wire.Gap) bool {
+	if c.breaks(breakGapStream) {
+		g.Stream = (g.Stream + 1) % wire.Streams
+	}
+	s := &c.peer(id).streams[g.Stream]
+	if g.Seq <= s.frontier {
 		return false
 	}
-	p.frontier = to
+	s.frontier = g.Seq
 	c.counts.gaps++
 	return true
 }

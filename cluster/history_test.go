@@ -14,8 +14,8 @@ type history struct {
 	promises  checker.Promises[*simMember, wire.NodeID]
 	order     checker.Order[wire.NodeID, wire.NodeID]
 	of        map[sent][]*simMember
-	links     map[[2]wire.NodeID]time.Duration // when the one first had a link to the other
-	gaps      map[[2]wire.NodeID]uint64        // receiver, origin
+	links     map[[2]wire.NodeID]time.Duration  // when the one first had a link to the other
+	gaps      map[[2]wire.NodeID]wire.Frontiers // receiver, origin: up to these
 	dead      map[wire.NodeID]bool
 	cut       map[[2]wire.NodeID]bool // pairs that took each other for dead: G5
 	mayGap    bool                    // logs are too small for every break
@@ -30,8 +30,12 @@ type history struct {
 // sent is one message.
 type sent = checker.Message[wire.NodeID]
 
+func sentAs(m *wire.Message) sent {
+	return sent{Origin: m.Origin, Seq: m.Seq, Priority: uint8(m.Flags.Stream())}
+}
+
 func newHistory() *history {
-	return &history{of: map[sent][]*simMember{}, links: map[[2]wire.NodeID]time.Duration{}, gaps: map[[2]wire.NodeID]uint64{},
+	return &history{of: map[sent][]*simMember{}, links: map[[2]wire.NodeID]time.Duration{}, gaps: map[[2]wire.NodeID]wire.Frontiers{},
 		dead: map[wire.NodeID]bool{}, cut: map[[2]wire.NodeID]bool{}}
 }
 
@@ -42,7 +46,8 @@ func (h *history) problem(format string, args ...any) {
 }
 
 // published promises a message to all whose join is acknowledged.
-func (h *history) published(origin wire.NodeID, seq uint64, room string, nodes map[wire.NodeID]*simNode) {
+func (h *history) published(msg *wire.Message, nodes map[wire.NodeID]*simNode) {
+	origin, x := msg.Origin, sentAs(msg)
 	for _, n := range nodes {
 		if n.dead || n.id == origin {
 			continue
@@ -53,8 +58,7 @@ func (h *history) published(origin wire.NodeID, seq uint64, room string, nodes m
 		p := nodes[origin].core.peers[n.id]
 		step := p != nil && p.met && p.version > 0
 		for _, m := range n.members {
-			if m.room == room && m.acked && ok && (m.since > linked || step) {
-				x := sent{Origin: origin, Seq: seq}
+			if m.room == msg.Rooms[0] && m.acked && ok && (m.since > linked || step) {
 				h.of[x] = append(h.of[x], m)
 				h.promises.Add(x, m)
 			}
@@ -64,12 +68,12 @@ func (h *history) published(origin wire.NodeID, seq uint64, room string, nodes m
 
 // delivered is a message that came to a node.
 func (h *history) delivered(n *simNode, m *wire.Message) {
-	x := sent{Origin: m.Origin, Seq: m.Seq}
+	x := sentAs(m)
 	switch h.order.Deliver(n.id, x) {
 	case checker.Duplicate:
-		h.problem("duplicate: node %d got message %d of node %d twice", n.id, m.Seq, m.Origin)
+		h.problem("duplicate: node %d got %v message %d of node %d twice", n.id, m.Flags.Stream(), m.Seq, m.Origin)
 	case checker.Reordered:
-		h.problem("order: node %d got message %d of node %d after later ones", n.id, m.Seq, m.Origin)
+		h.problem("order: node %d got %v message %d of node %d after later ones", n.id, m.Flags.Stream(), m.Seq, m.Origin)
 	}
 	for _, to := range h.of[x] {
 		if to.node == n.id && !to.left {
@@ -86,7 +90,12 @@ func (h *history) linked(at, to wire.NodeID, now time.Duration) {
 
 func (h *history) left(m *simMember) { h.promises.Forget(m) }
 
-func (h *history) gap(at, origin wire.NodeID, to uint64) { h.gaps[[2]wire.NodeID{at, origin}] = to }
+func (h *history) gap(at, origin wire.NodeID, g wire.Gap) {
+	k := [2]wire.NodeID{at, origin}
+	f := h.gaps[k]
+	f[g.Stream] = g.Seq
+	h.gaps[k] = f
+}
 
 func (h *history) died(id wire.NodeID) { h.dead[id] = true }
 
@@ -113,13 +122,14 @@ func (h *history) finish() {
 	h.pairs = h.promises.Kept
 	for member, m := range h.promises.Open() {
 		k := [2]wire.NodeID{member.node, m.Origin}
+		stream := wire.Stream(m.Priority)
 		switch {
 		case h.dead[member.node], h.dead[m.Origin]:
 			h.discarded++
 		case !h.cut[k] && !h.mayGap:
-			h.problem("lost: message %d of node %d for a member at node %d", m.Seq, m.Origin, member.node)
-		case h.gaps[k] < m.Seq:
-			h.problem("lost in silence: message %d of node %d for a member at node %d, told of a gap up to %d", m.Seq, m.Origin, member.node, h.gaps[k])
+			h.problem("lost: %v message %d of node %d for a member at node %d", stream, m.Seq, m.Origin, member.node)
+		case h.gaps[k][stream] < m.Seq:
+			h.problem("lost in silence: %v message %d of node %d for a member at node %d, told of a gap up to %d", stream, m.Seq, m.Origin, member.node, h.gaps[k][stream])
 		default:
 			h.lost++
 		}

@@ -34,18 +34,18 @@ func (c *core) flows(p *peer) bool {
 
 func (c *core) ask(id wire.NodeID, p *peer) {
 	p.processed = 0
-	c.send(id, wire.AppendPair(nil, wire.KindAsk, uint64(c.now), p.frontier))
+	c.send(id, wire.AppendLease(nil, wire.KindAsk, uint64(c.now), p.frontiers()))
 }
 
 // asked answers a question, unless a change of the own interest has been
 // waiting for the peer's acknowledgement for too long: then the peer's trust has to
 // end, so that the join can count without it.
-func (c *core) asked(id wire.NodeID, at, frontier uint64) {
+func (c *core) asked(id wire.NodeID, at uint64, f wire.Frontiers) {
 	p := c.peer(id)
 	if !p.linked {
 		return
 	}
-	c.confirm(p, frontier)
+	c.confirm(p, f)
 	if p.opening != nil {
 		return // a promise before the SYNC is worth nothing to the peer, and joins would wait for it
 	}
@@ -54,19 +54,19 @@ func (c *core) asked(id wire.NodeID, at, frontier uint64) {
 	}
 	p.lease.promisedUntil = c.now + c.timing.lease + c.timing.slack
 	p.processed = 0
-	c.send(id, wire.AppendPair(nil, wire.KindGrant, at, p.frontier))
+	c.send(id, wire.AppendLease(nil, wire.KindGrant, at, p.frontiers()))
 }
 
 // granted renews the trust in a peer's interest and sends what waited for that.
 // An answer to a question of an earlier link comes before the peer's SYNC of this
 // one, and means nothing.
-func (c *core) granted(id wire.NodeID, at, frontier uint64) {
+func (c *core) granted(id wire.NodeID, at uint64, f wire.Frontiers) {
 	p := c.peer(id)
 	asked := time.Duration(at)
 	if !p.linked || asked > c.now || !p.synced || asked < p.linkedAt {
 		return
 	}
-	c.confirm(p, frontier)
+	c.confirm(p, f)
 	if c.breaks(breakLeaseFromReceipt) {
 		asked = c.now
 	}

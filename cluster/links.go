@@ -42,20 +42,27 @@ func (c *Cluster) applyLocked() (done []func()) {
 	return done
 }
 
-// sendLocked gives a frame to its link. Of a link that is full the core is told,
+// sendLocked gives a frame to its link. Of a lane that is full the core is told,
 // once: what comes behind in the same batch waits as well.
 func (c *Cluster) sendLocked(e effect) {
 	l := c.links[e.to]
-	if l == nil || e.droppable && c.full[e.to] {
+	to := laneTo{e.to, e.lane}
+	if l == nil || e.droppable && len(c.full) > 0 && c.full[to] {
 		return
 	}
 	if l.Send(e.frame, e.droppable) != mesh.ErrFull || !e.droppable {
 		return
 	}
-	c.full[e.to] = true
+	c.full[to] = true
 	if e.seq > 0 {
-		c.core.refused(e.to, e.seq)
+		c.core.refused(e.to, e.lane, e.seq)
 	}
+}
+
+// laneTo is a lane of the link to a peer.
+type laneTo struct {
+	id   wire.NodeID
+	lane mesh.Lane
 }
 
 // links is the Cluster as the mesh sees it.
@@ -89,7 +96,13 @@ func (c *Cluster) introduceLocked(p mesh.Peer) {
 	}
 }
 
-func (h links) LinkReady(l *mesh.Link) { h.c.do(func() { h.c.core.ready(l.Peer().ID) }) }
+func (h links) LinkReady(l *mesh.Link) {
+	h.c.do(func() {
+		for _, k := range byPriority {
+			h.c.core.ready(l.Peer().ID, laneOf(k))
+		}
+	})
+}
 
 func (h links) LinkDown(l *mesh.Link, err error) {
 	c, p := h.c, l.Peer()
@@ -128,20 +141,16 @@ func (h links) HandleFrame(l *mesh.Link, f wire.Frame) error {
 		}
 		c.do(func() { c.core.interest(id, i) })
 	case wire.KindIntAck, wire.KindAck, wire.KindGap:
-		v, err := wire.DecodeNumber(f, k)
-		if err != nil {
-			return err
-		}
-		h.number(l, k, v)
+		return h.number(l, f)
 	case wire.KindAsk, wire.KindGrant:
-		at, frontier, err := wire.DecodePair(f, k)
+		at, frontiers, err := wire.DecodeLease(f, k)
 		if err != nil {
 			return err
 		}
 		if k == wire.KindAsk {
-			c.do(func() { c.core.asked(id, at, frontier) })
+			c.do(func() { c.core.asked(id, at, frontiers) })
 		} else {
-			c.do(func() { c.core.granted(id, at, frontier) })
+			c.do(func() { c.core.granted(id, at, frontiers) })
 		}
 	default:
 		return h.other(l, f)
@@ -161,23 +170,37 @@ func (c *Cluster) checkName(p mesh.Peer, settled bool) {
 	}
 }
 
-func (h links) number(l *mesh.Link, k wire.Kind, v uint64) {
+// number takes the frames that tell how far the peer is.
+func (h links) number(l *mesh.Link, f wire.Frame) error {
 	id, c := l.Peer().ID, h.c
-	switch k {
+	switch k := f.Kind(); k {
 	case wire.KindIntAck:
+		v, err := wire.DecodeNumber(f, k)
+		if err != nil {
+			return err
+		}
 		c.do(func() { c.core.intAck(id, v) })
 		if !c.hasSettled() {
 			c.changed()
 		}
 	case wire.KindAck:
+		v, err := wire.DecodeAck(f)
+		if err != nil {
+			return err
+		}
 		c.do(func() { c.core.ackedTo(id, v) })
 	case wire.KindGap:
+		g, err := wire.DecodeGap(f)
+		if err != nil {
+			return err
+		}
 		news := false
-		c.do(func() { news = c.core.gap(id, v) })
+		c.do(func() { news = c.core.gap(id, g) })
 		if news {
-			c.log.Warn("messages of a peer are lost: its log did not reach back to the break", "peer", l.Peer().Name, "up to", v)
+			c.log.Warn("messages of a peer are lost: its log did not reach back to the break", "peer", l.Peer().Name, "priority", g.Stream.String(), "up to", g.Seq)
 		}
 	}
+	return nil
 }
 
 // other takes the frames that are not about messages and interest.
@@ -213,7 +236,7 @@ func (h links) data(id wire.NodeID, f wire.Frame) error {
 		return err
 	}
 	h.c.mu.Lock()
-	fresh := h.c.core.accept(id, m.Seq)
+	fresh := h.c.core.accept(id, m.Flags.Stream(), m.Seq)
 	h.c.applyLocked() // an ACK now and then
 	h.c.mu.Unlock()
 	if !fresh {

@@ -1,15 +1,52 @@
 package cluster
 
-// outLog is what this node has published and some peer has not confirmed, by
-// number. Peers hold references (outbox), so that a message is kept once. What is over
-// the limit leaves the log at its old end, whoever still lacks it.
+import "github.com/meshrt/meshrt/wire"
+
+// logs are the own messages of all streams that some peer has not confirmed, under
+// one limit.
+type logs struct {
+	of    [wire.Streams]outLog
+	limit int // bytes
+}
+
+func (l *logs) bytes() int {
+	n := 0
+	for k := range l.of {
+		n += l.of[k].bytes
+	}
+	return n
+}
+
+// What low and normal messages may keep of the limit however many others there are,
+// in parts of it: a flood of one priority for a peer that is cut off must not cost
+// the others what peers with a link are about to confirm.
+const (
+	keepLow    = 8
+	keepNormal = 4
+)
+
+// victim is the stream whose oldest message goes when the limit is exceeded: the
+// lowest priority that has more than its share. One of them has, as the shares are
+// less than the whole.
+func (l *logs) victim() wire.Stream {
+	switch {
+	case l.of[wire.StreamLow].bytes > l.limit/keepLow:
+		return wire.StreamLow
+	case l.of[wire.StreamNormal].bytes > l.limit/keepNormal:
+		return wire.StreamNormal
+	}
+	return wire.StreamHigh
+}
+
+// outLog is what this node has published in a stream and some peer has not confirmed,
+// by number. Peers hold references (outbox), so that a message is kept once. When it is
+// too much it leaves the log at its old end, whoever still lacks it.
 type outLog struct {
 	ring  []entry // a power of two; the oldest is at head
 	head  int
 	count int
 	first uint64 // number of the oldest, or of the next when there is none
 	bytes int
-	limit int
 }
 
 // entry is a message as it goes over a link, and what decides who wants it.
@@ -94,29 +131,4 @@ func (l *outLog) drop() {
 	if l.count--; l.count == 0 && len(l.ring) > keepRing {
 		l.ring, l.head = nil, 0
 	}
-}
-
-// outbox is what one peer lacks, as numbers in the log.
-type outbox struct {
-	refs    []uint64 // rising
-	sent    int      // so many of refs are on the link
-	blocked bool     // the link took no more: the next tick tries again
-	evicted uint64   // highest number that left the log and that the peer may lack; 0 none
-	gap     uint64   // highest number that the peer has to be told is missing; 0 none
-	again   uint64   // numbers up to here have been on a link before
-}
-
-// evict drops the oldest message though the peer has not confirmed it. It tells
-// whether the peer lacks it for sure: what is on the link may arrive yet.
-func (o *outbox) evict(seq uint64) (lost bool) {
-	if len(o.refs) == 0 || o.refs[0] != seq {
-		return false
-	}
-	o.refs, o.evicted = o.refs[1:], seq
-	if o.sent > 0 {
-		o.sent--
-		return false
-	}
-	o.gap = seq
-	return true
 }

@@ -20,7 +20,7 @@ func TestTrustEndsWithoutATick(t *testing.T) {
 		c.do(func() {
 			c.core.linkUp(2)
 			c.core.sync(2, wire.Sync{})
-			c.core.granted(2, uint64(c.core.now), 0)
+			c.core.granted(2, uint64(c.core.now), wire.Frontiers{})
 		})
 		message := &wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`)}
 		if to := c.PublishTo(message); len(to) != 0 {
@@ -76,28 +76,28 @@ func TestTheLogIsBounded(t *testing.T) {
 	x.settle()
 	x.cut(1, 2)
 	c := x.cores[1]
-	c.log.limit = 10 * (entryBytes + 100)
+	c.logs.limit = 10 * (entryBytes + 100)
 	for range 30 {
 		m := &wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: bytes.Repeat([]byte("x"), 60)}
 		x.do(1, func(c *core) { c.publish(m) })
 	}
 	x.settle()
-	if c.log.bytes > c.log.limit || c.counts.lost == 0 {
-		t.Errorf("the log has %d bytes, allowed are %d; %d lost", c.log.bytes, c.log.limit, c.counts.lost)
+	if c.logs.bytes() > c.logs.limit || c.counts.lost[0] == 0 {
+		t.Errorf("the log has %d bytes, allowed are %d; %d lost", c.logs.bytes(), c.logs.limit, c.counts.lost[0])
 	}
 	x.link(1, 2)
 	x.settle()
 	x.sleep(lanTiming.ask)
 	x.settle()
 	got := numbers(x.got[2])
-	if c2 := x.cores[2]; len(got) == 0 || got[len(got)-1] != 30 || c2.counts.gaps != 1 || int(c.counts.lost)+len(got) != 30 {
+	if c2 := x.cores[2]; len(got) == 0 || got[len(got)-1] != 30 || c2.counts.gaps != 1 || int(c.counts.lost[0])+len(got) != 30 {
 		t.Errorf("node 2 got %v and was told of %d gaps", got, c2.counts.gaps)
 	}
 	if got := len(x.got[3]); got != 30 {
 		t.Errorf("node 3 got %d messages, want 30", got)
 	}
-	if c.log.bytes != 0 || c.log.count != 0 {
-		t.Errorf("the log keeps %d bytes that nobody lacks", c.log.bytes)
+	if c.logs.bytes() != 0 || c.logs.of[0].count != 0 {
+		t.Errorf("the log keeps %d bytes that nobody lacks", c.logs.bytes())
 	}
 }
 
@@ -105,7 +105,7 @@ func TestTheLogIsBounded(t *testing.T) {
 func TestTheLogIsBoundedForManyPeers(t *testing.T) {
 	c := newCore()
 	c.settle()
-	c.log.limit = 1 << 20
+	c.logs.limit = 1 << 20
 	for id := range wire.NodeID(200) {
 		c.member(id + 1)
 	}
@@ -113,17 +113,17 @@ func TestTheLogIsBoundedForManyPeers(t *testing.T) {
 		c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`)})
 		c.applied()
 	}
-	kept := len(c.log.ring) * entryBytes
+	kept := len(c.logs.of[0].ring) * entryBytes
 	for _, p := range c.peers {
-		kept += cap(p.out.refs) * 8
+		kept += cap(p.streams[0].out.refs) * 8
 	}
-	if kept > 2*c.log.limit {
-		t.Errorf("the log and what refers to it take %d bytes, allowed are %d", kept, c.log.limit)
+	if kept > 2*c.logs.limit {
+		t.Errorf("the log and what refers to it take %d bytes, allowed are %d", kept, c.logs.limit)
 	}
 	for id := range wire.NodeID(200) {
 		c.down(id + 1)
 	}
-	if c.log.bytes != 0 {
-		t.Errorf("the log counts %d bytes that nobody lacks", c.log.bytes)
+	if c.logs.bytes() != 0 {
+		t.Errorf("the log counts %d bytes that nobody lacks", c.logs.bytes())
 	}
 }

@@ -89,12 +89,12 @@ type Stats struct {
 	QueueBytes int // what waits for all peers together
 	JoinsWait  int // joins that are not in force yet
 
-	LogBytes int    // own messages that some node has not confirmed
-	Resent   uint64 // messages sent again on a new link
-	Expired  uint64 // times that a linked peer's interest could not be trusted any more
-	Lost     uint64 // messages that left the log before a peer had them
-	Gaps     uint64 // times that a peer told that messages of it are gone
-	Volatile uint64 // volatile messages that were not sent as the peer was not ready
+	LogBytes [wire.Streams]int    // own messages that some node has not confirmed
+	Resent   uint64               // messages sent again on a new link
+	Expired  uint64               // times that a linked peer's interest could not be trusted any more
+	Lost     [wire.Streams]uint64 // messages that left the log before a peer had them
+	Gaps     uint64               // times that a peer told that messages of it are gone
+	Volatile uint64               // volatile messages that were not sent as the peer was not ready
 }
 
 // Stats is a snapshot.
@@ -107,7 +107,10 @@ func (c *Cluster) Stats() Stats {
 	defer c.mu.Unlock()
 	s.Topics, s.Links, s.JoinsWait = len(c.core.own), len(c.links), len(c.core.waits)
 	n := c.core.counts
-	s.LogBytes, s.Resent, s.Expired, s.Lost, s.Gaps, s.Volatile = c.core.log.bytes, n.resent, n.expired, n.lost, n.gaps, n.volatile
+	s.Resent, s.Expired, s.Lost, s.Gaps, s.Volatile = n.resent, n.expired, n.lost, n.gaps, n.volatile
+	for k := range s.LogBytes {
+		s.LogBytes[k] = c.core.logs.of[k].bytes
+	}
 	for _, l := range c.links {
 		s.QueueBytes += l.Queued()
 	}

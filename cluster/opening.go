@@ -65,7 +65,7 @@ func (c *core) advance(id wire.NodeID, p *peer) {
 	part := slices.Clone(c.topics[from:o.left])
 	o.left = from
 	slices.SortFunc(part, func(a, b wire.Topic) int { return cmp.Compare(a.Namespace, b.Namespace) }) // SYNC names each once
-	c.send(id, wire.AppendSync(nil, wire.Sync{Frontier: p.frontier, Version: o.version, Topics: part, More: from > 0, Settled: c.settled}))
+	c.send(id, wire.AppendSync(nil, wire.Sync{Frontiers: p.frontiers(), Version: o.version, Topics: part, More: from > 0, Settled: c.settled}))
 	if from > 0 {
 		return
 	}
@@ -128,7 +128,7 @@ func (c *core) sync(id wire.NodeID, s wire.Sync) {
 	if !s.More {
 		p.topics, p.version, p.parts, p.synced = p.parts, s.Version, nil, true
 		c.send(id, wire.AppendNumber(nil, wire.KindIntAck, p.version))
-		c.resume(id, p, s.Frontier)
+		c.resume(id, p, s.Frontiers)
 	}
 	c.progress()
 }

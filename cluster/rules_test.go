@@ -24,6 +24,11 @@ var rules = map[string]rule{
 	"numbers outlive a false death":         breakFrontier,
 	"a gap is told":                         breakGap,
 	"promises end when a peer is silent":    breakWithhold,
+	"each priority has numbers of its own":  breakNumbers,
+	"a gap is in a stream":                  breakGapStream,
+	"a gap keeps its place in its lane":     breakGapLane,
+	"low messages keep their order":         breakLow,
+	"a new link resumes every stream":       breakFrontiers,
 }
 
 // run simulates seeds on all cores until one breaks a promise, and tells it.

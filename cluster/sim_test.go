@@ -3,7 +3,6 @@ package cluster
 import (
 	"cmp"
 	"container/heap"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -12,8 +11,8 @@ import (
 	"github.com/meshrt/meshrt/wire"
 )
 
-// sim drives cores through time that it makes up: links with delay that break and
-// lose what is on the way, directions that stall, nodes that pause, die and start
+// sim drives cores through time that it makes up: links with delay whose lanes overtake each
+// other, and that break and lose what is on the way, directions that stall, nodes that pause, die and start
 // again, clocks that drift, logs that are too small. All of it follows from one
 // seed. What happened goes to a history, which knows the promises.
 type sim struct {
@@ -54,18 +53,6 @@ type simMember struct {
 	acked   bool
 	since   time.Duration // when it was acknowledged
 	left    bool
-}
-
-// simLink is the connection between two nodes; side 0 is the lesser id.
-type simLink struct {
-	ids   [2]wire.NodeID
-	alive bool    // frames arrive
-	gen   int     // of the connection
-	up    [2]bool // what each end believes
-	last  [2]time.Duration
-	queue [2][]wire.Frame // to side i
-	data  [2]int          // messages in queue
-	room  int             // messages that a direction takes
 }
 
 type event struct {
@@ -133,12 +120,12 @@ func (s *sim) on(id wire.NodeID, d time.Duration, run func(n *simNode)) {
 func (s *sim) start(logBytes int) {
 	s.next++
 	n := &simNode{id: s.next, core: newCore(), rate: 1 + (s.r.Float64()-0.5)/50, offset: s.between(1, time.Hour)}
-	n.core.log.limit, n.core.broken = logBytes, s.broken
+	n.core.logs.limit, n.core.broken = logBytes, s.broken
 	n.core.syncTopics = 1 + s.r.IntN(3) // SYNCs take several ticks
 	s.nodes[n.id] = n
 	for id := wire.NodeID(1); id < n.id; id++ {
 		if !s.nodes[id].dead {
-			l := &simLink{ids: [2]wire.NodeID{min(id, n.id), max(id, n.id)}, room: 200}
+			l := &simLink{ids: [2]wire.NodeID{min(id, n.id), max(id, n.id)}, room: 40}
 			s.links[l.ids] = l
 			if n.id <= 4 || s.r.IntN(8) > 0 {
 				s.connect(l)
@@ -180,19 +167,20 @@ func (s *sim) inStep(n *simNode) bool {
 func (s *sim) do(n *simNode, call func()) {
 	n.core.now = n.offset + time.Duration(float64(s.now)*n.rate)
 	call()
-	full := map[wire.NodeID]bool{}
+	full := map[laneTo]bool{}
 	var done []func()
 	effects := n.core.take() // to different peers in the order of a map
 	slices.SortStableFunc(effects, func(a, b effect) int { return cmp.Compare(a.to, b.to) })
 	for _, e := range effects {
+		to := laneTo{e.to, e.lane}
 		switch {
 		case e.done != nil:
 			done = append(done, e.done)
-		case e.droppable && full[e.to]:
+		case e.droppable && full[to]:
 		case !s.send(n.id, e):
-			full[e.to] = true
+			full[to] = true
 			if e.seq > 0 {
-				n.core.refused(e.to, e.seq)
+				n.core.refused(e.to, e.lane, e.seq)
 			}
 		}
 	}
@@ -200,169 +188,6 @@ func (s *sim) do(n *simNode, call func()) {
 	for _, f := range done {
 		f()
 	}
-}
-
-func (l *simLink) side(id wire.NodeID) int {
-	if l.ids[0] == id {
-		return 0
-	}
-	return 1
-}
-
-// send puts frames on a link; false when the link takes no more data.
-func (s *sim) send(from wire.NodeID, e effect) bool {
-	l := s.links[[2]wire.NodeID{min(from, e.to), max(from, e.to)}]
-	if l == nil || !l.up[l.side(from)] {
-		return true // lost with the link
-	}
-	to := l.side(e.to)
-	if e.droppable && l.data[to] >= l.room {
-		return false
-	}
-	if !l.alive {
-		return true
-	}
-	for b := e.frame; len(b) > 0; {
-		size := 4 + int(binary.BigEndian.Uint32(b))
-		var f wire.Frame
-		f, b = wire.Frame(b[4:size]), b[size:]
-		l.queue[to] = append(l.queue[to], f)
-		if e.droppable {
-			l.data[to]++
-		}
-		at := max(l.last[to], s.now+s.between(100*time.Microsecond, 5*time.Millisecond))
-		l.last[to] = at
-		s.arrive(l, to, l.gen, at-s.now)
-	}
-	return true
-}
-
-func (s *sim) arrive(l *simLink, to, gen int, d time.Duration) {
-	s.on(l.ids[to], d, func(n *simNode) {
-		if gen != l.gen || !l.up[to] {
-			return
-		}
-		f := l.queue[to][0]
-		l.queue[to] = l.queue[to][1:]
-		if f.Kind() == wire.KindData {
-			l.data[to]--
-		}
-		s.do(n, func() { s.receive(n, l.ids[1-to], f) })
-	})
-}
-
-// receive is what links.go does with a frame.
-func (s *sim) receive(n *simNode, from wire.NodeID, f wire.Frame) {
-	switch k := f.Kind(); k {
-	case wire.KindData:
-		m, err := wire.DecodeData(f, from)
-		if err != nil {
-			panic(err)
-		}
-		if n.core.accept(from, m.Seq) {
-			s.h.delivered(n, m)
-		} else {
-			s.h.problem("node %d was sent message %d of node %d twice", n.id, m.Seq, from)
-		}
-	case wire.KindGap:
-		to, _ := wire.DecodeNumber(f, k)
-		if n.core.gap(from, to) {
-			s.h.gap(n.id, from, to)
-		}
-	default:
-		control(n.core, from, f)
-	}
-}
-
-// control takes the frames that are neither messages nor gaps.
-func control(c *core, from wire.NodeID, f wire.Frame) {
-	switch k := f.Kind(); k {
-	case wire.KindSync:
-		v, _ := wire.DecodeSync(f)
-		c.sync(from, v)
-	case wire.KindInterest:
-		v, _ := wire.DecodeInterest(f)
-		c.interest(from, v)
-	case wire.KindIntAck:
-		v, _ := wire.DecodeNumber(f, k)
-		c.intAck(from, v)
-	case wire.KindAck:
-		v, _ := wire.DecodeNumber(f, k)
-		c.ackedTo(from, v)
-	case wire.KindAsk:
-		at, frontier, _ := wire.DecodePair(f, k)
-		c.asked(from, at, frontier)
-	case wire.KindGrant:
-		at, frontier, _ := wire.DecodePair(f, k)
-		c.granted(from, at, frontier)
-	}
-}
-
-// connect brings a link up, at the one end somewhat after the other.
-func (s *sim) connect(l *simLink) {
-	if s.nodes[l.ids[0]].dead || s.nodes[l.ids[1]].dead {
-		return
-	}
-	l.gen++
-	l.alive, l.data, l.queue = true, [2]int{}, [2][]wire.Frame{}
-	gen := l.gen
-	for side := range 2 {
-		lag := s.between(0, 40*time.Millisecond)
-		if s.r.IntN(6) == 0 {
-			lag = s.between(0, time.Second)
-		}
-		l.last[side] = s.now + lag
-		s.on(l.ids[side], lag, func(n *simNode) {
-			if gen != l.gen {
-				return
-			}
-			l.up[side], n.linked = true, s.now
-			s.h.linked(l.ids[side], l.ids[1-side], s.now)
-			s.do(n, func() { n.core.linkUp(l.ids[1-side]) })
-		})
-	}
-}
-
-// cut breaks a link and loses what is on the way. Each end notices when it does,
-// and after both have, and some time, there is a new link. A long cut makes each
-// take the other for dead.
-func (s *sim) cut(l *simLink, long bool) {
-	if !l.alive || !l.up[0] || !l.up[1] {
-		return
-	}
-	l.alive = false
-	l.gen++
-	gen, ended := l.gen, 0
-	for side := range 2 {
-		id, other := l.ids[side], l.ids[1-side]
-		s.on(id, s.between(time.Millisecond, 2500*time.Millisecond), func(n *simNode) {
-			l.up[side] = false
-			s.do(n, func() { n.core.linkDown(other, false) })
-			if ended++; ended == 2 && !long && gen == l.gen {
-				s.after(s.between(time.Millisecond, time.Second), func() { s.reconnect(l, gen) })
-			}
-		})
-		if long {
-			s.on(id, s.between(3*time.Second, 6*time.Second), func(n *simNode) {
-				s.h.parted(id, other)
-				s.do(n, func() { n.core.down(other) })
-			})
-		}
-	}
-	if long {
-		s.after(s.between(7*time.Second, 9*time.Second), func() { s.reconnect(l, gen) })
-	}
-}
-
-func (s *sim) reconnect(l *simLink, gen int) {
-	if gen != l.gen || s.nodes[l.ids[0]].dead || s.nodes[l.ids[1]].dead {
-		return
-	}
-	if l.up[0] || l.up[1] { // an end is paused and has not noticed
-		s.after(200*time.Millisecond, func() { s.reconnect(l, gen) })
-		return
-	}
-	s.connect(l)
 }
 
 // kill ends a node at once; another starts in its place.
@@ -422,7 +247,11 @@ func (s *sim) act(logBytes int) {
 	room := fmt.Sprint("r", s.r.IntN(simRooms))
 	switch k := s.r.IntN(10_000); {
 	case k < 8000:
-		s.publish(n, room, s.r.IntN(40) == 0)
+		flags := priorities[s.r.IntN(len(priorities))]
+		if s.r.IntN(40) == 0 {
+			flags |= wire.Volatile
+		}
+		s.publish(n, room, flags)
 	case k < 9000:
 		s.join(n, room)
 	case k < 9650:
@@ -445,14 +274,13 @@ func (s *sim) act(logBytes int) {
 	}
 }
 
-func (s *sim) publish(n *simNode, room string, volatile bool) {
-	m := &wire.Message{Origin: n.id, Namespace: "/", Rooms: []string{room}, Payload: []byte(`["e"]`)}
-	if volatile {
-		m.Flags = wire.Volatile
-	}
+var priorities = []wire.Flags{0, wire.High, wire.Low}
+
+func (s *sim) publish(n *simNode, room string, flags wire.Flags) {
+	m := &wire.Message{Origin: n.id, Namespace: "/", Rooms: []string{room}, Flags: flags, Payload: []byte(`["e"]`)}
 	s.do(n, func() { n.core.publish(m) })
-	if !volatile && n.core.settled { // a node that starts does not know the others yet
-		s.h.published(n.id, m.Seq, room, s.nodes)
+	if flags&wire.Volatile == 0 && n.core.settled { // a node that starts does not know the others yet
+		s.h.published(m, s.nodes)
 	}
 }
 
@@ -533,13 +361,15 @@ func simulate(seed uint64, broken rule) *history {
 	s.runFor(15 * time.Second)
 	for _, n := range s.living() {
 		for i := range simRooms {
-			s.publish(n, fmt.Sprint("r", i), false)
+			for _, flags := range priorities {
+				s.publish(n, fmt.Sprint("r", i), flags)
+			}
 		}
 	}
 	s.runFor(5 * time.Second)
 	for _, n := range s.living() {
-		if len(n.core.waits) > 0 || n.core.log.bytes > 0 {
-			s.h.problem("stuck: node %d has %d joins that wait and %d bytes in its log", n.id, len(n.core.waits), n.core.log.bytes)
+		if len(n.core.waits) > 0 || n.core.logs.bytes() > 0 {
+			s.h.problem("stuck: node %d has %d joins that wait and %d bytes in its log", n.id, len(n.core.waits), n.core.logs.bytes())
 		}
 	}
 	s.h.finish()

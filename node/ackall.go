@@ -53,7 +53,7 @@ func (o Operator) EmitWithAck(ctx context.Context, event string, args ...any) (A
 func (n *Node) publishAsk(m *wire.Message, local bool) (own *ask, to []wire.NodeID, err error) {
 	n.slowDown()
 	n.stats.published.Add(1)
-	m.Flags |= wire.WantAck
+	m.Flags = m.Flags&^wire.Low | wire.WantAck // the request for the answers would overtake a low one
 	d := &Delivery{Message: m}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -84,7 +84,7 @@ func (n *Node) gatherAcks(ctx context.Context, m *wire.Message, to []wire.NodeID
 	}
 	end, _ := ctx.Deadline()
 	left := time.Until(end)
-	body, err := wire.Marshal(ackRequest{Seq: m.Seq, Namespace: m.Namespace, Rooms: m.Rooms,
+	body, err := wire.Marshal(ackRequest{Seq: m.Seq, Namespace: m.Namespace, Rooms: m.Rooms, Stream: m.Flags.Stream(),
 		Timeout: (left - min(left/4, ackMargin)).Milliseconds()})
 	if err != nil {
 		return Acks{Missing: []Missing{{n.Name(), err.Error()}}}
@@ -137,6 +137,7 @@ type (
 		Namespace string
 		Rooms     []string
 		Timeout   int64 // milliseconds
+		Stream    wire.Stream
 	}
 	ackReply struct {
 		Answers []ackEntry
@@ -161,12 +162,13 @@ func (r ackReply) addTo(acks *Acks) error {
 	return nil
 }
 
-// asksFor are the asks of other nodes' messages, by the node and the number of
-// the message. Node.mu guards it.
+// asksFor are the asks of other nodes' messages, by the node, the stream and the number
+// of the message. Node.mu guards it.
 type asksFor map[askKey]*ask
 
 type askKey struct {
 	origin wire.NodeID
+	stream wire.Stream
 	seq    uint64
 }
 
@@ -192,7 +194,7 @@ func (n *Node) askForLocked(d *Delivery) {
 	}
 	d.ask = n.newAsk(len(n.shards))
 	d.AckID = d.ask.id
-	key := askKey{d.Message.Origin, d.Message.Seq}
+	key := askKey{d.Message.Origin, d.Message.Flags.Stream(), d.Message.Seq}
 	n.asksFor[key] = d.ask
 	d.ask.unclaimed = time.AfterFunc(claimTimeout, func() {
 		n.forgetAsk(key)
@@ -208,7 +210,7 @@ func (n *Node) forgetAsk(key askKey) {
 
 // answerAsk gives the answers of this node's clients to the node that asked.
 func (n *Node) answerAsk(from wire.NodeID, q ackRequest) (any, error) {
-	key := askKey{from, q.Seq}
+	key := askKey{from, q.Stream, q.Seq}
 	n.mu.Lock()
 	a := n.asksFor[key]
 	members := n.hasMembersLocked(&wire.Message{Namespace: q.Namespace, Rooms: q.Rooms})

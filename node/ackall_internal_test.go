@@ -81,6 +81,28 @@ func TestLostQuestionsAreToldFromIdleNodes(t *testing.T) {
 	})
 }
 
+// Each priority has numbers of its own.
+func TestQuestionsOfTwoPrioritiesMayHaveOneNumber(t *testing.T) {
+	withSession(t, func(t *testing.T, n *Node, _ *Session) {
+		remote{n}.HandleMessage(&wire.Message{Origin: 7, Seq: 1, Namespace: "/", Rooms: []string{"x"}, Flags: wire.WantAck | wire.High, Payload: []byte(`["ask"]`)})
+		if err := asked(t, n, "x", 1); err != errNotAsked {
+			t.Errorf("the normal question that did not come: %v", err)
+		}
+		question(n, 1)
+		var later cluster.Later
+		if err := asked(t, n, "x", 1); !errors.As(err, &later) {
+			t.Errorf("the normal question that came: %v", err)
+		}
+		body, err := wire.Marshal(ackRequest{Seq: 1, Namespace: "/", Rooms: []string{"x"}, Timeout: 1000, Stream: wire.StreamHigh})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = (remote{n}).HandleRequest(t.Context(), 7, "acks", body); !errors.As(err, &later) {
+			t.Errorf("the high question: %v", err)
+		}
+	})
+}
+
 func TestQuestionsOfOtherNodesAreLimited(t *testing.T) {
 	withSession(t, func(t *testing.T, n *Node, _ *Session) {
 		for seq := range uint64(maxAsksFor + 1) {

@@ -128,10 +128,12 @@ func (c collector) mesh(e emitter) {
 	e.gauge("joins_waiting", "Joins that are not in force in the cluster yet.", s.JoinsWait)
 	e.counter("mesh_duplicates_total", "Messages that came twice and were dropped.", s.Duplicates)
 	e.counter("mesh_refused_total", "Messages that a full link queue did not take.", s.Mesh.Refused)
-	e.gauge("mesh_log_bytes", "Bytes of own messages that some node has not confirmed.", s.LogBytes)
 	e.counter("mesh_resent_total", "Messages sent again after a link broke.", s.Resent)
 	e.counter("mesh_leases_expired_total", "Times that the interest of a linked node could not be trusted any more.", s.Expired)
-	e.counter("mesh_lost_total", "Messages that left the log before a node had them.", s.Lost)
+	for k := range wire.Stream(wire.Streams) {
+		e.gauge("mesh_log_bytes", "Bytes of own messages that some node has not confirmed.", s.LogBytes[k], "priority", k.String())
+		e.counter("mesh_lost_total", "Messages that left the log before a node had them.", s.Lost[k], "priority", k.String())
+	}
 	e.counter("mesh_gaps_total", "Times that a node told that messages of it are gone.", s.Gaps)
 	e.counter("mesh_volatile_dropped_total", "Volatile messages that a node was not ready for.", s.Volatile)
 	e.counter("mesh_links_up_total", "Links made.", s.Mesh.Up)

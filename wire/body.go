@@ -35,11 +35,11 @@ func DecodeHello(f Frame) (Hello, error) {
 
 // Sync is one part of a node's whole interest (MESH §5, link connect).
 type Sync struct {
-	Frontier uint64 // highest number of the receiver's messages that the sender has processed
-	Version  uint64 // of the interest
-	More     bool   // further parts follow; the interest is in force with the last
-	Topics   []Topic
-	Settled  bool // the sender is past its start: its name is its own
+	Frontiers Frontiers // of the receiver's messages, at the sender
+	Version   uint64    // of the interest
+	More      bool      // further parts follow; the interest is in force with the last
+	Topics    []Topic
+	Settled   bool // the sender is past its start: its name is its own
 }
 
 // syncPart is how many bytes of topics go into one SYNC, so that a node with a
@@ -80,8 +80,8 @@ func runs(topics []Topic, yield func(ns string, run []Topic)) {
 
 func appendSyncPart(dst []byte, s Sync) []byte {
 	dst, start := startFrame(dst)
-	dst = appendUint(appendArray(dst, 6), uint64(KindSync))
-	dst = appendUint(appendUint(dst, s.Frontier), s.Version)
+	dst = appendUint(appendArray(dst, 6+len(s.Frontiers)-1), uint64(KindSync))
+	dst = appendUint(appendUint(dst, s.Frontiers[0]), s.Version)
 	dst = appendBool(dst, s.More)
 	groups := 0
 	runs(s.Topics, func(string, []Topic) { groups++ })
@@ -93,15 +93,16 @@ func appendSyncPart(dst []byte, s Sync) []byte {
 			dst = appendString(dst, t.Room)
 		}
 	})
-	dst = appendBool(dst, s.Settled)
+	dst = appendUints(appendBool(dst, s.Settled), s.Frontiers[1:])
 	return endFrame(dst, start)
 }
 
 // DecodeSync reads one SYNC frame.
 func DecodeSync(f Frame) (Sync, error) {
 	p := parser{b: f}
-	p.begin(KindSync, 5)
-	s := Sync{Frontier: p.uint(), Version: p.uint(), More: p.bool()}
+	more := p.begin(KindSync, 5)
+	frontier := p.uint()
+	s := Sync{Version: p.uint(), More: p.bool()}
 	for groups := p.array(); groups > 0 && !p.bad; groups-- {
 		if p.array() != 2 {
 			p.fail()
@@ -112,6 +113,7 @@ func DecodeSync(f Frame) (Sync, error) {
 		}
 	}
 	s.Settled = p.bool()
+	s.Frontiers = p.frontiers(frontier, more)
 	return s, p.err(KindSync)
 }
 
@@ -141,28 +143,75 @@ func DecodeInterest(f Frame) (Interest, error) {
 }
 
 // AppendNumber appends one of the frames that carry a single number: INTACK
-// (interest version), PING and PONG (monotonic nanoseconds of the asker), ACK and GAP
-// (numbers of messages).
+// (interest version), PING and PONG (monotonic nanoseconds of the asker).
 func AppendNumber(dst []byte, k Kind, v uint64) []byte {
 	dst, start := startFrame(dst)
 	dst = appendUint(appendUint(appendArray(dst, 2), uint64(k)), v)
 	return endFrame(dst, start)
 }
 
-// AppendPair appends a frame of two numbers: ASK and GRANT (monotonic nanoseconds of the
-// asker, frontier of the sender).
-func AppendPair(dst []byte, k Kind, a, b uint64) []byte {
+// AppendLease appends an ASK or a GRANT: monotonic nanoseconds of the asker, and
+// what the sender has processed.
+func AppendLease(dst []byte, k Kind, at uint64, f Frontiers) []byte {
 	dst, start := startFrame(dst)
-	dst = appendUint(appendUint(appendUint(appendArray(dst, 3), uint64(k)), a), b)
-	return endFrame(dst, start)
+	dst = appendUint(appendUint(appendArray(dst, 2+len(f)), uint64(k)), at)
+	return endFrame(appendUints(dst, f[:]), start)
 }
 
-// DecodePair reads a frame of AppendPair.
-func DecodePair(f Frame, k Kind) (a, b uint64, err error) {
+// DecodeLease reads an ASK or a GRANT.
+func DecodeLease(f Frame, k Kind) (at uint64, frontiers Frontiers, err error) {
 	p := parser{b: f}
-	p.begin(k, 2)
-	a, b = p.uint(), p.uint()
-	return a, b, p.err(k)
+	more := p.begin(k, 2)
+	at = p.uint()
+	frontiers = p.frontiers(p.uint(), more)
+	return at, frontiers, p.err(k)
+}
+
+// AppendAck appends an ACK.
+func AppendAck(dst []byte, f Frontiers) []byte {
+	dst, start := startFrame(dst)
+	dst = appendUint(appendArray(dst, 1+len(f)), uint64(KindAck))
+	return endFrame(appendUints(dst, f[:]), start)
+}
+
+// DecodeAck reads an ACK.
+func DecodeAck(f Frame) (Frontiers, error) {
+	p := parser{b: f}
+	more := p.begin(KindAck, 1)
+	frontiers := p.frontiers(p.uint(), more)
+	return frontiers, p.err(KindAck)
+}
+
+// Gap says that messages of the sender are gone which the receiver may have wanted:
+// those of a stream up to a number.
+type Gap struct {
+	Seq    uint64
+	Stream Stream
+}
+
+// AppendGap appends a GAP frame.
+func AppendGap(dst []byte, g Gap) []byte {
+	dst, start := startFrame(dst)
+	dst = appendUint(appendArray(dst, 3), uint64(KindGap))
+	return endFrame(appendUint(appendUint(dst, g.Seq), uint64(g.Stream)), start)
+}
+
+// DecodeGap reads a GAP frame.
+func DecodeGap(f Frame) (Gap, error) {
+	p := parser{b: f}
+	more := p.begin(KindGap, 1)
+	g := Gap{Seq: p.uint()}
+	if more > 0 {
+		s := p.uint()
+		if s >= Streams {
+			p.fail()
+		}
+		g.Stream = Stream(s)
+	}
+	if err := p.err(KindGap); err != nil {
+		return Gap{}, err
+	}
+	return g, nil
 }
 
 // DecodeNumber reads a frame of AppendNumber.

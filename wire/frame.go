@@ -24,8 +24,8 @@ const (
 	KindReply                    // the answer to a REQUEST
 	KindAsk                      // may I go on trusting your interest? the asker's clock, and its frontier
 	KindGrant                    // yes, and the clock of the ASK; the granter's frontier
-	KindAck                      // highest number of the receiver's messages that the sender has processed
-	KindGap                      // messages of the sender that the receiver may have wanted are gone: the highest number
+	KindAck                      // what the sender has processed of the receiver's messages
+	KindGap                      // messages of the sender that the receiver may have wanted are gone
 )
 
 var kindNames = [...]string{"?", "hello", "sync", "interest", "intack", "data", "ping", "pong", "peers", "bye", "request", "reply", "ask", "grant", "ack", "gap"}

@@ -17,7 +17,7 @@ func TestBytesOfVersion1(t *testing.T) {
 		want  string
 	}{
 		{"hello", AppendHello(nil, Hello{1, 2, 3, "n1", "10.0.0.1:7946"}), "000000169601010203a26e31ad31302e302e302e313a37393436"},
-		{"sync", AppendSync(nil, Sync{7, 9, false, topics, true}), "0000001596020709c29292a12f92a0a17292a22f7891a172c3"},
+		{"sync", AppendSync(nil, Sync{Frontiers{7, 8, 200}, 9, false, topics, true}), "0000001898020709c29292a12f92a0a17292a22f7891a172c308ccc8"},
 		{"interest", AppendInterest(nil, Interest{9, true, Topic{"/", "r"}}), "00000008950309c3a12fa172"},
 		{"intack", AppendNumber(nil, KindIntAck, 9), "00000003920409"},
 		{"data", AppendData(nil, message, false), "0000003e9a05cd012ca12f91a4726f6f6d91a1780100a173c4235b2265222c7b225f706c616365686f6c646572223a747275652c226e756d223a307d5d91c4020102"},
@@ -27,10 +27,10 @@ func TestBytesOfVersion1(t *testing.T) {
 		{"bye", AppendBye(nil, "node is leaving"), "000000129209af6e6f6465206973206c656176696e67"},
 		{"request", AppendRequest(nil, Request{ID: 5, Method: "rooms", Body: []byte{0x90}}), "0000000c940a05a5726f6f6d73c40190"},
 		{"reply", AppendReply(nil, Reply{ID: 5, Error: "", Body: []byte{0x90}}), "00000007940b05a0c40190"},
-		{"ask", AppendPair(nil, KindAsk, 1_000_000_000, 300), "0000000a930cce3b9aca00cd012c"},
-		{"grant", AppendPair(nil, KindGrant, 1_000_000_000, 300), "0000000a930dce3b9aca00cd012c"},
-		{"ack", AppendNumber(nil, KindAck, 300), "00000005920ecd012c"},
-		{"gap", AppendNumber(nil, KindGap, 300), "00000005920fcd012c"},
+		{"ask", AppendLease(nil, KindAsk, 1_000_000_000, Frontiers{300, 1, 2}), "0000000c950cce3b9aca00cd012c0102"},
+		{"grant", AppendLease(nil, KindGrant, 1_000_000_000, Frontiers{300, 1, 2}), "0000000c950dce3b9aca00cd012c0102"},
+		{"ack", AppendAck(nil, Frontiers{300, 1, 2}), "00000007940ecd012c0102"},
+		{"gap", AppendGap(nil, Gap{300, StreamLow}), "00000006930fcd012c02"},
 	} {
 		if got := hex.EncodeToString(tt.frame); got != tt.want {
 			t.Errorf("%s:\n got %s\nwant %s", tt.name, got, tt.want)

@@ -15,13 +15,47 @@ const (
 	// Uncompressed messages are not worth compressing.
 	Uncompressed
 	// High and Low are priorities: where messages wait, in a link's queue or a client's,
-	// those of a higher one go first. Order is kept within a priority only.
+	// those of a higher one go first. Order is kept within a priority only. Both together
+	// are High.
 	High
 	Low
 	// Barrier is no event: it marks, in what a node publishes, where the session in
 	// Rooms moves to another node.
 	Barrier
 )
+
+// Stream is one of the streams of messages that a node publishes, one for each
+// priority. Each has numbers of its own: what overtakes others of one stream would
+// make them duplicates.
+type Stream uint8
+
+// The values stand in frames. Streams is how many there are.
+const (
+	StreamNormal Stream = iota
+	StreamHigh
+	StreamLow
+	Streams = 3
+)
+
+// Stream is the one in which a message with these flags goes.
+func (f Flags) Stream() Stream {
+	switch {
+	case f&High != 0:
+		return StreamHigh
+	case f&Low != 0:
+		return StreamLow
+	}
+	return StreamNormal
+}
+
+var streamNames = [Streams]string{"normal", "high", "low"}
+
+// String is the name of the priority.
+func (s Stream) String() string { return streamNames[s] }
+
+// Frontiers are the highest numbers of a node's messages that another one has
+// processed, by stream; 0 for none.
+type Frontiers [Streams]uint64
 
 // Topic is a room of a namespace. The empty room is the namespace itself:
 // every session in it.
@@ -30,9 +64,9 @@ type Topic struct{ Namespace, Room string }
 // Message is one event on its way from a publisher to the members of rooms.
 // It is immutable once published and shared by all who deliver it.
 type Message struct {
-	// Origin and Seq identify the message in the whole cluster. A node numbers
-	// what it publishes 1, 2, 3, ...; the numbers that one peer sees have gaps,
-	// as not every message is for it.
+	// Origin, the stream of the Flags and Seq identify the message in the whole
+	// cluster. A node numbers what it publishes in a stream 1, 2, 3, ...; the numbers
+	// that one peer sees have gaps, as not every message is for it.
 	Origin NodeID
 	Seq    uint64
 

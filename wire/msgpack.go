@@ -28,6 +28,13 @@ func appendUint(b []byte, v uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, 0xcf), v)
 }
 
+func appendUints(b []byte, vs []uint64) []byte {
+	for _, v := range vs {
+		b = appendUint(b, v)
+	}
+	return b
+}
+
 func appendBool(b []byte, v bool) []byte {
 	if v {
 		return append(b, 0xc3)
@@ -196,11 +203,23 @@ func (p *parser) strings() []string {
 }
 
 // begin opens a frame body of at least fields elements after the kind, which
-// is checked. What a newer version added behind them is ignored.
-func (p *parser) begin(k Kind, fields int) {
-	if p.array() < 1+fields || Kind(p.uint()) != k {
+// is checked, and tells how many more there are: those that came later, of which the
+// ones that a newer version added are ignored.
+func (p *parser) begin(k Kind, fields int) (more int) {
+	n := p.array()
+	if n < 1+fields || Kind(p.uint()) != k {
 		p.fail()
 	}
+	return n - 1 - fields
+}
+
+// frontiers reads those behind the first, of which a frame may have none.
+func (p *parser) frontiers(first uint64, more int) Frontiers {
+	f := Frontiers{first}
+	for i := 1; i < len(f) && i <= more; i++ {
+		f[i] = p.uint()
+	}
+	return f
 }
 
 func (p *parser) err(k Kind) error {

@@ -34,7 +34,11 @@ func TestSessionIDTellsItsNode(t *testing.T) {
 	if got := s.Node(); got != node {
 		t.Errorf("Node() = %v, want %v", got, node)
 	}
-	for _, room := range []SessionID{"", "lobby", s[1:], s + "x", "!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!", "abcdefghijklmnopqrstuvwxyz012345", s[:31] + "A", s[:31] + "B"} {
+	other := SessionID("A")
+	if s[31:] == other {
+		other = "B"
+	}
+	for _, room := range []SessionID{"", "lobby", s[1:], s + "x", "!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!", "abcdefghijklmnopqrstuvwxyz012345", s[:31] + other} {
 		if got := room.Node(); got != 0 {
 			t.Errorf("%q.Node() = %v, want none", room, got)
 		}
@@ -72,6 +76,7 @@ type (
 		More              bool
 		Groups            []refGroup
 		Settled           bool
+		High, Low         uint64
 	}
 	refInterest struct {
 		Kind            Kind
@@ -111,10 +116,11 @@ func drawMessage(t *rapid.T) *Message {
 	}
 }
 
-type refPair struct {
-	Kind Kind
-	A, B uint64
-}
+type (
+	refNumbers [5]uint64
+	refGap     [3]uint64
+	refAck     [4]uint64
+)
 
 // TestHandWrittenFrames: what is appended by hand is what go-msgpack writes.
 func TestHandWrittenFrames(t *testing.T) {
@@ -129,10 +135,13 @@ func TestHandWrittenFrames(t *testing.T) {
 			uint16(m.Flags), 0, string(m.From), m.Payload, m.Attachments}))
 		h := Hello{rapid.Uint64().Draw(t, "min"), 3, NodeID(rapid.Uint64().Draw(t, "node")), "n1", "10.0.0.1:7946"}
 		same("hello", AppendHello(nil, h), reference(t, refHello{KindHello, h.MinVersion, 3, uint64(h.Node), h.Name, h.Addr}))
-		same("ask", AppendPair(nil, KindAsk, m.Seq, h.MinVersion), reference(t, refPair{KindAsk, m.Seq, h.MinVersion}))
+		frontiers := Frontiers{h.MinVersion, m.Seq, 5}
+		same("ask", AppendLease(nil, KindAsk, m.Seq, frontiers), reference(t, refNumbers{uint64(KindAsk), m.Seq, h.MinVersion, m.Seq, 5}))
+		same("ack", AppendAck(nil, frontiers), reference(t, refAck{uint64(KindAck), h.MinVersion, m.Seq, 5}))
+		same("gap", AppendGap(nil, Gap{m.Seq, StreamLow}), reference(t, refGap{uint64(KindGap), m.Seq, 2}))
 		same("interest", AppendInterest(nil, Interest{m.Seq, true, Topic{"/", "r"}}), reference(t, refInterest{KindInterest, m.Seq, true, "/", "r"}))
-		same("sync", AppendSync(nil, Sync{1, m.Seq, false, []Topic{{"/", ""}, {"/", "r"}, {"/x", "r"}}, true}),
-			reference(t, refSync{KindSync, 1, m.Seq, false, []refGroup{{"/", []string{"", "r"}}, {"/x", []string{"r"}}}, true}))
+		same("sync", AppendSync(nil, Sync{Frontiers{1, m.Seq, 3}, m.Seq, false, []Topic{{"/", ""}, {"/", "r"}, {"/x", "r"}}, true}),
+			reference(t, refSync{KindSync, 1, m.Seq, false, []refGroup{{"/", []string{"", "r"}}, {"/x", []string{"r"}}}, true, m.Seq, 3}))
 	})
 }
 
@@ -176,13 +185,43 @@ func TestOlderReaderSkipsNewerFields(t *testing.T) {
 	}
 }
 
+// TestFramesWithoutStreams: what ends before the streams of the priorities is about
+// the normal one.
+func TestFramesWithoutStreams(t *testing.T) {
+	want := Frontiers{300}
+	frontier := []byte{0xcd, 0x01, 0x2c}
+	if _, got, err := DecodeLease(append([]byte{0x93, byte(KindAsk), 7}, frontier...), KindAsk); err != nil || got != want {
+		t.Errorf("ask: %v, %v", got, err)
+	}
+	if got, err := DecodeAck(append([]byte{0x92, byte(KindAck)}, frontier...)); err != nil || got != want {
+		t.Errorf("ack: %v, %v", got, err)
+	}
+	if got, err := DecodeGap(append([]byte{0x92, byte(KindGap)}, frontier...)); err != nil || got != (Gap{Seq: 300}) {
+		t.Errorf("gap: %v, %v", got, err)
+	}
+	if got, err := DecodeSync(append(append([]byte{0x96, byte(KindSync)}, frontier...), 9, 0xc2, 0x90, 0xc3)); err != nil || got.Frontiers != want || !got.Settled {
+		t.Errorf("sync: %+v, %v", got, err)
+	}
+	if got, err := DecodeGap([]byte{0x93, byte(KindGap), 7, Streams}); err == nil {
+		t.Errorf("a gap in a stream that there is not: %v", got)
+	}
+}
+
+func TestStreamOfFlags(t *testing.T) {
+	for flags, want := range map[Flags]Stream{0: StreamNormal, Volatile: StreamNormal, High | WantAck: StreamHigh, Low | Volatile: StreamLow, High | Low: StreamHigh} {
+		if got := flags.Stream(); got != want {
+			t.Errorf("%b: %v, want %v", flags, got, want)
+		}
+	}
+}
+
 // TestLargeInterestComesInParts: no SYNC frame is much larger than syncPart.
 func TestLargeInterestComesInParts(t *testing.T) {
 	var topics []Topic
 	for range 3000 {
 		topics = append(topics, Topic{"/", strings.Repeat("r", 50)})
 	}
-	r := NewReader(bytes.NewReader(AppendSync(nil, Sync{Frontier: 4, Version: 5, Topics: topics})))
+	r := NewReader(bytes.NewReader(AppendSync(nil, Sync{Frontiers: Frontiers{4, 6, 7}, Version: 5, Topics: topics})))
 	var got []Topic
 	for parts := 1; ; parts++ {
 		f, err := r.Next()
@@ -193,7 +232,7 @@ func TestLargeInterestComesInParts(t *testing.T) {
 			t.Errorf("part of %d bytes", len(f))
 		}
 		s, err := DecodeSync(f)
-		if err != nil || s.Frontier != 4 || s.Version != 5 {
+		if err != nil || s.Frontiers != (Frontiers{4, 6, 7}) || s.Version != 5 {
 			t.Fatalf("%+v, %v", s, err)
 		}
 		if got = append(got, s.Topics...); !s.More {
@@ -314,9 +353,12 @@ func TestPlaceholders(t *testing.T) {
 func FuzzFrame(f *testing.F) {
 	f.Add(body(AppendData(nil, &Message{Seq: 1, Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`), Attachments: [][]byte{{1}}}, false)))
 	f.Add(body(AppendHello(nil, Hello{1, 1, 5, "n", "a:1"})))
-	f.Add(body(AppendSync(nil, Sync{1, 2, false, []Topic{{"/", ""}, {"/a", "b"}}, true})))
+	f.Add(body(AppendSync(nil, Sync{Frontiers{1}, 2, false, []Topic{{"/", ""}, {"/a", "b"}}, true})))
 	f.Add(body(AppendInterest(nil, Interest{1, true, Topic{"/", "r"}})))
 	f.Add(body(AppendPeers(nil, []string{"a:1"})))
+	f.Add(body(AppendLease(nil, KindAsk, 1, Frontiers{1, 2, 3})))
+	f.Add(body(AppendAck(nil, Frontiers{1, 2, 3})))
+	f.Add(body(AppendGap(nil, Gap{1, StreamLow})))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fr := Frame(b)
 		_ = fr.Kind().String()
@@ -341,7 +383,11 @@ func FuzzFrame(f *testing.F) {
 		}
 		DecodeReply(fr)
 		DecodeNumber(fr, KindPing)
-		DecodePair(fr, KindAsk)
+		DecodeLease(fr, KindAsk)
+		DecodeAck(fr)
+		if g, err := DecodeGap(fr); err == nil {
+			_ = g.Stream.String()
+		}
 	})
 }
 

@@ -6,11 +6,21 @@ package history
 
 import "iter"
 
-// Message is one message of a publisher, which numbers its own from 1 on.
+// Message is one message of a publisher, which numbers its own from 1 on, those of
+// each priority, or all of them. Only within a priority is there an order.
 type Message[O comparable] struct {
-	Origin O
-	Seq    uint64
+	Origin   O
+	Seq      uint64
+	Priority uint8
 }
+
+// stream is what has an order.
+type stream[O comparable] struct {
+	origin   O
+	priority uint8
+}
+
+func (m Message[O]) stream() stream[O] { return stream[O]{m.Origin, m.Priority} }
 
 // Verdict is what Order says of a message that came.
 type Verdict uint8
@@ -18,13 +28,13 @@ type Verdict uint8
 const (
 	InOrder Verdict = iota
 	Duplicate
-	Reordered // a later one of the same origin was there before
+	Reordered // a later one of the same origin and priority was there before
 )
 
 // Order watches what comes to receivers: each message once (G3), those of one
-// origin as they were numbered (G1). The zero value is ready.
+// origin and priority as they were numbered (G1). The zero value is ready.
 type Order[R, O comparable] struct {
-	at map[R]map[O]*arrived
+	at map[R]map[stream[O]]*arrived
 }
 
 type arrived struct {
@@ -35,15 +45,15 @@ type arrived struct {
 // Deliver tells of a message that came to a receiver.
 func (o *Order[R, O]) Deliver(at R, m Message[O]) Verdict {
 	if o.at == nil {
-		o.at = map[R]map[O]*arrived{}
+		o.at = map[R]map[stream[O]]*arrived{}
 	}
 	if o.at[at] == nil {
-		o.at[at] = map[O]*arrived{}
+		o.at[at] = map[stream[O]]*arrived{}
 	}
-	a := o.at[at][m.Origin]
+	a := o.at[at][m.stream()]
 	if a == nil {
 		a = &arrived{seen: map[uint64]struct{}{}}
-		o.at[at][m.Origin] = a
+		o.at[at][m.stream()] = a
 	}
 	if _, ok := a.seen[m.Seq]; ok {
 		return Duplicate
@@ -56,10 +66,10 @@ func (o *Order[R, O]) Deliver(at R, m Message[O]) Verdict {
 	return InOrder
 }
 
-// Overtaken tells whether a later message of the same origin has come: then m,
+// Overtaken tells whether a later message of the same origin and priority has come: then m,
 // if it has not, is late for ever.
 func (o *Order[R, O]) Overtaken(at R, m Message[O]) bool {
-	a := o.at[at][m.Origin]
+	a := o.at[at][m.stream()]
 	return a != nil && m.Seq < a.last
 }
 

@@ -15,34 +15,36 @@ func TestOrderToldApart(t *testing.T) {
 		m    message
 		want history.Verdict
 	}{
-		{1, message{"a", 1}, history.InOrder},
-		{1, message{"a", 3}, history.InOrder}, // 2 was for others
-		{1, message{"a", 3}, history.Duplicate},
-		{1, message{"a", 2}, history.Reordered},
-		{1, message{"a", 2}, history.Duplicate},
-		{1, message{"b", 1}, history.InOrder},
-		{2, message{"a", 1}, history.InOrder},
+		{1, message{Origin: "a", Seq: 1}, history.InOrder},
+		{1, message{Origin: "a", Seq: 3}, history.InOrder}, // 2 was for others
+		{1, message{Origin: "a", Seq: 3}, history.Duplicate},
+		{1, message{Origin: "a", Seq: 2}, history.Reordered},
+		{1, message{Origin: "a", Seq: 2}, history.Duplicate},
+		{1, message{Origin: "b", Seq: 1}, history.InOrder},
+		{2, message{Origin: "a", Seq: 1}, history.InOrder},
+		{1, message{Origin: "a", Seq: 2, Priority: 1}, history.InOrder}, // overtakes the others
+		{1, message{Origin: "a", Seq: 1, Priority: 1}, history.Reordered},
 	} {
 		if got := o.Deliver(tt.at, tt.m); got != tt.want {
 			t.Errorf("%d: %v at %d: %v, want %v", i, tt.m, tt.at, got, tt.want)
 		}
 	}
 	for seq, want := range map[uint64]bool{1: true, 2: true, 3: false, 4: false} {
-		if got := o.Overtaken(1, message{"a", seq}); got != want {
+		if got := o.Overtaken(1, message{Origin: "a", Seq: seq}); got != want {
 			t.Errorf("message %d is overtaken: %v", seq, got)
 		}
 	}
-	if o.Overtaken(2, message{"b", 1}) || o.Overtaken(3, message{"a", 1}) {
+	if o.Overtaken(2, message{Origin: "b", Seq: 1}) || o.Overtaken(3, message{Origin: "a", Seq: 1}) {
 		t.Error("what nobody sent is overtaken")
 	}
-	if o.Forget(1); o.Deliver(1, message{"a", 3}) != history.InOrder {
+	if o.Forget(1); o.Deliver(1, message{Origin: "a", Seq: 3}) != history.InOrder {
 		t.Error("a receiver was not forgotten")
 	}
 }
 
 func TestPromisesStayOpenUntilKept(t *testing.T) {
 	var p history.Promises[int, string]
-	one, two := message{"a", 1}, message{"a", 2}
+	one, two := message{Origin: "a", Seq: 1}, message{Origin: "a", Seq: 2}
 	p.Keep(one, 1) // never promised
 	for _, to := range []int{1, 2, 3} {
 		p.Add(one, to)

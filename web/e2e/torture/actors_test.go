@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,21 +26,28 @@ const (
 
 func room(i int) string { return fmt.Sprint("r", i) }
 
-// message is what a publisher numbered; publishers are numbered too, each
-// connection anew.
+// message is what a publisher numbered, all priorities together; publishers are
+// numbered too, each connection anew.
 type message = history.Message[uint64]
 
-func text(m message) string { return fmt.Sprintf("%d.%d", m.Origin, m.Seq) }
+// priorities are their names, by the numbers that they have in a message.
+var priorities = []string{"normal", "high", "low"}
+
+func text(m message) string {
+	return fmt.Sprintf("%d.%d.%s", m.Origin, m.Seq, priorities[m.Priority])
+}
 
 func parse(s string) (m message, ok bool) {
-	origin, seq, ok := strings.Cut(s, ".")
-	if !ok {
+	parts := strings.Split(s, ".")
+	if len(parts) != 3 {
 		return m, false
 	}
 	var err1, err2 error
-	m.Origin, err1 = strconv.ParseUint(origin, 10, 64)
-	m.Seq, err2 = strconv.ParseUint(seq, 10, 64)
-	return m, err1 == nil && err2 == nil
+	m.Origin, err1 = strconv.ParseUint(parts[0], 10, 64)
+	m.Seq, err2 = strconv.ParseUint(parts[1], 10, 64)
+	p := slices.Index(priorities, parts[2])
+	m.Priority = uint8(p)
+	return m, err1 == nil && err2 == nil && p >= 0
 }
 
 // publish connects again and again and publishes to rooms by chance.
@@ -68,12 +76,12 @@ func publishOn(ctx context.Context, c *client, p *publisher, r *rand.Rand) {
 			if c.n.w.quiet.Load() {
 				continue
 			}
-			if err := publishTo(ctx, c, p, r.IntN(rooms), false); err != nil {
+			if err := publishTo(ctx, c, p, r.IntN(rooms), uint8(r.IntN(len(priorities))), false); err != nil {
 				return
 			}
 		case done := <-p.last:
-			for i := range rooms {
-				publishTo(ctx, c, p, i, true)
+			for i := range rooms * len(priorities) {
+				publishTo(ctx, c, p, i%rooms, uint8(i/rooms), true)
 			}
 			close(done)
 		case <-c.ended:
@@ -84,9 +92,9 @@ func publishOn(ctx context.Context, c *client, p *publisher, r *rand.Rand) {
 	}
 }
 
-func publishTo(ctx context.Context, c *client, p *publisher, i int, last bool) error {
-	m := c.n.w.publishing(p, room(i), last)
-	return c.write(ctx, command{Type: "publish", ID: m.Seq, Room: room(i), Event: "m", Data: text(m)})
+func publishTo(ctx context.Context, c *client, p *publisher, i int, priority uint8, last bool) error {
+	m := c.n.w.publishing(p, room(i), priority, last)
+	return c.write(ctx, command{Type: "publish", ID: m.Seq, Room: room(i), Event: "m", Data: text(m), Priority: priorities[priority]})
 }
 
 // belong connects again and again as a member of rooms. A steady one stays in

@@ -40,11 +40,12 @@ type frame struct {
 
 // command is what a client says.
 type command struct {
-	Type  string `json:"type"`
-	ID    uint64 `json:"id"`
-	Room  string `json:"room"`
-	Event string `json:"event,omitempty"`
-	Data  string `json:"data,omitempty"`
+	Type     string `json:"type"`
+	ID       uint64 `json:"id"`
+	Room     string `json:"room"`
+	Event    string `json:"event,omitempty"`
+	Data     string `json:"data,omitempty"`
+	Priority string `json:"priority,omitempty"`
 }
 
 // connect opens a session, which takes until the node is in step with the

@@ -193,10 +193,12 @@ func (n *node) scrape() (map[string]float64, error) {
 	values := map[string]float64{}
 	for line := range bytes.Lines(b) {
 		name, value, ok := strings.Cut(string(bytes.TrimSpace(line)), " ")
+		name, _, _ = strings.Cut(name, "{") // of all priorities
 		name = strings.TrimSuffix(strings.TrimPrefix(name, "meshrt_mesh_"), "_total")
 		for _, c := range counters {
 			if ok && name == c {
-				values[c], _ = strconv.ParseFloat(value, 64)
+				v, _ := strconv.ParseFloat(value, 64)
+				values[c] += v
 			}
 		}
 	}

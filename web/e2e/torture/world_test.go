@@ -112,11 +112,11 @@ func (w *world) lostPublisher(p *publisher) {
 
 // publishing numbers a message, before it is sent, and promises it to all
 // whose join has been acknowledged.
-func (w *world) publishing(p *publisher, room string, last bool) message {
+func (w *world) publishing(p *publisher, room string, priority uint8, last bool) message {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p.seq++
-	m := message{Origin: p.id, Seq: p.seq}
+	m := message{Origin: p.id, Seq: p.seq, Priority: priority}
 	w.sent[m] = &sent{p: p, at: time.Now(), last: last}
 	for x := range w.members {
 		if s := x.stays[room]; s != nil && s.joined && !s.leaving {
@@ -129,8 +129,10 @@ func (w *world) publishing(p *publisher, room string, last bool) message {
 func (w *world) took(p *publisher, seq uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s := w.sent[message{Origin: p.id, Seq: seq}]; s != nil {
-		s.acked = true
+	for priority := range priorities {
+		if s := w.sent[message{Origin: p.id, Seq: seq, Priority: uint8(priority)}]; s != nil {
+			s.acked = true
+		}
 	}
 }
 
