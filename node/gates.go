@@ -11,11 +11,11 @@ var priorities = [...]wire.Flags{wire.High, 0, wire.Low}
 
 // gate is one order of messages: of a node, in a priority.
 type gate struct {
-	origin   wire.NodeID
-	priority wire.Flags
+	origin wire.NodeID
+	stream wire.Stream
 }
 
-func gateOf(m *wire.Message) gate { return gate{m.Origin, m.Flags & (wire.High | wire.Low)} }
+func gateOf(m *wire.Message) gate { return gate{m.Origin, m.Flags.Stream()} }
 
 // gates say which messages a session that moves gets from this node: at the old
 // one those before the barrier of their gate, at the new one those behind it.
@@ -72,7 +72,7 @@ func (g *gates) settleLocked() {
 	}
 	for _, o := range g.wanted {
 		for _, p := range priorities {
-			if !g.behind[gate{o, p}] {
+			if !g.behind[gate{o, p.Stream()}] {
 				return
 			}
 		}

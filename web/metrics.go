@@ -107,6 +107,9 @@ func (c collector) hub(e emitter) {
 	e.gauge("sessions", "Clients in namespaces now.", s.Sessions)
 	e.gauge("rooms", "Rooms with members on this node, namespaces included.", s.Rooms)
 	e.gauge("inbox_items", "References that wait for delivery.", s.InboxItems)
+	moved := "Clients in namespaces whose websocket came to another node than their polls, and that went there."
+	e.counter("sessions_moved_total", moved, s.MovedIn, "dir", "in")
+	e.counter("sessions_moved_total", moved, s.MovedOut, "dir", "out")
 	e.counter("events_total", "Events of clients.", s.Events)
 	e.counter("events_unhandled_total", "Events of clients that nobody handles.", s.Unhandled)
 	e.counter("handler_panics_total", "Panics of handlers.", s.Panics)

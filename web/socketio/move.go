@@ -50,10 +50,13 @@ type (
 	}
 )
 
-// The times that a move may take: a word between nodes, and all of it.
+// The times that a move may take: a word between nodes, and all of it. After one that
+// failed, which cost its client the connection, there is none for movePause:
+// websockets are passed on until the cluster is well again.
 const (
 	wordTimeout = time.Second
 	moveTimeout = 4 * time.Second
+	movePause   = 30 * time.Second
 )
 
 var errStays = errors.New("the session stays")
@@ -165,7 +168,7 @@ func (c *conn) sessions() (all []*node.Session) {
 // counterpart does, passes websockets on as long as that is so.
 func (s *Server) fetch(r *http.Request, sid string) (engineio.Incoming, bool) {
 	owner := s.cfg.Owner(sid)
-	if owner == 0 || owner == s.node.ID() || !s.node.SessionsMove() || !s.linkedToAll() {
+	if owner == 0 || owner == s.node.ID() || !s.node.SessionsMove() || int64(time.Since(s.started)) < s.noMoves.Load() || !s.linkedToAll() {
 		return nil, false
 	}
 	in := &incoming{server: s, owner: owner, sid: sid}
@@ -220,6 +223,7 @@ func (in *incoming) Move(e *engineio.Socket) (moved engineio.Moved, err error) {
 	defer cancel()
 	defer func() {
 		if err != nil {
+			s.noMoves.Store(int64(time.Since(s.started) + movePause))
 			in.say(moveAbort)
 		}
 	}()

@@ -52,6 +52,9 @@ type Server struct {
 	ended bool           // Run has: every session is closed
 	calls sync.WaitGroup // the ends of sessions that the server disconnected
 
+	started time.Time
+	noMoves atomic.Int64 // until so many nanoseconds after started no clients of other nodes come
+
 	parseErrors, encodeErrors atomic.Uint64
 }
 
@@ -67,7 +70,7 @@ func NewServer(cfg Config, n *node.Node) *Server {
 	if cfg.Engine.Logger == nil {
 		cfg.Engine.Logger = cfg.Logger
 	}
-	s := &Server{cfg: cfg, node: n, log: cfg.Logger}
+	s := &Server{cfg: cfg, node: n, log: cfg.Logger, started: time.Now()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if cfg.Owner != nil {
 		s.cfg.Engine.Fetch = s.fetch
