@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,10 +71,10 @@ func (s *Socket) Transport() string {
 	return s.transport.name()
 }
 
-// Send queues g behind what waits, all of it or nothing, and reports whether it
-// did: not when the session has ended, nor when the queue is full, which ends it
-// with ReasonSlow. What is queued goes out after the next Flush, or before. True
-// does not mean that the client will get it.
+// Send queues g at its Place, all of it or nothing, and reports whether it did: not
+// when the session has ended, nor when the queue is full, which ends it with
+// ReasonSlow. What is queued goes out after the next Flush, or before. True does not
+// mean that the client will get it.
 func (s *Socket) Send(g *Group) bool {
 	g = s.inVersion(g)
 	s.mu.Lock()
@@ -138,7 +139,7 @@ func (s *Socket) start() {
 		PingInterval: int(cfg.PingInterval.Milliseconds()),
 		PingTimeout:  int(cfg.PingTimeout.Milliseconds()),
 		MaxPayload:   cfg.MaxPayload,
-	}))
+	})).At(ws.Fence)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reason != 0 {
@@ -172,9 +173,16 @@ func (s *Socket) take() (groups []*Group, open bool) {
 	return s.takeLocked(), s.reason == 0
 }
 
-func (s *Socket) takeLocked() []*Group {
-	s.pingWaits = false
-	return s.out.Take()
+func (s *Socket) takeLocked() []*Group { return s.taken(s.out.Take()) }
+
+func (s *Socket) takeAllLocked() []*Group { return s.taken(s.out.TakeAll()) }
+
+// taken takes note of a ping that goes out. Groups are of this version already.
+func (s *Socket) taken(groups []*Group) []*Group {
+	if s.pingWaits && (slices.Contains(groups, pingGroup) || slices.Contains(groups, pongGroup)) {
+		s.pingWaits = false
+	}
+	return groups
 }
 
 // receive acts on one packet of the client. Calls must not overlap. The reason is
