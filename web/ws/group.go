@@ -55,6 +55,9 @@ func (g *Group) At(p Place) *Group {
 	return g
 }
 
+// Place is where the group waits.
+func (g *Group) Place() Place { return g.place }
+
 // With is a group of other frames that goes out as g does.
 func (g *Group) With(frames ...Frame) *Group {
 	other := NewGroup(frames...)

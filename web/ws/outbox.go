@@ -64,6 +64,9 @@ const (
 // When nothing waits there is none, so an idle client costs no memory.
 func (o *Outbox) Take() []*Group {
 	o.Written()
+	if o.lanes == nil && o.bytes <= batchBytes && o.groups <= batchGroups {
+		return o.TakeAll()
+	}
 	next := o.next()
 	n, size := 0, 0
 	for n < len(*next) && n < batchGroups && size < batchBytes {
