@@ -22,7 +22,7 @@ type Socket struct {
 	legacy   bool // speaks Engine.IO 3; set by start
 	base64   bool // of those: takes no bytes; set by start
 	server   *Server
-	receiver Receiver      // of who receives; nil until Opened has returned
+	receiver Receiver      // set by who receives, under mu; nil until Opened has returned
 	pace     ws.Pace       // of who receives
 	over     chan struct{} // closed with the reason; nil without Config.Rate
 
@@ -154,7 +154,10 @@ func (s *Socket) start() {
 func (s *Socket) open() {
 	s.hold()
 	defer s.release()
-	s.receiver = s.server.handler.Opened(s)
+	receiver := s.server.handler.Opened(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.receiver = receiver
 }
 
 // polling is the transport of a session that is on polling.
@@ -303,6 +306,9 @@ func (s *Socket) endLocked(reason Reason) {
 	}
 	if s.timer != nil {
 		s.timer.Stop()
+	}
+	if e, ok := s.receiver.(Ender); ok && !s.heartbeat.held.IsZero() {
+		e.Ending()
 	}
 	if !reason.graceful() {
 		s.out.Drop()
