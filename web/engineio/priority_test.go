@@ -2,6 +2,7 @@ package engineio_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +104,63 @@ func TestPrioritiesHoldOnPollingAndAcrossTheUpgrade(t *testing.T) {
 		want := []string{"451-high2", "[104 105 103 104 50]", "451-high3", "[104 105 103 104 51]", "4normal2", "4low2", "4ack2", "4late2"}
 		if !slices.Equal(got, want) {
 			t.Errorf("got  %q\nwant %q", got, want)
+		}
+	})
+}
+
+// A session that leaves takes all that waits with it, in the order in which it would
+// have gone out.
+func TestSessionThatLeavesTakesItsQueueInOrder(t *testing.T) {
+	app := newApp(nil)
+	inBubble(t, engineio.Config{}, app, func(t *testing.T, h *host) {
+		p := h.polling(app)
+		want := []string{"4high"}
+		for i := range 1000 {
+			p.s.Send(message(fmt.Sprint(i), false))
+			want = append(want, fmt.Sprint("4", i))
+		}
+		p.s.Send(message("high", false).At(engineio.High))
+		if !h.server.Leave(p.sid, "there") {
+			t.Fatal("it stays")
+		}
+		l, _ := h.server.LeavingTo(p.sid, "there")
+		l.Probed()
+		if _, ok := l.Freeze(t.Context()); !ok {
+			t.Fatal("it cannot be frozen")
+		}
+		if body, ok := l.Take(); !ok || string(body) != payload(want...) {
+			t.Errorf("took %v, %d bytes: %.40q", ok, len(body), body)
+		}
+	})
+}
+
+// incoming is a session that comes with a queue and gets more at once.
+type incoming struct{ app *app }
+
+func (incoming) Probed() {}
+func (incoming) GiveUp() {}
+func (i incoming) Move(s *engineio.Socket) (engineio.Moved, error) {
+	more := func() error {
+		s.Send(message("normal", false))
+		s.Send(message("high 2", false).At(engineio.High))
+		s.Flush()
+		return nil
+	}
+	return engineio.Moved{Receiver: i.app.Opened(s), Body: []byte(payload("4high 1", "4normal", "4low")), Begin: more}, nil
+}
+
+// What a session brings with it keeps its order to what comes later, in each priority.
+func TestNothingOvertakesWhatASessionHasBrought(t *testing.T) {
+	app := newApp(nil)
+	cfg := engineio.Config{Fetch: func(*http.Request, string) (engineio.Incoming, bool) { return incoming{app}, true }}
+	inBubble(t, cfg, app, func(t *testing.T, h *host) {
+		p := &poller{h: h, sid: "elsewhere"}
+		c := p.probe()
+		c.send("5")
+		for _, want := range []string{"4high 1", "4normal", "4low", "4high 2", "4normal"} {
+			if got := c.read(); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
 		}
 	})
 }
