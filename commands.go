@@ -14,6 +14,7 @@ import (
 
 	"github.com/peterbourgon/ff/v3"
 
+	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/web/config"
 )
 
@@ -204,6 +205,8 @@ func publishCommand(ctx context.Context, args []string, out io.Writer) error {
 	var rooms config.List
 	fs.Var(&rooms, "room", "`room`; comma-separated or repeated for several (default: everyone in the namespace)")
 	namespace := fs.String("namespace", "/", "`namespace`")
+	var priority node.Priority
+	fs.TextVar(&priority, "priority", node.Normal, "`priority`, high, normal or low: what goes first where messages wait")
 	asJSON := fs.Bool("json", false, "print JSON")
 	if err := parse("publish", fs, args, out); err != nil {
 		return err
@@ -216,6 +219,9 @@ func publishCommand(ctx context.Context, args []string, out io.Writer) error {
 		list = append(list, argument(a))
 	}
 	request := map[string]any{"namespace": *namespace, "event": fs.Arg(0), "args": list}
+	if priority != node.Normal { // nodes of before know none
+		request["priority"] = priority
+	}
 	path := "/api/broadcast"
 	if len(rooms) > 0 {
 		path, request["rooms"] = "/api/publish", rooms

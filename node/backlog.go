@@ -26,7 +26,7 @@ type backlog struct {
 	bytes   int // of events
 	running bool
 	idle    chan struct{} // closed when no handler runs; made by who waits for that
-	ended   bool          // events are thrown away
+	full    bool          // for good: nothing is added, and nobody waits for a place
 }
 
 func (e *Event) size() int {
@@ -40,15 +40,15 @@ func (e *Event) size() int {
 	return n
 }
 
-// add waits for a place for e. With start, the caller starts the goroutine
-// that calls next.
+// add waits for a place for e, and throws it away if there will be none. With
+// start, the caller starts the goroutine that calls next.
 func (b *backlog) add(e *Event) (start bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for !b.ended && (len(b.events) >= maxEvents || b.bytes > maxEventBytes) {
+	for !b.full && (len(b.events) >= maxEvents || b.bytes > maxEventBytes) {
 		b.space.Wait()
 	}
-	if b.ended {
+	if b.full {
 		return false
 	}
 	b.events = append(b.events, e)
@@ -98,10 +98,18 @@ func (b *backlog) wait(patience time.Duration) {
 	}
 }
 
+// close takes no more events.
+func (b *backlog) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.full = true
+	b.space.Broadcast()
+}
+
 // end throws away the events that wait and those that come.
 func (b *backlog) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ended, b.events, b.bytes = true, nil, 0
+	b.full, b.events, b.bytes = true, nil, 0
 	b.space.Broadcast()
 }

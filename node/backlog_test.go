@@ -174,3 +174,34 @@ func TestNothingIsHandledAfterTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// A reader that waits for a handler is let go when its connection is over; what the
+// session had by then is handled.
+func TestGoneLetsTheReaderGo(t *testing.T) {
+	handled := 0
+	var hold chan struct{}
+	setup := func(n *node.Node) {
+		hold = make(chan struct{})
+		n.Namespace("/").On("e", func(*node.Event) { <-hold; handled++ })
+	}
+	alone(t, setup, func(t *testing.T, n *node.Node) {
+		c := connect(t, n, "/")
+		reader := receive(c, 100, "e", 1)
+		if isClosed(reader) {
+			t.Fatal("the reader does not wait")
+		}
+		c.session.Gone()
+		synctest.Wait()
+		if !isClosed(reader) {
+			t.Error("the reader still waits")
+		}
+		close(hold)
+		synctest.Wait()
+		c.emit(0, "e")
+		synctest.Wait()
+		if handled != 65 {
+			t.Errorf("%d events handled, want 65", handled)
+		}
+		c.session.Close("transport close")
+	})
+}

@@ -25,7 +25,7 @@
 //	io.on("connection"), io.use      Namespace.OnConnect; its error is the connect_error
 //	socket.on, socket.use            Namespace.On, Handle, OnAny, Use
 //	socket.emit, emitWithAck         Session.Emit, Session.EmitWithAck
-//	io.to(room).except(room).emit    Operator.To, Except, Emit; also Volatile, Local, Timeout, Compress
+//	io.to(room).except(room).emit    Operator.To, Except, Emit; also Volatile, Local, Timeout, Compress, Priority
 //	io.to(room).emitWithAck          Operator.EmitWithAck
 //	socket.to(room), broadcast       Session.To, Session.Broadcast
 //	socket.join, leave, rooms        Session.Join, Leave, Rooms
@@ -55,7 +55,7 @@
 //
 // # What is promised
 //
-// Messages of one publisher reach each member in order. After a Join has
+// Messages of one publisher and priority reach each member in order. After a Join has
 // returned, no later message of any node that is linked is missed. The table is
 // in DESIGN.md.
 //

@@ -84,6 +84,12 @@ func (s *Session) Receive(e *Event) {
 	}
 }
 
+// Gone is the protocol's word that its connection is over, which must come before
+// Close where Receive may be waiting: that gives its event up, and so do all
+// later ones. What was received before is handled still. It takes no lock of the
+// node, does not block and may be called from a Sink.
+func (s *Session) Gone() { s.backlog.close() }
+
 // Refuse is Receive for what the protocol cannot make an event of: err is its
 // answer, in its turn.
 func (s *Session) Refuse(e *Event, err error) {

@@ -76,6 +76,13 @@ func (o Operator) Volatile() Operator {
 	return o
 }
 
+// Priority lets the message go before those of a lower one, where messages wait: see
+// Priority. Normal is the default.
+func (o Operator) Priority(p Priority) Operator {
+	o.flags = o.flags&^(wire.High|wire.Low) | p.flags()
+	return o
+}
+
 // Local keeps to the sessions of this node.
 func (o Operator) Local() Operator {
 	o.local = true
@@ -105,6 +112,15 @@ func within(ctx context.Context, timeout time.Duration) (context.Context, contex
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, cmp.Or(timeout, DefaultTimeout))
+}
+
+// From names the session that sends, which is not excepted by that; nil is none.
+func (o Operator) From(s *Session) Operator {
+	o.from = ""
+	if s != nil {
+		o.from = s.id
+	}
+	return o
 }
 
 // WithSender puts the id of the sending session in front of the arguments for
@@ -293,9 +309,7 @@ func (o Operator) Direct(id string, event string, args wire.Args, attachments []
 // Direct is Operator.Direct with this session as the sender, of which clients
 // of all protocols are told.
 func (s *Session) Direct(id string, event string, args wire.Args, attachments [][]byte) error {
-	o := s.ns.To().WithSender()
-	o.from = s.id
-	return o.Direct(id, event, args, attachments)
+	return s.ns.To().From(s).WithSender().Direct(id, event, args, attachments)
 }
 
 func (n *Node) reachable(id wire.SessionID, owner wire.NodeID, namespace string) bool {

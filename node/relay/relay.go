@@ -2,9 +2,23 @@
 // join and leave rooms, publish to them, broadcast to all and send to one
 // another, without any code of an application. It is an app like any other, a
 // set of handlers on the Go API of package node.
+//
+// The first argument of publish, broadcast and direct is a name: of a room, an
+// event or a socket. An object may stand for it that has the name and the
+// message's priority, which every client may choose:
+//
+//	publish("lobby", "hello", "hi")
+//	publish({room: "lobby", priority: "high"}, "hello", "hi")
+//	broadcast({event: "hello", priority: "low"}, "hi")
+//	direct({to: id, priority: "high"}, "hello", "hi")
+//
+// A check (node.Namespace.Use) of who may publish has to know both forms; for
+// others than those it should refuse.
 package relay
 
 import (
+	"encoding/json"
+
 	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/wire"
 )
@@ -46,23 +60,7 @@ func leave(e *node.Event) {
 
 // publish(room, event, ...args): every other member gets event(...args).
 func publish(e *node.Event) {
-	room, err := name(e, 0, "room")
-	if err != nil {
-		answer(e, err)
-		return
-	}
-	answer(e, forward(e, e.Session.To(room), 1))
-}
-
-// broadcast(event, ...args): everyone else in the namespace gets it.
-func broadcast(e *node.Event) {
-	answer(e, forward(e, e.Session.Broadcast(), 0))
-}
-
-// direct(id, event, ...args): that socket gets event(from, ...args). To itself
-// a socket may send too, so nobody is excepted.
-func direct(e *node.Event) {
-	id, err := name(e, 0, "socket id")
+	room, priority, err := first(e, "room", "room")
 	if err != nil {
 		answer(e, err)
 		return
@@ -72,16 +70,70 @@ func direct(e *node.Event) {
 		answer(e, err)
 		return
 	}
-	answer(e, e.Session.Direct(id, event, e.Args[2:], e.Attachments))
+	answer(e, e.Session.To(room).Priority(priority).EmitArgs(event, e.Args[2:], e.Attachments))
 }
 
-// forward sends the event that starts at argument i.
-func forward(e *node.Event, to node.Operator, i int) error {
-	event, err := name(e, i, "event")
+// broadcast(event, ...args): everyone else in the namespace gets it.
+func broadcast(e *node.Event) {
+	event, priority, err := first(e, "event", "event")
 	if err != nil {
-		return err
+		answer(e, err)
+		return
 	}
-	return to.EmitArgs(event, e.Args[i+1:], e.Attachments)
+	answer(e, e.Session.Broadcast().Priority(priority).EmitArgs(event, e.Args[1:], e.Attachments))
+}
+
+// direct(id, event, ...args): that socket gets event(from, ...args). To itself
+// a socket may send too, so nobody is excepted.
+func direct(e *node.Event) {
+	id, priority, err := first(e, "to", "socket id")
+	if err != nil {
+		answer(e, err)
+		return
+	}
+	event, err := name(e, 1, "event")
+	if err != nil {
+		answer(e, err)
+		return
+	}
+	o := e.Session.Namespace().To().From(e.Session).WithSender().Priority(priority)
+	answer(e, o.Direct(id, event, e.Args[2:], e.Attachments))
+}
+
+// first is the first argument of a verb that sends: a name, or an object that has it
+// as key, and a priority. What an object has besides would have no effect, and is
+// better refused.
+func first(e *node.Event, key, what string) (s string, priority node.Priority, err error) {
+	var object map[string]json.RawMessage // a struct would take "ROOM" for "room"
+	if len(e.Args) == 0 || json.Unmarshal(e.Args[0], &object) != nil || object == nil {
+		s, err = name(e, 0, what)
+		return s, priority, err
+	}
+	for k, v := range object {
+		switch {
+		case k == key && json.Unmarshal(v, &s) != nil:
+			return "", priority, node.Errorf(node.CodeInvalid, "%s needs a string as %s: the %s", e.Name, key, what)
+		case k == key:
+		case k != "priority":
+			return "", priority, node.Errorf(node.CodeInvalid, "%s knows no %.40q: in an object there are %s and priority", e.Name, k, key)
+		default:
+			if priority, err = priorityOf(v); err != nil {
+				return "", priority, err
+			}
+		}
+	}
+	if s == "" {
+		err = node.Errorf(node.CodeInvalid, "%s has no %s: the %s", e.Name, key, what)
+	}
+	return s, priority, err
+}
+
+func priorityOf(text json.RawMessage) (node.Priority, error) {
+	var name string
+	if json.Unmarshal(text, &name) != nil {
+		name = string(text)
+	}
+	return node.ParsePriority(name)
 }
 
 func name(e *node.Event, i int, what string) (string, error) {

@@ -27,7 +27,11 @@ func (l *listener) Deliver(d *node.Delivery) bool {
 	if d.Kind == node.KindEvent {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.got = append(l.got, string(d.Message.Payload))
+		payload := string(d.Message.Payload)
+		if p := node.PriorityOf(d.Message); p != node.Normal {
+			payload = p.String() + payload
+		}
+		l.got = append(l.got, payload)
 	}
 	return true
 }
@@ -83,6 +87,11 @@ func TestPublishBroadcastAndDirect(t *testing.T) {
 			{"/api/publish", `{"rooms":["x","y"],"event":"e","args":[1,"2"]}`, `["e",1,"2"]`, ""},
 			{"/api/publish", `{"rooms":["x"],"except":["x"],"event":"e"}`, "", ""},
 			{"/api/publish", `{"room":"x","event":"e","volatile":true}`, `["e"]`, ""},
+			{"/api/publish", `{"room":"x","event":"e","priority":"high"}`, `high["e"]`, ""},
+			{"/api/publish", `{"room":"x","event":"e","priority":"normal","volatile":true}`, `["e"]`, ""},
+			{"/api/publish", `{"room":"x","event":"e","priority":null}`, `["e"]`, ""},
+			{"/api/broadcast", `{"event":"e","priority":"low"}`, `low["e"]`, `low["e"]`},
+			{"/api/direct", fmt.Sprintf(`{"to":%q,"event":"e","priority":"high"}`, ids[1]), "", `high["e"]`},
 			{"/api/publish", `{"room":"x","namespace":"/other","event":"e"}`, "", ""},
 			{"/api/broadcast", `{"event":"e","data":null}`, `["e",null]`, `["e",null]`},
 			{"/broadcast", `{"event":"e"}`, `["e"]`, `["e"]`},
@@ -122,6 +131,10 @@ func TestMistakesAreNamed(t *testing.T) {
 			{"/api/publish", `{"room":"x","event":"e","to":"y"}`, 400, "invalid", "to is for"},
 			{"/api/publish", "{\"room\":\"x\",\"event\":\"e\",\"data\":\"\xff\"}", 400, "invalid", "UTF-8"},
 			{"/api/publish", `{"room":"x","event":"e","data":"` + strings.Repeat("x", 1000) + `"}`, 413, "limit", "1000"},
+			{"/api/publish", `{"room":"x","event":"e","priority":"urgent"}`, 400, "invalid", `priority must be high, normal or low, not "urgent"`},
+			{"/api/broadcast", `{"event":"e","priority":""}`, 400, "invalid", `priority must be high, normal or low, not ""`},
+			{"/api/direct", `{"to":"` + ids[0] + `","event":"e","priority":"HIGH"}`, 400, "invalid", `priority must be high, normal or low, not "HIGH"`},
+			{"/api/publish", `{"room":"x","event":"e","priority":1}`, 400, "invalid", "priority"},
 			{"/api/broadcast", `{"room":"x","event":"e"}`, 400, "invalid", "/api/publish"},
 			{"/api/direct", `{"event":"e"}`, 400, "invalid", "to is missing"},
 			{"/api/direct", `{"to":"me","event":"e"}`, 400, "invalid", "no socket id"},

@@ -22,6 +22,7 @@ type message struct {
 	Data      json.RawMessage `json:"data"`
 	Args      json.RawMessage `json:"args"`
 	Volatile  bool            `json:"volatile"`
+	Priority  node.Priority   `json:"priority"`
 }
 
 // maxRooms limits the rooms and exceptions of one request: each costs a look-up
@@ -73,6 +74,10 @@ func (m message) only(rooms, to bool) error {
 	return nil
 }
 
+func (h *handler) operator(m message) node.Operator {
+	return h.node.In(m.Namespace).Priority(m.Priority)
+}
+
 func (h *handler) publish(body []byte) error {
 	m, args, err := decode(body)
 	if err == nil {
@@ -88,7 +93,7 @@ func (h *handler) publish(body []byte) error {
 	if len(rooms) == 0 {
 		return node.Errorf(node.CodeInvalid, "room is missing; /api/broadcast is for everyone")
 	}
-	o := h.node.In(m.Namespace).To(rooms...).Except(m.Except...)
+	o := h.operator(m).To(rooms...).Except(m.Except...)
 	if m.Volatile {
 		o = o.Volatile()
 	}
@@ -103,7 +108,7 @@ func (h *handler) broadcast(body []byte) error {
 	if err != nil {
 		return err
 	}
-	return h.node.In(m.Namespace).EmitArgs(m.Event, args, nil)
+	return h.operator(m).EmitArgs(m.Event, args, nil)
 }
 
 func (h *handler) direct(body []byte) error {
@@ -117,5 +122,5 @@ func (h *handler) direct(body []byte) error {
 	if m.To == "" {
 		return node.Errorf(node.CodeInvalid, "to is missing: the id of a socket")
 	}
-	return h.node.In(m.Namespace).Direct(m.To, m.Event, args, nil)
+	return h.operator(m).Direct(m.To, m.Event, args, nil)
 }

@@ -156,8 +156,7 @@ func (a *arrival) move() {
 		s.end(ReasonTransportClose)
 		return
 	}
-	s.receiver = m.Receiver
-	a.begin(m.Body)
+	a.begin(m)
 	if err := m.Begin(); err != nil {
 		s.end(ReasonTransportClose)
 	}
@@ -165,24 +164,25 @@ func (a *arrival) move() {
 	a.conn.Flush()
 }
 
-// begin lets the session live here, and queues what it has brought.
-func (a *arrival) begin(body []byte) {
+// begin lets the session live here, and queues what it has brought: before all that
+// comes later, as it is in the order of its priorities already.
+func (a *arrival) begin(m Moved) {
 	s := a.socket
 	var packets []eio.Packet
-	for p, err := range eio.DecodePayload(body) {
+	for p, err := range eio.DecodePayload(m.Body) {
 		if err == nil {
 			packets = append(packets, p)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a.ready = true
+	a.ready, s.receiver = true, m.Receiver
 	s.server.counters.upgraded.Add(1)
 	if s.reason != 0 {
 		return
 	}
 	if len(packets) > 0 {
-		s.out.Push(NewGroup(packets...))
+		s.out.Push(NewGroup(packets...).At(ws.Fence))
 	}
 	s.heartbeat.alive(time.Now())
 	s.timer = time.AfterFunc(time.Until(s.heartbeat.due), s.fired)

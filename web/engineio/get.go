@@ -120,9 +120,9 @@ func (p *polling) next(g *poll) (groups []*Group, wait time.Duration, err error)
 		return nil, 0, nil
 	case s.reason != 0:
 		p.lingers = false
-		return p.hand(g, append(s.takeLocked(), s.reason.lastGroup())), 0, nil
+		return p.hand(g, append(s.takeAllLocked(), s.reason.lastGroup())), 0, nil
 	case !s.out.Empty():
-		return p.hand(g, s.takeLocked()), 0, nil
+		return p.hand(g, s.takeAllLocked()), 0, nil
 	case g.leaving:
 		g.noop = true
 		return p.hand(g, []*Group{noopGroup}), 0, nil

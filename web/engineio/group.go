@@ -11,6 +11,18 @@ import (
 // messages, is what counts against Config.QueueBytes.
 type Group = ws.Group
 
+// Place is where a Group stands among those that wait for a client: see Group.At. A
+// new one is at Normal, behind what is high or normal and before what is low.
+type Place = ws.Place
+
+// The other places.
+const (
+	High    = ws.High
+	Low     = ws.Low
+	Barrier = ws.Barrier // normal, and all that waits goes before it
+	Fence   = ws.Fence   // a Barrier that nothing overtakes later
+)
+
 // NewGroup encodes ps, mostly messages. The Data of a binary message is kept as
 // it is: the caller must not change it any more.
 func NewGroup(ps ...eio.Packet) *Group {

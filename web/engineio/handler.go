@@ -25,6 +25,11 @@ type Receiver interface {
 	Closed(reason Reason)
 }
 
+// Ender is what a Receiver may be besides: Ending is called at most once, when the
+// session has ended while Received runs, which may be waiting for something that
+// comes only after Closed. It must not block, nor call the Socket: locks are held.
+type Ender interface{ Ending() }
+
 // Request is what stays of the HTTP request that opened a session. It does not
 // keep the connection or the body alive. It is shared: read only.
 type Request struct {

@@ -131,7 +131,7 @@ func (l *Leaving) Take() (body []byte, ok bool) {
 	if s.reason != 0 || !l.frozen {
 		return nil, false
 	}
-	body = appendPayload(nil, s.takeLocked())
+	body = appendPayload(nil, s.takeAllLocked())
 	s.endLocked(ReasonMoved)
 	return body, true
 }

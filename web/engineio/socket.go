@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +22,7 @@ type Socket struct {
 	legacy   bool // speaks Engine.IO 3; set by start
 	base64   bool // of those: takes no bytes; set by start
 	server   *Server
-	receiver Receiver      // of who receives; nil until Opened has returned
+	receiver Receiver      // set by who receives, under mu; nil until Opened has returned
 	pace     ws.Pace       // of who receives
 	over     chan struct{} // closed with the reason; nil without Config.Rate
 
@@ -70,10 +71,10 @@ func (s *Socket) Transport() string {
 	return s.transport.name()
 }
 
-// Send queues g behind what waits, all of it or nothing, and reports whether it
-// did: not when the session has ended, nor when the queue is full, which ends it
-// with ReasonSlow. What is queued goes out after the next Flush, or before. True
-// does not mean that the client will get it.
+// Send queues g at its Place, all of it or nothing, and reports whether it did: not
+// when the session has ended, nor when the queue is full, which ends it with
+// ReasonSlow. What is queued goes out after the next Flush, or before. True does not
+// mean that the client will get it.
 func (s *Socket) Send(g *Group) bool {
 	g = s.inVersion(g)
 	s.mu.Lock()
@@ -138,7 +139,7 @@ func (s *Socket) start() {
 		PingInterval: int(cfg.PingInterval.Milliseconds()),
 		PingTimeout:  int(cfg.PingTimeout.Milliseconds()),
 		MaxPayload:   cfg.MaxPayload,
-	}))
+	})).At(ws.Fence)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reason != 0 {
@@ -153,7 +154,10 @@ func (s *Socket) start() {
 func (s *Socket) open() {
 	s.hold()
 	defer s.release()
-	s.receiver = s.server.handler.Opened(s)
+	receiver := s.server.handler.Opened(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.receiver = receiver
 }
 
 // polling is the transport of a session that is on polling.
@@ -172,9 +176,16 @@ func (s *Socket) take() (groups []*Group, open bool) {
 	return s.takeLocked(), s.reason == 0
 }
 
-func (s *Socket) takeLocked() []*Group {
-	s.pingWaits = false
-	return s.out.Take()
+func (s *Socket) takeLocked() []*Group { return s.taken(s.out.Take()) }
+
+func (s *Socket) takeAllLocked() []*Group { return s.taken(s.out.TakeAll()) }
+
+// taken takes note of a ping that goes out. Groups are of this version already.
+func (s *Socket) taken(groups []*Group) []*Group {
+	if s.pingWaits && (slices.Contains(groups, pingGroup) || slices.Contains(groups, pongGroup)) {
+		s.pingWaits = false
+	}
+	return groups
 }
 
 // receive acts on one packet of the client. Calls must not overlap. The reason is
@@ -295,6 +306,9 @@ func (s *Socket) endLocked(reason Reason) {
 	}
 	if s.timer != nil {
 		s.timer.Stop()
+	}
+	if e, ok := s.receiver.(Ender); ok && !s.heartbeat.held.IsZero() {
+		e.Ending()
 	}
 	if !reason.graceful() {
 		s.out.Drop()

@@ -83,14 +83,24 @@ func event(cmd plain.Command) *node.Event {
 		e.Name, e.Args = cmd.Event, cmd.Args
 	case "publish":
 		e.Args = append(quote(cmd.Room, cmd.Event), cmd.Args...)
+		prefer(e, "room", cmd)
 	case "broadcast":
 		e.Args = append(quote(cmd.Event), cmd.Args...)
+		prefer(e, "event", cmd)
 	case "direct":
 		e.Args = append(quote(cmd.To, cmd.Event), cmd.Args...)
+		prefer(e, "to", cmd)
 	default: // join, leave, presence
 		e.Args = quote(cmd.Room)
 	}
 	return e
+}
+
+// prefer gives e the command's priority, in an object in place of its first argument.
+func prefer(e *node.Event, key string, cmd plain.Command) {
+	if cmd.Priority != "" {
+		e.Args[0], _ = wire.MarshalJSON(map[string]any{key: e.Args[0], "priority": cmd.Priority}) // strings always encode
+	}
 }
 
 // quote is strings as JSON texts.

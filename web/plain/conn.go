@@ -22,11 +22,11 @@ type conn struct {
 	server    *Server
 	ws        *ws.Conn
 	handshake node.Handshake
-	session   *node.Session // the reader's; nil until Opened has returned
+	session   *node.Session // set by the reader under mu; nil until Opened has returned
 	pace      ws.Pace       // the reader's
 	queued    bool          // the shard's: since the last Flush
 
-	mu        sync.Mutex // a leaf: whoever holds it does not block and calls nothing up
+	mu        sync.Mutex // whoever holds it does not block and calls nothing up but Session.Gone
 	reason    reason     // of the end; zero while the connection is open
 	slow      ws.Slow    // with reasonSlow; zero is SlowWrite
 	out       ws.Outbox
@@ -57,8 +57,7 @@ func (c *conn) Opened() {
 		c.refuse(err)
 		return
 	}
-	c.session = session
-	c.startHeartbeat()
+	c.begin(session)
 }
 
 // refuse tells the client why it gets no session. The node says it is unavailable
@@ -137,10 +136,12 @@ func (c *conn) sendVolatile(g *ws.Group) bool {
 	return true
 }
 
-// startHeartbeat starts the timer, unless the connection has ended by now.
-func (c *conn) startHeartbeat() {
+// begin makes the session known, and starts the timer of the heartbeat unless the
+// connection has ended by now.
+func (c *conn) begin(session *node.Session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.session = session
 	if c.reason == 0 {
 		c.timer = time.AfterFunc(c.heartbeat.interval, c.fired)
 	}
@@ -187,6 +188,9 @@ func (c *conn) endLocked(why reason) {
 	c.reason = why
 	if c.timer != nil {
 		c.timer.Stop()
+	}
+	if c.session != nil { // the reader may wait for a handler that waits for the end
+		c.session.Gone()
 	}
 	c.ws.End(reasons[why].status, why.text())
 }

@@ -16,6 +16,10 @@ var errNotUTF8 = errors.New("its text is not UTF-8")
 
 func textGroup(text []byte) *ws.Group { return ws.NewGroup(ws.Frame{Opcode: ws.Text, Data: text}) }
 
+// answerGroup is textGroup for the answer to a command: what the client was sent
+// before it comes before it, whatever the priority.
+func answerGroup(text []byte) *ws.Group { return textGroup(text).At(ws.Barrier) }
+
 // group is what the client gets of a delivery, nil for nothing.
 func (c *conn) group(d *node.Delivery) *ws.Group {
 	switch d.Kind {
@@ -63,10 +67,20 @@ func (s *Server) encodeEvent(d *node.Delivery) *ws.Group {
 	return asWished(s.eventGroup(&s.counters.sockets, text, err), d)
 }
 
-// asWished leaves out of compression what its publisher says is not worth it.
+// asWished has an event wait at its priority, and leaves out of compression what its
+// publisher says is not worth it.
 func asWished(g *ws.Group, d *node.Delivery) *ws.Group {
-	if g != nil && d.Message.Flags&wire.Uncompressed != 0 {
-		return g.Uncompressed()
+	if g == nil {
+		return nil
+	}
+	if d.Message.Flags&wire.Uncompressed != 0 {
+		g = g.Uncompressed()
+	}
+	switch node.PriorityOf(d.Message) {
+	case node.High:
+		return g.At(ws.High)
+	case node.Low:
+		return g.At(ws.Low)
 	}
 	return g
 }
@@ -74,7 +88,7 @@ func asWished(g *ws.Group, d *node.Delivery) *ws.Group {
 // encodeStream makes its part of an event stream.
 func (s *Server) encodeStream(d *node.Delivery) *ws.Group {
 	text, err := plain.AppendEventSSE(nil, d.Message, "")
-	return s.eventGroup(&s.counters.streams, text, err)
+	return asWished(s.eventGroup(&s.counters.streams, text, err), d)
 }
 
 // eventGroup leaves out, as nil, what cannot be told: its payload is a mistake of
@@ -105,13 +119,13 @@ func (s *Server) encodeAck(d *node.Delivery) *ws.Group {
 	if err == nil {
 		var text []byte
 		if text, err = plain.AppendAck(nil, d.AckID, args, d.Attachments); err == nil {
-			return textGroup(text)
+			return answerGroup(text)
 		}
 	}
 	s.untold(&s.counters.sockets, "answer", err)
 	result, _ := wire.MarshalJSON(node.Result{Error: "the answer has no form as plain JSON", Code: node.CodeUnavailable})
 	text, _ := plain.AppendAck(nil, d.AckID, wire.Args{result}, nil) // fails with attachments only
-	return textGroup(text)
+	return answerGroup(text)
 }
 
 // encodeError is the answer to a command without an id: nil when it succeeded.
@@ -123,14 +137,14 @@ func encodeError(d *node.Delivery) *ws.Group {
 	message, code := "the command failed", string(node.CodeUnavailable)
 	_ = json.Unmarshal(list[0]["error"], &message) // of a handler's own answer: may be missing
 	_ = json.Unmarshal(list[0]["code"], &code)
-	return textGroup(plain.AppendError(nil, message, code))
+	return answerGroup(plain.AppendError(nil, message, code))
 }
 
 // welcome is the first frame. Nothing is kept for clients that come back yet: who
 // asks is told that it has missed messages.
 func (c *conn) welcome(d *node.Delivery) *ws.Group {
 	if c.handshake.Query.Has("session") {
-		return textGroup(plain.AppendWelcomeBack(nil, d.Session.ID(), c.server.nodeName, "", false))
+		return textGroup(plain.AppendWelcomeBack(nil, d.Session.ID(), c.server.nodeName, "", false)).At(ws.Fence)
 	}
-	return textGroup(plain.AppendWelcome(nil, d.Session.ID(), c.server.nodeName, ""))
+	return textGroup(plain.AppendWelcome(nil, d.Session.ID(), c.server.nodeName, "")).At(ws.Fence)
 }

@@ -19,6 +19,7 @@ func (e *stream) run(r *http.Request) {
 		switch {
 		case len(batch) > 0:
 			ok = e.writeBatch(batch)
+			clear(batch)
 			idle.Reset(interval)
 		case !open:
 			e.farewell()

@@ -218,6 +218,18 @@ func (c *conn) sendDisconnect(s *socket) {
 	c.send(sio.Packet{Type: sio.Disconnect, Namespace: s.namespace})
 }
 
+// Ending implements engineio.Ender: the reader may wait for a handler that waits for
+// the end. Whoever ends the engine's session may hold mu.
+func (c *conn) Ending() {
+	c.server.later(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, s := range c.sockets {
+			s.session.Gone()
+		}
+	})
+}
+
 // Closed implements engineio.Receiver.
 func (c *conn) Closed(reason engineio.Reason) {
 	c.timeout.Stop()

@@ -54,20 +54,45 @@ func (f parser) event(d *node.Delivery) *engineio.Group {
 	return d.Encoded(node.FormatSocketIO, encodeEvent).(*engineio.Group)
 }
 
-// asWished leaves out of compression what its publisher says is not worth it.
+// asWished has an event wait at its priority, and leaves out of compression what its
+// publisher says is not worth it.
 func asWished(g *engineio.Group, d *node.Delivery) *engineio.Group {
-	if g != nil && d.Message.Flags&wire.Uncompressed != 0 {
-		return g.Uncompressed()
+	if g == nil {
+		return nil
+	}
+	if d.Message.Flags&wire.Uncompressed != 0 {
+		g = g.Uncompressed()
+	}
+	switch node.PriorityOf(d.Message) {
+	case node.High:
+		return g.At(engineio.High)
+	case node.Low:
+		return g.At(engineio.Low)
 	}
 	return g
 }
 
-// send queues a packet for this client alone.
+// send queues a packet for this client alone. It is no event: an ack or a disconnect
+// comes behind all that was sent before it, and a connect is before all that is sent
+// in its namespace.
 func (c *conn) send(p sio.Packet) bool {
-	if c.parser == parserMessagePack {
-		return c.sendGroup(packedGroup(p), false)
+	place := engineio.Barrier
+	if p.Type == sio.Connect {
+		place = engineio.Fence
 	}
-	return c.sendGroup(engineGroup(p), false)
+	g := c.group(p)
+	if g != nil {
+		g = g.At(place)
+	}
+	return c.sendGroup(g, false)
+}
+
+// group is a packet as this client reads it, nil when there is no way to write it.
+func (c *conn) group(p sio.Packet) *engineio.Group {
+	if c.parser == parserMessagePack {
+		return packedGroup(p)
+	}
+	return engineGroup(p)
 }
 
 // sendGroup queues g. False means that the client is lost.

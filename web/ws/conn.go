@@ -55,9 +55,10 @@ type Handler interface {
 	// Received is called with each message. Calls never overlap, and nothing more
 	// is read before it returns. The handler owns data; text is valid UTF-8.
 	Received(data []byte, binary bool)
-	// Take hands out all that waits, in order, and says whether more may come. It
-	// is asked again after each batch and after Flush, by one goroutine. Nothing
-	// left and no more to come is the end, for which End says how.
+	// Take hands out what is to be written next, in order, and says whether more may
+	// come. It is asked again after each batch, which is cleared then, and after
+	// Flush, by one goroutine. Nothing left and no more to come is the end, for which
+	// End says how.
 	Take() (batch []*Group, open bool)
 	// Failed says that the connection cannot go on, and why; also after End, when
 	// it means nothing any more. A handler that does not call End is cut.

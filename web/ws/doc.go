@@ -16,7 +16,8 @@
 // Reading order: conn.go (Handler, Conn, the life of a connection), read.go,
 // write.go, tap.go (what sits between the library and the socket), cause.go. The
 // rest stands alone: deflate.go (compression, once for all), pace.go and notice.go
-// (limits of a rate, and of log lines), slow.go, group.go, outbox.go, roster.go, request.go, guard.go.
+// (limits of a rate, and of log lines), slow.go, group.go, outbox.go with
+// lanes.go (what goes before what), roster.go, request.go, guard.go.
 //
 // Source: RFC 6455.
 package ws

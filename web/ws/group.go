@@ -24,6 +24,7 @@ type Group struct {
 	messages int // frames that are no pings
 	size     int
 	raw      bool
+	place    Place
 
 	deflated deflated
 }
@@ -47,10 +48,20 @@ func (g *Group) Uncompressed() *Group {
 	return g
 }
 
+// At has the group wait at place p, which is Normal otherwise. It comes before the
+// group is sent, and returns it.
+func (g *Group) At(p Place) *Group {
+	g.place = p
+	return g
+}
+
+// Place is where the group waits.
+func (g *Group) Place() Place { return g.place }
+
 // With is a group of other frames that goes out as g does.
 func (g *Group) With(frames ...Frame) *Group {
 	other := NewGroup(frames...)
-	other.raw = g.raw
+	other.raw, other.place = g.raw, g.place
 	return other
 }
 

@@ -7,19 +7,20 @@ package ws
 type Outbox struct {
 	MaxBytes, MaxGroups int
 
-	waiting                 []*Group
-	bytes, groups           int // of waiting and of what was taken last
-	takenBytes, takenGroups int
+	waiting             []*Group // all that waits, but for what is in lanes
+	lanes               *lanes   // nil mostly
+	bytes, takenBytes   int      // of all that waits and of what was taken last; of the latter
+	groups, takenGroups uint32
 }
 
 // Empty says that nothing waits.
-func (o *Outbox) Empty() bool { return len(o.waiting) == 0 }
+func (o *Outbox) Empty() bool { return len(o.waiting) == 0 && o.lanes == nil }
 
-// Add queues g, or reports that it does not fit. An empty outbox takes a group of
-// any size: else a group over the limit would end every session it is sent to,
-// however fast the client.
+// Add queues g at its Place, or reports that it does not fit. An empty outbox takes
+// a group of any size: else a group over the limit would end every session it is
+// sent to, however fast the client.
 func (o *Outbox) Add(g *Group) bool {
-	if o.groups > 0 && (o.groups >= o.MaxGroups || g.size > o.MaxBytes-o.bytes) {
+	if o.groups > 0 && (int(o.groups) >= o.MaxGroups || g.size > o.MaxBytes-o.bytes) {
 		return false
 	}
 	o.Push(g)
@@ -42,17 +43,54 @@ func (o *Outbox) Writing() bool { return o.takenGroups > 0 }
 // Push queues a group of the server's own, such as a ping, without regard to the
 // limits. Whoever uses it bounds how many can wait.
 func (o *Outbox) Push(g *Group) {
-	o.waiting = append(o.waiting, g)
 	o.bytes += g.size
 	o.groups++
+	if o.lanes == nil && g.place != High && g.place != Low {
+		o.waiting = append(o.waiting, g) // is behind all that waits
+		return
+	}
+	o.place(g)
 }
 
-// Take hands out all that waits, in order, and forgets what it handed out before.
-// It keeps no memory of its own, so an idle client costs none.
+// The limits of what Take hands out at once: what comes later and is of a higher
+// priority waits for no more than that. One group may be larger.
+const (
+	batchBytes  = 64 << 10
+	batchGroups = 256
+)
+
+// Take hands out what is to be written next, in order, and forgets what it handed
+// out before. Whoever has written it clears it: what still waits may keep the slice.
+// When nothing waits there is none, so an idle client costs no memory.
 func (o *Outbox) Take() []*Group {
 	o.Written()
+	if o.lanes == nil && o.bytes <= batchBytes && o.groups <= batchGroups {
+		return o.TakeAll()
+	}
+	next := o.next()
+	n, size := 0, 0
+	for n < len(*next) && n < batchGroups && size < batchBytes {
+		size += (*next)[n].size
+		n++
+	}
+	taken := (*next)[:n:n]
+	if *next = (*next)[n:]; len(*next) == 0 {
+		*next = nil
+		o.settle()
+	}
+	o.takenBytes, o.takenGroups = size, uint32(n)
+	return taken
+}
+
+// TakeAll is Take without limits, for an answer that holds all that waits.
+func (o *Outbox) TakeAll() []*Group {
+	o.Written()
 	taken := o.waiting
-	o.waiting, o.takenBytes, o.takenGroups = nil, o.bytes, o.groups
+	if o.lanes != nil {
+		taken = o.inOrder()
+	}
+	o.waiting, o.lanes = nil, nil
+	o.takenBytes, o.takenGroups = o.bytes, o.groups
 	return taken
 }
 

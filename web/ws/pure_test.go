@@ -16,7 +16,6 @@ import (
 	"testing/synctest"
 
 	"github.com/coder/websocket"
-	"pgregory.net/rapid"
 )
 
 func sized(bytes int) *Group { return &Group{frames: make([]Frame, 1), size: bytes} }
@@ -48,49 +47,6 @@ func TestOutboxAtItsEdge(t *testing.T) {
 			}
 		}
 	}
-}
-
-// Against a model of two lists: order, and what counts.
-func TestOutboxKeepsOrderAndLimits(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		o := Outbox{MaxBytes: 50, MaxGroups: 5}
-		var waiting, writing []*Group
-		t.Repeat(map[string]func(*rapid.T){
-			"add": func(t *rapid.T) {
-				g, bytes := sized(rapid.IntRange(0, 60).Draw(t, "size")), 0
-				for _, held := range append(waiting[:len(waiting):len(waiting)], writing...) {
-					bytes += held.size
-				}
-				held := len(waiting) + len(writing)
-				want := held == 0 || held < 5 && bytes+g.size <= 50
-				if got := o.Add(g); got != want {
-					t.Fatalf("add %d to %d bytes in %d groups = %v, want %v", g.size, bytes, held, got, want)
-				}
-				if want {
-					waiting = append(waiting, g)
-				}
-			},
-			"take": func(t *rapid.T) {
-				got := o.Take()
-				if len(got) != len(waiting) {
-					t.Fatalf("took %d groups, want %d", len(got), len(waiting))
-				}
-				for i := range got {
-					if got[i] != waiting[i] {
-						t.Fatalf("group %d is out of order", i)
-					}
-				}
-				waiting, writing = nil, got
-			},
-			"written": func(*rapid.T) { o.Written(); writing = nil },
-			"drop":    func(*rapid.T) { o.Drop(); waiting, writing = nil, nil },
-			"": func(t *rapid.T) {
-				if o.Empty() != (len(waiting) == 0) {
-					t.Fatalf("Empty = %v, want %v", o.Empty(), len(waiting) == 0)
-				}
-			},
-		})
-	})
 }
 
 func TestGroupSizeLeavesPingsOut(t *testing.T) {

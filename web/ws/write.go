@@ -26,6 +26,7 @@ func (c *Conn) write(h Handler) {
 				c.writeFailed(h, err)
 				return
 			}
+			clear(batch)
 		case !open || c.over():
 			return
 		default:

@@ -28,10 +28,13 @@ type Command struct {
 	ID    uint64 // for the answer, of an ack the event's; counts only with HasID, at most MaxID
 	HasID bool
 
-	Room  string    // join, leave, presence, publish
-	To    string    // direct: a session id
-	Event string    // publish, broadcast, direct, emit; reserved names are not checked
-	Args  wire.Args // of the event or ack, valid JSON
+	Room  string // join, leave, presence, publish
+	To    string // direct: a session id
+	Event string // publish, broadcast, direct, emit; reserved names are not checked
+	// Priority is a name, which is not checked, of publish, broadcast and direct; empty
+	// when there is none.
+	Priority string
+	Args     wire.Args // of the event or ack, valid JSON
 }
 
 // member is a set of the members that a type of command must have.
@@ -42,16 +45,17 @@ const (
 	needEvent
 	needTo
 	needID
-	mayArgs // has arguments, like all that have an event
+	mayArgs     // has arguments, like all that have an event
+	mayPriority // is sent to others
 )
 
 var needs = map[string]member{
 	"join":      needRoom,
 	"leave":     needRoom,
 	"presence":  needRoom,
-	"publish":   needRoom | needEvent,
-	"broadcast": needEvent,
-	"direct":    needTo | needEvent,
+	"publish":   needRoom | needEvent | mayPriority,
+	"broadcast": needEvent | mayPriority,
+	"direct":    needTo | needEvent | mayPriority,
 	"emit":      needEvent,
 	"ack":       needID | mayArgs,
 }
@@ -109,6 +113,11 @@ func (c *Command) read(m map[string]json.RawMessage) error {
 	}
 	if need&needTo != 0 {
 		if c.To, err = nameMember(m, "to"); err != nil {
+			return err
+		}
+	}
+	if m["priority"] != nil && need&mayPriority != 0 {
+		if c.Priority, err = stringMember(m, "priority"); err != nil {
 			return err
 		}
 	}

@@ -33,6 +33,9 @@ func TestCommandsDecode(t *testing.T) {
 		{`{"type":"broadcast","event":"e","args":[1, "x" ,[2]]}`, plain.Command{Type: "broadcast", Event: "e", Args: args(`1`, `"x"`, `[2]`)}},
 		{`{"type":"broadcast","event":"e","args": [] }`, plain.Command{Type: "broadcast", Event: "e", Args: args()}},
 		{`{"type":"direct","to":"sid","event":"e"}`, plain.Command{Type: "direct", To: "sid", Event: "e"}},
+		{`{"type":"direct","to":"sid","event":"e","priority":"hi\u0067h"}`, plain.Command{Type: "direct", To: "sid", Event: "e", Priority: "high"}},
+		{`{"type":"publish","room":"r","event":"e","priority":null}`, plain.Command{Type: "publish", Room: "r", Event: "e"}},
+		{`{"type":"emit","event":"e","priority":7}`, plain.Command{Type: "emit", Event: "e"}},
 		{`{"type":"emit","event":"e","data":null}`, plain.Command{Type: "emit", Event: "e", Args: args(`null`)}},
 		{` { "event" : "e" , "type" : "emit" , "data" : 12345678901234567890 } `,
 			plain.Command{Type: "emit", Event: "e", Args: args(`12345678901234567890`)}},
@@ -91,6 +94,8 @@ func TestBadCommandsAreNamed(t *testing.T) {
 		{`{"type":"direct","to":"s"}`, "event is missing"},
 		{`{"type":"emit","event":"e","data":1,"args":[1]}`, "data and args"},
 		{`{"type":"emit","event":"e","data":null,"args":[]}`, "data and args"},
+		{`{"type":"broadcast","event":"e","priority":7}`, "priority must be a string"},
+		{`{"type":"publish","room":"r","event":"e","priority":""}`, "priority must not be empty"},
 		{`{"type":"emit","event":"e","args":{"0":1}}`, "args must be an array"},
 		{`{"type":"emit","event":"e","args":"[]"}`, "args must be an array"},
 	} {

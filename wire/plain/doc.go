@@ -7,6 +7,7 @@
 //	server  {"type":"welcome","id":SID,"node":NAME,"session":PID?,"recovered":BOOL?}
 //	client  {"type":"join","id":1,"room":R}     also leave, presence
 //	        {"type":"publish","id":2,"room":R,"event":E,"data":D}
+//	        {"type":"publish","id":2,"room":R,"event":E,"priority":P}     also broadcast, direct
 //	        {"type":"broadcast","id":3,"event":E,"args":[D,...]}     also emit
 //	        {"type":"direct","id":4,"to":SID,"event":E}
 //	        {"type":"ack","id":N,"args":[D,...]}     for an event with "ack":N
