@@ -11,7 +11,8 @@
 // way of a request), socket.go (the life of a session), transport.go (the seam),
 // websocket.go (the transport on package ws), polling.go with get.go and post.go
 // (the transport of HTTP requests), upgrade.go (from the one to the other), detour.go
-// (requests that another server passes on), v3.go (what clients of Engine.IO 3 do
+// (requests that another server passes on), leaving.go and arrival.go (sessions that
+// go to another server, and come from one), v3.go (what clients of Engine.IO 3 do
 // otherwise). The pure parts stand alone: reason.go, group.go, heartbeat.go, refuse.go,
 // stats.go.
 // DESIGN.md has the state diagram and the reasons.
