@@ -6,89 +6,115 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
+	"github.com/meshrt/meshrt/cluster/gossip"
 	"github.com/meshrt/meshrt/cluster/mesh"
 	"github.com/meshrt/meshrt/wire"
 )
 
-// Why a Call has no answer.
-var (
-	ErrNotLinked = errors.New("node is not linked")
-	ErrGone      = errors.New("node went away")
-	ErrBusy      = errors.New("node is busy")
-)
-
-// maxServing limits the requests of one peer that are served at a time; one
-// more is answered with ErrBusy. Questions to clients come in bursts of hundreds,
-// each served in no time; more than this are a fault.
-const maxServing = 1024
-
-// Later, as the error of HandleRequest, is called for the answer when the
-// request has given its place up to others: for answers that take long, as
-// those of people do. Whoever uses it has a limit of its own. It ends with Run.
-type Later func(ctx context.Context) ([]byte, error)
-
-// Error makes Later an error; nobody is to see it.
-func (Later) Error() string { return "the answer comes later" }
-
-// calls are the requests of this node that wait for an answer. Cluster.mu
-// guards them.
-type calls struct {
-	last    uint64
-	waiting map[uint64]*call
-}
-
-type call struct {
-	to   wire.NodeID
-	done chan reply // capacity one
-}
-
-type reply struct {
-	body []byte
-	err  error
-}
-
-// Call asks one node and waits for its answer, until ctx ends or the node's
-// link does: a node that died delays nobody (G9). ErrBusy is the answer of a node that
-// has too many requests, and of a link that has no room for this one. Requests to this node itself
+// Call asks one node and waits for its answer, until ctx ends or the node is
+// down: one that died delays nobody (G9), and one whose link breaks is asked again on
+// the next link, behind everything that this node has published before the call. It
+// does what it is asked once at most. ErrBusy is the answer of a node that has too many
+// requests, and of a link that has no room for this one; ErrNotLinked is for nodes that
+// are down, ErrGone for those that go down meanwhile. Requests to this node itself
 // are not for Call.
 func (c *Cluster) Call(ctx context.Context, to wire.NodeID, method string, body []byte) ([]byte, error) {
-	if len(body) > wire.MaxBody {
-		return nil, fmt.Errorf("request of %d bytes, allowed are %d", len(body), wire.MaxBody)
+	return c.call(ctx, &question{to: to, method: method, body: body}, true)
+}
+
+// Query is Call for what need not wait for messages: it may overtake them.
+func (c *Cluster) Query(ctx context.Context, to wire.NodeID, method string, body []byte) ([]byte, error) {
+	return c.call(ctx, &question{to: to, method: method, body: body}, false)
+}
+
+func (c *Cluster) call(ctx context.Context, q *question, behind bool) ([]byte, error) {
+	if len(q.body) > wire.MaxBody {
+		return nil, fmt.Errorf("request of %d bytes, allowed are %d", len(q.body), wire.MaxBody)
 	}
-	id, w, err := c.ask(to, method, body)
-	if err != nil {
+	q.done = make(chan reply, 1)
+	if err := c.ask(ctx, q, behind); err != nil {
 		return nil, err
 	}
 	select {
-	case r := <-w.done:
+	case r := <-q.done:
 		return r.body, r.err
 	case <-ctx.Done():
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		delete(c.calls.waiting, id)
+		c.questions.end(q)
 		return nil, ctx.Err()
 	}
 }
 
-func (c *Cluster) ask(to wire.NodeID, method string, body []byte) (uint64, *call, error) {
+// ask puts a question on its way, or lets it wait for a link.
+func (c *Cluster) ask(ctx context.Context, q *question, behind bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l := c.links[to]
-	if l == nil {
-		return 0, nil, ErrNotLinked
+	now := c.clock()
+	if p := c.core.peers[q.to]; p == nil || p.down {
+		return ErrNotLinked
 	}
-	c.calls.last++
-	id, w := c.calls.last, &call{to: to, done: make(chan reply, 1)}
-	switch l.Try(wire.AppendRequest(nil, wire.Request{ID: id, Method: method, Body: body})) {
-	case nil:
-	case mesh.ErrFull:
-		return 0, nil, ErrBusy
-	default:
-		return 0, nil, ErrNotLinked
+	if behind {
+		for k := range q.behind {
+			q.behind[k] = c.core.logs.of[k].last()
+		}
 	}
-	c.calls.waiting[id] = w
-	return id, w, nil
+	if end, ok := ctx.Deadline(); ok {
+		q.until = now + time.Until(end)
+	}
+	if err := c.questions.add(q, now); err != nil {
+		return err
+	}
+	full := false
+	c.questions.flushTo(q.to, c.core.isSaid, func(x *question) bool {
+		err := c.askLocked(x)
+		full = full || x == q && err == mesh.ErrFull
+		return err == nil
+	})
+	if full {
+		c.questions.end(q)
+		return ErrBusy
+	}
+	return nil
+}
+
+// askLocked puts a question on the link. One that has ended has its LinkDown soon.
+func (c *Cluster) askLocked(q *question) error {
+	r := wire.Request{ID: q.id, Method: q.method, Body: q.body}
+	if q.until > 0 {
+		r.Timeout = uint64(max((q.until - c.clock()).Milliseconds(), 1))
+	}
+	return c.links[q.to].Try(wire.AppendRequest(nil, r))
+}
+
+// flushLocked says what may be said by now.
+func (c *Cluster) flushLocked() {
+	if c.questions.unsent > 0 {
+		for id := range c.questions.peers {
+			c.questions.flushTo(id, c.core.isSaid, func(q *question) bool { return c.askLocked(q) == nil })
+		}
+	}
+}
+
+// isSaid tells whether the own messages up to some numbers that a peer lacks are on
+// the link to it, and that link is in step. For 0 any link will do.
+func (c *core) isSaid(to wire.NodeID, upTo wire.Frontiers) bool {
+	if upTo == (wire.Frontiers{}) {
+		return true
+	}
+	p := c.peers[to]
+	if p == nil || !p.synced {
+		return false
+	}
+	for k := range p.streams {
+		if o := &p.streams[k].out; o.sent < len(o.refs) && o.refs[o.sent] <= upTo[k] {
+			return false
+		}
+	}
+	return true
 }
 
 // answered ends the call that a REPLY is for. One that comes after its asker
@@ -96,11 +122,10 @@ func (c *Cluster) ask(to wire.NodeID, method string, body []byte) (uint64, *call
 func (c *Cluster) answered(from wire.NodeID, r wire.Reply) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w := c.calls.waiting[r.ID]
-	if w == nil || w.to != from {
+	q := c.questions.answered(from, r.ID)
+	if q == nil {
 		return
 	}
-	delete(c.calls.waiting, r.ID)
 	answer := reply{body: r.Body}
 	if r.Error != "" {
 		answer = reply{err: errors.New(strings.Clone(r.Error))}
@@ -108,78 +133,91 @@ func (c *Cluster) answered(from wire.NodeID, r wire.Reply) {
 			answer.err = ErrBusy
 		}
 	}
-	w.done <- answer
+	q.done <- answer
 }
 
-// goneLocked ends the calls that wait for a node whose link ended.
-func (c *calls) goneLocked(id wire.NodeID) {
-	for k, w := range c.waiting {
-		if w.to == id {
-			delete(c.waiting, k)
-			w.done <- reply{err: ErrGone}
+// giveUp ends calls to a node that is gone.
+func giveUp(list []*question) {
+	for _, q := range list {
+		q.done <- reply{err: ErrGone}
+	}
+}
+
+// linkUpLocked and linkDownLocked tell questions what core is told.
+func (c *Cluster) linkUpLocked(l *mesh.Link) {
+	floor := c.questions.linkUp(l.Peer().ID, c.core.now)
+	l.Send(wire.AppendNumber(nil, wire.KindConfirm, floor), false)
+}
+
+func (c *Cluster) linkDownLocked(id wire.NodeID, left bool) {
+	giveUp(c.questions.linkDown(id, left, c.core.now))
+}
+
+// meetLocked forgets the questions and answers of nodes that are neither members
+// nor linked.
+func (c *Cluster) meetLocked(members map[wire.NodeID]bool) {
+	for id := range c.questions.peers {
+		if !members[id] && c.links[id] == nil {
+			giveUp(c.questions.down(id))
+			c.answers.down(id)
 		}
 	}
 }
 
-// server answers the requests of all peers.
-type server struct {
-	mu      sync.Mutex
-	ctx     context.Context // of Run; nil before and after
-	serving map[wire.NodeID]int
-	wg      sync.WaitGroup
+// confirmed: a peer asks no more for what is below floor, and remembers what it does.
+func (c *Cluster) confirmed(from wire.NodeID, floor uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.questions.peer(from, c.clock()).remembers = true
+	c.answers.confirmed(from, floor)
 }
 
-// serve answers one request beside the link's reader, which has more to read.
-func (c *Cluster) serve(l *mesh.Link, r wire.Request) {
-	s, from := &c.server, l.Peer().ID
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ctx := s.ctx
-	if ctx == nil || s.serving[from] >= maxServing {
-		l.Send(wire.AppendReply(nil, wire.Reply{ID: r.ID, Error: ErrBusy.Error()}), false)
-		return
+// confirmEvery is how often peers are told which answers they may forget.
+const confirmEvery = 250 * time.Millisecond
+
+// tend does for calls what time brings.
+func (c *Cluster) tend(ctx context.Context, probes *sync.WaitGroup) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.clock()
+	c.answers.tick(now)
+	if now-c.confirmedAt >= confirmEvery {
+		c.confirmedAt = now
+		c.questions.confirms(func(to wire.NodeID, floor uint64) {
+			c.links[to].Send(wire.AppendNumber(nil, wire.KindConfirm, floor), false)
+		})
 	}
-	s.serving[from]++
-	s.wg.Go(func() {
-		body, err := c.h.HandleRequest(ctx, from, r.Method, r.Body)
-		s.left(from)
-		var later Later
-		if errors.As(err, &later) {
-			body, err = later(ctx)
+	for _, id := range c.questions.probes(now) {
+		probes.Go(func() { c.probe(ctx, id) })
+	}
+}
+
+// probeTimeout is what a probe may take. Who does not answer may be there all the same.
+const probeTimeout = 3 * time.Second
+
+// probe dials a node without a link, to see whether its process is there at all. The
+// mesh dials too, but the node with the higher id is too polite to tell in time.
+func (c *Cluster) probe(ctx context.Context, id wire.NodeID) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	refused := false
+	for _, m := range c.gossip.Members() {
+		if m.ID == id {
+			refused = c.refuses(ctx, m)
 		}
-		answer := wire.Reply{ID: r.ID, Body: body}
-		switch {
-		case err != nil:
-			answer.Body, answer.Error = nil, err.Error()
-		case len(body) > wire.MaxBody:
-			answer.Body, answer.Error = nil, "the answer is too large"
-		}
-		if l.Try(wire.AppendReply(nil, answer)) == mesh.ErrFull {
-			l.Send(wire.AppendReply(nil, wire.Reply{ID: r.ID, Error: ErrBusy.Error()}), false)
-		} // the asker learns of an ended link by itself
-	})
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	giveUp(c.questions.probed(id, refused, c.clock()))
 }
 
-func (s *server) left(from wire.NodeID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.serving[from]--; s.serving[from] == 0 {
-		delete(s.serving, from)
+// refuses tells whether nobody has the address of a node, or another one does.
+func (c *Cluster) refuses(ctx context.Context, m gossip.Member) bool {
+	conn, err := c.cfg.Net.DialLink(ctx, m.Addr)
+	if err != nil {
+		return errors.Is(err, syscall.ECONNREFUSED)
 	}
-}
-
-// open lets requests in until the function that it returns is called, which
-// waits for those under way.
-func (s *server) open(ctx context.Context) (end func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ctx = ctx
-	return func() {
-		s.mu.Lock()
-		s.ctx = nil
-		s.mu.Unlock()
-		cancel()
-		s.wg.Wait()
-	}
+	defer conn.Close()
+	named, ok := conn.(interface{ PeerName() string })
+	return ok && !strings.HasSuffix(named.PeerName(), "@"+m.ID.String())
 }

@@ -5,7 +5,7 @@
 // Reading order: cluster.go (Config, Cluster, Run), core.go (the protocol, pure),
 // interest.go, opening.go, lease.go, log.go, stream.go and deliver.go (its parts),
 // links.go (frames in, effects out), told.go (joins that count), calls.go (questions to
-// one node), follow.go (membership to links, ticks, the end), nodes.go (what operators see). DESIGN.md has the reasons and what is promised.
+// one node: questions.go and answers.go, pure, and serve.go), follow.go (membership to links, ticks, the end), nodes.go (what operators see). DESIGN.md has the reasons and what is promised.
 //
 // Locks: a caller may hold its own lock while it calls Publish or SetInterest,
 // which never block; calls to the Handler and to done functions hold none.
@@ -98,7 +98,10 @@ type Cluster struct {
 	core  *core
 	links map[wire.NodeID]*mesh.Link
 	full  map[laneTo]bool // lanes that refused a frame of the batch under way
-	calls calls
+
+	questions   questions     // of this node
+	answers     answers       // to those of others
+	confirmedAt time.Duration // when answers were last confirmed
 
 	server     server
 	told       told
@@ -133,7 +136,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 		cfg.ControlBytes = controlBytes
 	}
 	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[laneTo]bool{},
-		calls: calls{waiting: map[uint64]*call{}}, server: server{serving: map[wire.NodeID]int{}},
+		questions: newQuestions(cfg.ControlBytes / 2), answers: newAnswers(answerBytes), server: server{serving: map[wire.NodeID]int{}},
 		told: told{wake: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
 	c.core.logs.limit = cfg.LogBytes
 	if cfg.Profile == gossip.WAN {

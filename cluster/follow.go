@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/meshrt/meshrt/cluster/gossip"
@@ -62,6 +63,7 @@ func (c *Cluster) meet(members []gossip.Member) {
 				c.core.down(id)
 			}
 		}
+		c.meetLocked(is)
 	})
 }
 
@@ -69,11 +71,14 @@ func (c *Cluster) meet(members []gossip.Member) {
 func (c *Cluster) beat(ctx context.Context) {
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
+	var probes sync.WaitGroup
+	defer probes.Wait()
 	for {
 		select {
 		case <-t.C:
 			c.do(c.core.tick)
 			c.open()
+			c.tend(ctx, &probes)
 		case <-ctx.Done():
 			return
 		}
@@ -84,8 +89,9 @@ func (c *Cluster) beat(ctx context.Context) {
 // published: for those without a link, too, which may have one again.
 const leavePatience = time.Second
 
-// lastWords returns when all that was published has arrived, or after the
-// patience: what has not is lost when the node leaves (G7).
+// lastWords returns when all that was published has arrived and all requests are
+// answered but those that take long, or after the patience: what has not arrived is lost
+// when the node leaves (G7).
 func (c *Cluster) lastWords(ctx context.Context) {
 	for end := c.clock() + leavePatience; c.clock() < end && ctx.Err() == nil; time.Sleep(tickEvery) {
 		owed := false
@@ -93,7 +99,7 @@ func (c *Cluster) lastWords(ctx context.Context) {
 			c.core.nextAsk = 0 // answers tell what has arrived
 			owed = c.core.owes()
 		})
-		if !owed {
+		if !owed && !c.server.busy() {
 			return
 		}
 	}

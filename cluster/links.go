@@ -20,7 +20,9 @@ func (c *Cluster) doNow(event func()) (done []func()) {
 	defer c.mu.Unlock()
 	c.core.now = c.clock()
 	event()
-	return c.applyLocked()
+	done = c.applyLocked()
+	c.flushLocked() // behind the messages that the event has sent
+	return done
 }
 
 // applyLocked sends frames and returns the calls to make once unlocked.
@@ -73,6 +75,7 @@ func (h links) LinkUp(l *mesh.Link) {
 	c.do(func() {
 		c.links[p.ID] = l
 		c.core.linkUp(p.ID)
+		c.linkUpLocked(l)
 		c.introduceLocked(p)
 	})
 	c.gossip.Meet(p.ID, p.Addr)
@@ -109,7 +112,7 @@ func (h links) LinkDown(l *mesh.Link, err error) {
 	c.do(func() {
 		delete(c.links, p.ID)
 		c.core.linkDown(p.ID, mesh.Left(err))
-		c.calls.goneLocked(p.ID)
+		c.linkDownLocked(p.ID, mesh.Left(err))
 	})
 	if mesh.Routine(err) {
 		c.log.Info("link ended", "peer", p.Name, "reason", err)
@@ -224,6 +227,12 @@ func (h links) other(l *mesh.Link, f wire.Frame) error {
 			return err
 		}
 		h.c.answered(l.Peer().ID, r)
+	case wire.KindConfirm:
+		floor, err := wire.DecodeNumber(f, wire.KindConfirm)
+		if err != nil {
+			return err
+		}
+		h.c.confirmed(l.Peer().ID, floor)
 	case wire.KindHello:
 		return fmt.Errorf("second hello: %w", wire.ErrMalformed)
 	}

@@ -227,7 +227,12 @@ func (n *Node) answerAsk(from wire.NodeID, q ackRequest) (any, error) {
 	}
 	return nil, cluster.Later(func(ctx context.Context) ([]byte, error) {
 		defer n.forgetAsk(key)
-		ctx, cancel := context.WithTimeout(ctx, time.Duration(q.Timeout)*time.Millisecond)
+		wait := time.Duration(q.Timeout) * time.Millisecond
+		if end, ok := ctx.Deadline(); ok { // less is left when a link had to come back
+			left := time.Until(end)
+			wait = min(wait, left-min(left/4, ackMargin))
+		}
+		ctx, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		answers, silent := a.wait(ctx, n.done)
 		reply := ackReply{Silent: silent}

@@ -105,16 +105,17 @@ func TestG9ListsEndWithWhatThereIs(t *testing.T) {
 		start := time.Now()
 		go func() {
 			time.Sleep(500 * time.Millisecond)
+			b.net.SetDelay(b.hosts[0], b.hosts[1], time.Millisecond)
 			b.hosts[1].Kill()
 		}()
 		rooms, _, missing := b.nodes[0].Rooms(t.Context(), node.Query{})
-		if took := time.Since(start); took < 500*time.Millisecond || took > 510*time.Millisecond {
-			t.Errorf("took %v, want until the node died", took)
+		if took := time.Since(start); took < 500*time.Millisecond || took > 1300*time.Millisecond {
+			t.Errorf("took %v, want until the node was known to be dead", took)
 		}
 		if len(rooms) != 1 || rooms[0].Sockets != 2 || len(missing) != 1 || missing[0] != (node.Missing{Node: "n1", Reason: "node went away"}) {
 			t.Errorf("rooms %+v, missing %+v", rooms, missing)
 		}
-		rooms, _, missing = b.nodes[0].Rooms(t.Context(), node.Query{}) // known to be cut by now
+		rooms, _, missing = b.nodes[0].Rooms(t.Context(), node.Query{}) // known to be dead by now
 		if len(rooms) != 1 || len(missing) != 1 || missing[0].Reason != "node is not linked" {
 			t.Errorf("rooms %+v, missing %+v", rooms, missing)
 		}
@@ -130,6 +131,40 @@ func TestG9ListsEndAtTheirTimeout(t *testing.T) {
 		_, _, missing := b.nodes[0].Sockets(ctx, node.Query{})
 		if took := time.Since(start); took != time.Second || len(missing) != 1 || missing[0].Reason != "timeout" {
 			t.Errorf("took %v, missing %v", took, missing)
+		}
+	})
+}
+
+// A link that breaks delays lists, answers and changes; nobody is missing.
+func TestFlappingLinksDelayAndMissNobody(t *testing.T) {
+	together(t, 3, root, func(t *testing.T, b *lab) {
+		for i, n := range b.nodes {
+			c := connect(t, n, "/")
+			c.join("x")
+			c.replies(50*time.Millisecond, i)
+		}
+		over := make(chan struct{})
+		go func() {
+			for {
+				select {
+				case <-over:
+					return
+				case <-time.After(200 * time.Millisecond):
+					b.hosts[0].Reset(b.hosts[1])
+					b.hosts[0].Reset(b.hosts[2])
+				}
+			}
+		}()
+		defer close(over)
+		all := b.nodes[0].In("/").Timeout(20 * time.Second)
+		for i := range 20 {
+			time.Sleep(130 * time.Millisecond)
+			if list, missing, err := all.Sockets(t.Context()); len(list) != 3 || len(missing) > 0 || err != nil {
+				t.Errorf("sockets %d, missing %v, %v", len(list), missing, err)
+			}
+			askAll(t.Context(), all.To("x")).wants(t, []string{"[0]", "[1]", "[2]"}, nil, nil)
+			got, err := all.Join(t.Context(), fmt.Sprint("y", i))
+			change(t, got, err, 3)
 		}
 	})
 }

@@ -24,6 +24,9 @@ func (n *Node) askAll(ctx context.Context, method string, body []byte, got func(
 	return n.askNodes(ctx, n.others(), method, body, got)
 }
 
+// lists are the methods that tell and change nothing: they need not wait for messages.
+var lists = map[string]bool{"count": true, "rooms": true, "sockets": true}
+
 // askNodes asks other nodes at once and gives each answer to got, which runs on
 // several goroutines. It returns when all have answered, died or timed out,
 // with those that did not answer, by name.
@@ -33,9 +36,13 @@ func (n *Node) askNodes(ctx context.Context, nodes []cluster.NodeInfo, method st
 		mu      sync.Mutex
 		missing []Missing
 	)
+	call := n.cluster.Call
+	if lists[method] {
+		call = n.cluster.Query
+	}
 	for _, node := range nodes {
 		wg.Go(func() {
-			answer, err := n.cluster.Call(ctx, node.ID, method, body)
+			answer, err := call(ctx, node.ID, method, body)
 			if err == nil {
 				err = got(node, answer)
 			}

@@ -192,6 +192,7 @@ func TestNodeThatDiesDelaysNoChange(t *testing.T) {
 		b.net.SetDelay(b.hosts[0], b.hosts[2], time.Minute)
 		go func() {
 			time.Sleep(300 * time.Millisecond)
+			b.net.SetDelay(b.hosts[0], b.hosts[2], time.Millisecond)
 			b.hosts[2].Kill()
 		}()
 		start := time.Now()

@@ -143,7 +143,7 @@ func DecodeInterest(f Frame) (Interest, error) {
 }
 
 // AppendNumber appends one of the frames that carry a single number: INTACK
-// (interest version), PING and PONG (monotonic nanoseconds of the asker).
+// (interest version), PING and PONG (monotonic nanoseconds of the asker), CONFIRM (id of a request).
 func AppendNumber(dst []byte, k Kind, v uint64) []byte {
 	dst, start := startFrame(dst)
 	dst = appendUint(appendUint(appendArray(dst, 2), uint64(k)), v)

@@ -26,9 +26,11 @@ const (
 	KindGrant                    // yes, and the clock of the ASK; the granter's frontier
 	KindAck                      // what the sender has processed of the receiver's messages
 	KindGap                      // messages of the sender that the receiver may have wanted are gone
+	KindCounts                   // how many members the sender has in some rooms
+	KindConfirm                  // requests of the sender with lower ids are over
 )
 
-var kindNames = [...]string{"?", "hello", "sync", "interest", "intack", "data", "ping", "pong", "peers", "bye", "request", "reply", "ask", "grant", "ack", "gap"}
+var kindNames = [...]string{"?", "hello", "sync", "interest", "intack", "data", "ping", "pong", "peers", "bye", "request", "reply", "ask", "grant", "ack", "gap", "counts", "confirm"}
 
 // Kinds is the number of kinds that this version knows, for tables of counters.
 const Kinds = len(kindNames)

@@ -12,6 +12,8 @@ type Request struct {
 	ID     uint64 // the asker's, for the reply
 	Method string
 	Body   []byte
+	// Timeout is for how many more milliseconds the asker waits; 0 if it does not say.
+	Timeout uint64
 }
 
 // Reply answers a Request. With an Error there is no Body.
@@ -27,8 +29,15 @@ const MaxBody = MaxFrame - 1024
 // AppendRequest appends a REQUEST frame.
 func AppendRequest(dst []byte, r Request) []byte {
 	dst, start := startFrame(dst)
-	dst = appendUint(appendUint(appendArray(dst, 4), uint64(KindRequest)), r.ID)
+	fields := 4
+	if r.Timeout > 0 {
+		fields++
+	}
+	dst = appendUint(appendUint(appendArray(dst, fields), uint64(KindRequest)), r.ID)
 	dst = appendBin(appendString(dst, r.Method), r.Body)
+	if r.Timeout > 0 {
+		dst = appendUint(dst, r.Timeout)
+	}
 	return endFrame(dst, start)
 }
 
@@ -37,6 +46,9 @@ func DecodeRequest(f Frame) (Request, error) {
 	p := parser{b: f}
 	p.begin(KindRequest, 3)
 	r := Request{ID: p.uint(), Method: p.string(), Body: p.bin()}
+	if len(p.b) > 0 {
+		r.Timeout = p.uint()
+	}
 	return r, p.err(KindRequest)
 }
 

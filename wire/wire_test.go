@@ -419,6 +419,10 @@ func TestRequestsAndRepliesRoundTrip(t *testing.T) {
 	if got, err := DecodeRequest(body(AppendRequest(nil, q))); err != nil || !reflect.DeepEqual(got, q) {
 		t.Errorf("got %+v, %v, want %+v", got, err, q)
 	}
+	q.Timeout = 300
+	if got, err := DecodeRequest(body(AppendRequest(nil, q))); err != nil || !reflect.DeepEqual(got, q) {
+		t.Errorf("got %+v, %v, want %+v", got, err, q)
+	}
 	a := Reply{ID: 7, Error: "no", Body: []byte{3}}
 	if got, err := DecodeReply(body(AppendReply(nil, a))); err != nil || !reflect.DeepEqual(got, a) {
 		t.Errorf("got %+v, %v, want %+v", got, err, a)
