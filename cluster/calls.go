@@ -206,9 +206,17 @@ func (c *Cluster) probe(ctx context.Context, id wire.NodeID) {
 			refused = c.refuses(ctx, m)
 		}
 	}
+	if c.probed(id, refused) {
+		c.tally.died(id)
+	}
+}
+
+func (c *Cluster) probed(id wire.NodeID, refused bool) (gone bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	giveUp(c.questions.probed(id, refused, c.clock()))
+	p := c.questions.peers[id]
+	return p != nil && p.gone
 }
 
 // refuses tells whether nobody has the address of a node, or another one does.

@@ -5,7 +5,7 @@
 // Reading order: cluster.go (Config, Cluster, Run), core.go (the protocol, pure),
 // interest.go, opening.go, lease.go, log.go, stream.go and deliver.go (its parts),
 // links.go (frames in, effects out), told.go (joins that count), calls.go (questions to
-// one node: questions.go and answers.go, pure, and serve.go), follow.go (membership to links, ticks, the end), nodes.go (what operators see). DESIGN.md has the reasons and what is promised.
+// one node: questions.go and answers.go, pure, and serve.go), tally.go (counts of members: counts.go, pure), follow.go (membership to links, ticks, the end), nodes.go (what operators see). DESIGN.md has the reasons and what is promised.
 //
 // Locks: a caller may hold its own lock while it calls Publish or SetInterest,
 // which never block; calls to the Handler and to done functions hold none.
@@ -51,7 +51,8 @@ type Handler interface {
 	// for different nodes overlap. It may block to slow that node's link down.
 	HandleMessage(m *wire.Message)
 	// HandleRequest answers a Call of another node. Calls overlap, as many as
-	// maxServing for each peer; ctx ends with Run.
+	// maxServing for each peer; ctx ends with Run, or when the asker waits no more. A request
+	// is made once, however often its link breaks.
 	HandleRequest(ctx context.Context, from wire.NodeID, method string, body []byte) ([]byte, error)
 }
 
@@ -103,6 +104,7 @@ type Cluster struct {
 	answers     answers       // to those of others
 	confirmedAt time.Duration // when answers were last confirmed
 
+	tally      *tally
 	server     server
 	told       told
 	poke       chan struct{} // capacity one: links changed
@@ -136,7 +138,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 		cfg.ControlBytes = controlBytes
 	}
 	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[laneTo]bool{},
-		questions: newQuestions(cfg.ControlBytes / 2), answers: newAnswers(answerBytes), server: server{serving: map[wire.NodeID]int{}},
+		questions: newQuestions(cfg.ControlBytes / 2), answers: newAnswers(answerBytes), tally: newTally(), server: server{serving: map[wire.NodeID]int{}},
 		told: told{wake: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
 	c.core.logs.limit = cfg.LogBytes
 	if cfg.Profile == gossip.WAN {

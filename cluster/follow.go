@@ -52,8 +52,8 @@ func peersOf(members []gossip.Member) []mesh.Peer {
 // meet tells the core who is a member: for those it keeps what they lack, and
 // those that are neither members nor linked are down (MESH §2: gossip alone is a hint).
 func (c *Cluster) meet(members []gossip.Member) {
+	is := make(map[wire.NodeID]bool, len(members))
 	c.do(func() {
-		is := make(map[wire.NodeID]bool, len(members))
 		for _, m := range members {
 			is[m.ID] = true
 			c.core.member(m.ID)
@@ -65,6 +65,7 @@ func (c *Cluster) meet(members []gossip.Member) {
 		}
 		c.meetLocked(is)
 	})
+	c.tally.keep(is)
 }
 
 // beat gives the core its time until ctx ends.
@@ -79,6 +80,7 @@ func (c *Cluster) beat(ctx context.Context) {
 			c.do(c.core.tick)
 			c.open()
 			c.tend(ctx, &probes)
+			c.count()
 		case <-ctx.Done():
 			return
 		}

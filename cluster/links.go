@@ -78,6 +78,7 @@ func (h links) LinkUp(l *mesh.Link) {
 		c.linkUpLocked(l)
 		c.introduceLocked(p)
 	})
+	c.tally.linkUp(p.ID, l)
 	c.gossip.Meet(p.ID, p.Addr)
 	c.log.Info("linked", "peer", p.Name, "addr", p.Addr)
 	c.changed()
@@ -114,6 +115,7 @@ func (h links) LinkDown(l *mesh.Link, err error) {
 		c.core.linkDown(p.ID, mesh.Left(err))
 		c.linkDownLocked(p.ID, mesh.Left(err))
 	})
+	c.tally.linkDown(p.ID, mesh.Left(err))
 	if mesh.Routine(err) {
 		c.log.Info("link ended", "peer", p.Name, "reason", err)
 	} else {
@@ -227,6 +229,12 @@ func (h links) other(l *mesh.Link, f wire.Frame) error {
 			return err
 		}
 		h.c.answered(l.Peer().ID, r)
+	case wire.KindCounts:
+		counts, err := wire.DecodeCounts(f)
+		if err != nil {
+			return err
+		}
+		h.c.tally.told(l.Peer().ID, counts)
 	case wire.KindConfirm:
 		floor, err := wire.DecodeNumber(f, wire.KindConfirm)
 		if err != nil {

@@ -31,6 +31,7 @@
 //	socket.join, leave, rooms        Session.Join, Leave, Rooms
 //	socket.data, handshake           Session.SetData (lists show it), Set and Get; Session.Handshake
 //	fetchSockets, socketsJoin, ...   Operator.Sockets, Join, Leave, Disconnect
+//	sockets.size, in the cluster     Namespace.Count, Operator.Count
 //	serverSideEmit, io.on            Namespace.ServerSideEmit, OnServer
 //	disconnecting, disconnect        Namespace.OnDisconnecting, OnDisconnect
 //	io.of(/regex/)                   Node.NamespaceFunc

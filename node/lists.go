@@ -1,18 +1,15 @@
 package node
 
 import (
-	"cmp"
 	"container/heap"
 	"context"
 	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/meshrt/meshrt/cluster"
-	"github.com/meshrt/meshrt/wire"
 )
 
 // A Query asks for a part of a list over the whole cluster.
@@ -29,7 +26,7 @@ const MaxPage = 1000
 // RoomInfo is one room of the cluster.
 type RoomInfo struct {
 	Room    string
-	Sockets int      // members on all nodes that answered
+	Sockets int      // members on all nodes
 	Nodes   []string // names of those with members, sorted
 }
 
@@ -52,22 +49,25 @@ type Missing struct {
 	Reason string
 }
 
-// Rooms lists the rooms with members, by name. A node that does not answer is
-// in missing, never an error; the page is what the others know. next is After
-// of the next page, "" when there is none.
-func (n *Node) Rooms(ctx context.Context, q Query) (rooms []RoomInfo, next string, missing []Missing) {
+// Rooms lists the rooms with members, by name, without asking anybody: changes on other
+// nodes are known within a second. A node without a link is in missing, with its
+// rooms as it told them last, and one that has not told all yet. next is After of the next
+// page, "" when there is none.
+func (n *Node) Rooms(q Query) (rooms []RoomInfo, next string, missing []Missing) {
 	q = q.normal()
 	merged := map[string]*RoomInfo{}
-	missing = scatter(ctx, n, n.others(), "rooms", q, n.localRooms(q), func(node string, page []roomCount) {
+	missing = n.eachNode(func(i cluster.NodeInfo) error {
+		page, err := n.cluster.RoomCounts(i.ID, q.Namespace, q.After, q.Limit+1)
 		for _, r := range page {
 			m := merged[r.Room]
 			if m == nil {
 				m = &RoomInfo{Room: r.Room}
 				merged[r.Room] = m
 			}
-			m.Sockets += r.Sockets
-			m.Nodes = append(m.Nodes, node)
+			m.Sockets += int(r.Members)
+			m.Nodes = append(m.Nodes, i.Name)
 		}
+		return err
 	})
 	for _, name := range slices.Sorted(maps.Keys(merged)) {
 		slices.Sort(merged[name].Nodes)
@@ -81,8 +81,9 @@ func (n *Node) Rooms(ctx context.Context, q Query) (rooms []RoomInfo, next strin
 	return rooms, next, missing
 }
 
-// Sockets lists sessions by id, as Rooms lists rooms. A page has at most Limit
-// sessions, and fewer when they are in very many rooms.
+// Sockets lists sessions by id. A node that does not answer is in missing, never an
+// error; the page is what the others know. A page has at most Limit sessions, and
+// fewer when they are in very many rooms; next is as for Rooms.
 func (n *Node) Sockets(ctx context.Context, q Query) (sockets []SocketInfo, next string, missing []Missing) {
 	q = q.normal()
 	t := target{Namespace: q.Namespace}
@@ -111,23 +112,6 @@ func (n *Node) sockets(ctx context.Context, q socketQuery, others []cluster.Node
 		sockets, next = sockets[:q.Limit], sockets[q.Limit-1].ID
 	}
 	return sockets, next, missing
-}
-
-// SocketCounts tells how many sessions each node has, by its id.
-func (n *Node) SocketCounts(ctx context.Context) (counts map[wire.NodeID]int, missing []Missing) {
-	counts = map[wire.NodeID]int{n.ID(): n.Stats().Sessions}
-	var mu sync.Mutex
-	missing = n.askAll(ctx, "count", nil, func(from cluster.NodeInfo, body []byte) error {
-		var c nodeCount
-		if err := wire.Unmarshal(body, &c); err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		counts[from.ID] = c.Sockets
-		return nil
-	})
-	return counts, missing
 }
 
 // What nodes answer; arrays on the wire, so fields are only appended.
@@ -169,19 +153,15 @@ func (q Query) normal() Query {
 	return q
 }
 
-// localRooms is this node's first rooms after q.After, one more than the page
-// so that it is known whether another follows.
-func (n *Node) localRooms(q Query) []roomCount {
-	var page []roomCount
-	n.mu.Lock()
-	for t, r := range n.rooms {
-		if t.Namespace == q.Namespace && t.Room > q.After { // the namespace itself is the room ""
-			page = append(page, roomCount{t.Room, r.members})
-		}
+// localRooms answers nodes of versions that ask for rooms: those after q.After, one
+// more than the page so that it is known whether another follows.
+func (n *Node) localRooms(q Query) (page []roomCount) {
+	n.tellCounts()
+	rooms, _ := n.cluster.RoomCounts(n.ID(), q.Namespace, q.After, q.Limit+1)
+	for _, r := range rooms {
+		page = append(page, roomCount{r.Room, int(r.Members)})
 	}
-	n.mu.Unlock()
-	slices.SortFunc(page, func(a, b roomCount) int { return cmp.Compare(a.Room, b.Room) })
-	return page[:min(len(page), q.Limit+1)]
+	return page
 }
 
 // maxPageBytes ends a page of sessions that are in very many rooms, well below

@@ -62,10 +62,12 @@ type Node struct {
 	rooms      map[wire.Topic]*room
 	asksFor    asksFor
 	lingering  map[wire.SessionID]*Session // that have moved, and owe an answer
+	recount    []wire.Topic                // whose members have changed, see changedLocked
 	protocols  map[string]RequestHandler   // by method
 	closed     bool
 	quietUntil time.Time // no line about Config.MaxRooms before that
 
+	telling    sync.Mutex     // held around mu while counts are told
 	background sync.WaitGroup // what is told to other nodes beside the rest
 	done       chan struct{}  // closed when Run has ended
 }
@@ -73,6 +75,7 @@ type Node struct {
 // room is a topic with local members.
 type room struct {
 	members int
+	changed bool   // is in Node.recount
 	version uint64 // of the interest that its first member raised
 }
 
@@ -119,6 +122,7 @@ func (n *Node) Run(ctx context.Context) error {
 		g.Go(func() error { s.run(gctx); return nil })
 	}
 	g.Go(func() error { n.runServerEvents(gctx); return nil })
+	g.Go(func() error { n.runCounts(gctx); return nil })
 	g.Go(func() error { return n.cluster.Run(gctx) })
 	err := g.Wait()
 	n.mu.Lock()

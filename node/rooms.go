@@ -166,11 +166,13 @@ func (n *Node) countInLocked(t wire.Topic) uint64 {
 		n.rooms[t] = r
 	}
 	r.members++
+	n.changedLocked(t, r)
 	return r.version
 }
 
 func (n *Node) countOutLocked(t wire.Topic) {
 	r := n.rooms[t]
+	n.changedLocked(t, r)
 	if r.members--; r.members == 0 {
 		delete(n.rooms, t)
 		n.cluster.SetInterest(t, false)

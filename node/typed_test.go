@@ -1,7 +1,6 @@
 package node_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -105,7 +104,7 @@ func TestRoomsAreLeftBetweenDisconnectingAndDisconnect(t *testing.T) {
 	var n *node.Node
 	report := func(what string) func(*node.Session, string) {
 		return func(s *node.Session, reason string) {
-			rooms, _, _ := n.Rooms(context.Background(), node.Query{})
+			rooms, _, _ := n.Rooms(node.Query{})
 			heard.add(fmt.Sprint(what, " ", reason, s.Rooms(), rooms, s.Context().Err()))
 		}
 	}

@@ -105,6 +105,12 @@ func (c collector) forward(e emitter) {
 func (c collector) hub(e emitter) {
 	s := c.s.node.Stats()
 	e.gauge("sessions", "Clients in namespaces now.", s.Sessions)
+	counts, _ := c.s.node.SocketCounts()
+	all := 0
+	for _, count := range counts {
+		all += count
+	}
+	e.gauge("cluster_sessions", "Clients in namespaces of all nodes, as these told last.", all)
 	e.gauge("rooms", "Rooms with members on this node, namespaces included.", s.Rooms)
 	e.gauge("inbox_items", "References that wait for delivery.", s.InboxItems)
 	moved := "Clients in namespaces whose websocket came to another node than their polls, and that went there."

@@ -239,7 +239,7 @@ func TestPathsAndPages(t *testing.T) {
 		}
 		_, text := ops.Get("/metrics")
 		for _, sample := range []string{
-			`meshrt_build_info{`, `meshrt_ready 1`, `meshrt_sessions 0`, `meshrt_mesh_frames_total{dir="in",type="data"} 0`,
+			`meshrt_build_info{`, `meshrt_ready 1`, `meshrt_sessions 0`, `meshrt_cluster_sessions 0`, `meshrt_mesh_frames_total{dir="in",type="data"} 0`,
 			`meshrt_connections{protocol="socket.io",transport="websocket"} 0`, `meshrt_connections{protocol="websocket",transport="websocket"} 0`,
 		} {
 			if !strings.Contains(text, "\n"+sample) {

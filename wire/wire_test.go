@@ -140,6 +140,8 @@ func TestHandWrittenFrames(t *testing.T) {
 		same("ack", AppendAck(nil, frontiers), reference(t, refAck{uint64(KindAck), h.MinVersion, m.Seq, 5}))
 		same("gap", AppendGap(nil, Gap{m.Seq, StreamLow}), reference(t, refGap{uint64(KindGap), m.Seq, 2}))
 		same("interest", AppendInterest(nil, Interest{m.Seq, true, Topic{"/", "r"}}), reference(t, refInterest{KindInterest, m.Seq, true, "/", "r"}))
+		same("counts", AppendCounts(nil, Counts{2, []Count{{Topic{"/", ""}, m.Seq}, {Topic{"/", "r"}, 0}, {Topic{"/x", "r"}, 9}}}),
+			reference(t, []any{KindCounts, 2, []any{[]any{"/", []any{"", m.Seq, "r", 0}}, []any{"/x", []any{"r", 9}}}}))
 		same("sync", AppendSync(nil, Sync{Frontiers{1, m.Seq, 3}, m.Seq, false, []Topic{{"/", ""}, {"/", "r"}, {"/x", "r"}}, true}),
 			reference(t, refSync{KindSync, 1, m.Seq, false, []refGroup{{"/", []string{"", "r"}}, {"/x", []string{"r"}}}, true, m.Seq, 3}))
 	})
@@ -359,6 +361,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add(body(AppendLease(nil, KindAsk, 1, Frontiers{1, 2, 3})))
 	f.Add(body(AppendAck(nil, Frontiers{1, 2, 3})))
 	f.Add(body(AppendGap(nil, Gap{1, StreamLow})))
+	f.Add(body(AppendCounts(nil, Counts{CountsWhole, []Count{{Topic{"/", ""}, 5}, {Topic{"/a", "b"}, 0}}})))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fr := Frame(b)
 		_ = fr.Kind().String()
@@ -371,6 +374,12 @@ func FuzzFrame(f *testing.F) {
 		if s, err := DecodeSync(fr); err == nil {
 			if _, err := DecodeSync(body(AppendSync(nil, s))); err != nil {
 				t.Fatal(err)
+			}
+		}
+		if c, err := DecodeCounts(fr); err == nil {
+			again, err := DecodeCounts(body(AppendCounts(nil, c)))
+			if err != nil || len(again.Counts) != len(c.Counts) {
+				t.Fatalf("re-encoding changed %+v to %+v, %v", c, again, err)
 			}
 		}
 		DecodeHello(fr)
@@ -426,6 +435,23 @@ func TestRequestsAndRepliesRoundTrip(t *testing.T) {
 	a := Reply{ID: 7, Error: "no", Body: []byte{3}}
 	if got, err := DecodeReply(body(AppendReply(nil, a))); err != nil || !reflect.DeepEqual(got, a) {
 		t.Errorf("got %+v, %v, want %+v", got, err, a)
+	}
+}
+
+func TestCountsRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := Counts{Part: CountsPart(rapid.Uint64Range(0, 7).Draw(t, "part"))}
+		for range rapid.IntRange(0, 40).Draw(t, "n") {
+			topic := Topic{rapid.SampledFrom([]string{"/", "/a", ""}).Draw(t, "ns"), rapid.String().Draw(t, "room")}
+			c.Counts = append(c.Counts, Count{topic, rapid.Uint64().Draw(t, "members")})
+		}
+		if got, err := DecodeCounts(body(AppendCounts(nil, c))); err != nil || !reflect.DeepEqual(got, c) {
+			t.Fatalf("got %+v, %v, want %+v", got, err, c)
+		}
+	})
+	odd := []byte{0x93, 16, 0, 0x91, 0x92, 0xa1, '/', 0x91, 0xa1, 'r'}
+	if _, err := DecodeCounts(odd); err == nil {
+		t.Error("a room without a count is taken")
 	}
 }
 

@@ -30,11 +30,11 @@ type nodeJSON struct {
 	Region  string  `json:"region,omitempty"`
 	RTT     float64 `json:"rtt_ms,omitempty"`
 	Since   string  `json:"since,omitempty"`
-	Sockets *int    `json:"sockets,omitempty"` // unknown of a node that did not answer
+	Sockets *int    `json:"sockets,omitempty"` // unknown of a node that has not told yet
 }
 
 func (h *handler) nodes(w http.ResponseWriter, r *http.Request) {
-	counts, missing := h.node.SocketCounts(r.Context())
+	counts, missing := h.node.SocketCounts()
 	list := []nodeJSON{}
 	for _, n := range h.node.Cluster().Nodes() {
 		j := nodeJSON{Name: n.Name, Boot: n.ID.String(), State: n.State, Addr: n.Addr, Region: n.Region,
@@ -70,7 +70,7 @@ func (h *handler) rooms(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	rooms, next, missing := h.node.Rooms(r.Context(), q)
+	rooms, next, missing := h.node.Rooms(q)
 	list := []roomJSON{}
 	for _, x := range rooms {
 		list = append(list, roomJSON(x))
