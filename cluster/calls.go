@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -83,7 +84,7 @@ func (c *Cluster) ask(ctx context.Context, q *question, behind bool) error {
 
 // askLocked puts a question on the link. One that has ended has its LinkDown soon.
 func (c *Cluster) askLocked(q *question) error {
-	r := wire.Request{ID: q.id, Method: q.method, Body: q.body}
+	r := wire.Request{ID: q.id, Method: q.method, Body: q.body, After: c.core.saidTo(q.to, q.behind)}
 	if q.until > 0 {
 		r.Timeout = uint64(max((q.until - c.clock()).Milliseconds(), 1))
 	}
@@ -115,6 +116,22 @@ func (c *core) isSaid(to wire.NodeID, upTo wire.Frontiers) bool {
 		}
 	}
 	return true
+}
+
+// saidTo are the last messages up to some numbers that are on the link to a peer, and
+// that it has not confirmed.
+func (c *core) saidTo(to wire.NodeID, upTo wire.Frontiers) (last wire.Frontiers) {
+	for k := range last {
+		o := &c.peers[to].streams[k].out
+		n, found := slices.BinarySearch(o.refs[:o.sent], upTo[k])
+		if found {
+			n++
+		}
+		if n > 0 {
+			last[k] = o.refs[n-1]
+		}
+	}
+	return last
 }
 
 // answered ends the call that a REPLY is for. One that comes after its asker

@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -227,5 +228,57 @@ func TestAskersThatAreDownAreLimited(t *testing.T) {
 	}
 	if len(s.askers) > maxAskers {
 		t.Errorf("%d are remembered", len(s.askers))
+	}
+}
+
+// Requests that overtook their messages in another lane wait for them.
+func TestRequestsAreHeldUntilTheirMessagesCame(t *testing.T) {
+	h := held{}
+	ids := func(list []wire.Request) (ids []uint64) {
+		for _, r := range list {
+			ids = append(ids, r.ID)
+		}
+		return ids
+	}
+	h.add(2, wire.Request{ID: 1, After: wire.Frontiers{5, 0, 0}})
+	h.add(2, wire.Request{ID: 2, After: wire.Frontiers{5, 3, 0}})
+	h.add(2, wire.Request{ID: 3, After: wire.Frontiers{0, 0, 9}})
+	h.add(3, wire.Request{ID: 4, After: wire.Frontiers{1}})
+	for _, tt := range []struct {
+		frontiers wire.Frontiers
+		want      []uint64
+	}{{wire.Frontiers{4, 9, 8}, nil}, {wire.Frontiers{5, 2, 8}, []uint64{1}}, {wire.Frontiers{6, 2, 9}, []uint64{3}}, {wire.Frontiers{6, 3, 9}, []uint64{2}}} {
+		if got := ids(h.take(2, tt.frontiers)); !slices.Equal(got, tt.want) {
+			t.Errorf("%v: got %v, want %v", tt.frontiers, got, tt.want)
+		}
+	}
+	if len(h) != 1 || len(h[3]) != 1 {
+		t.Errorf("left: %v", h)
+	}
+	for i := range maxServing {
+		if !h.add(2, wire.Request{}) {
+			t.Fatalf("number %d is refused", i+1)
+		}
+	}
+	if h.add(2, wire.Request{}) {
+		t.Errorf("number %d is taken", maxServing+1)
+	}
+}
+
+// What a request tells to come before it is what is on the link, and not later.
+func TestARequestTellsWhatIsBeforeIt(t *testing.T) {
+	c := newCore()
+	p := c.peer(2)
+	p.linked, p.synced = true, true
+	o := &p.streams[wire.StreamNormal].out
+	o.refs, o.sent = []uint64{3, 5, 8, 9}, 3
+	for _, tt := range []struct {
+		upTo, last uint64
+		said       bool
+	}{{0, 0, true}, {2, 0, true}, {3, 3, true}, {6, 5, true}, {8, 8, true}, {9, 8, false}, {20, 8, false}} {
+		upTo := wire.Frontiers{wire.StreamNormal: tt.upTo}
+		if got, said := c.saidTo(2, upTo)[wire.StreamNormal], c.isSaid(2, upTo); got != tt.last || said != tt.said {
+			t.Errorf("up to %d: %d, %v; want %d, %v", tt.upTo, got, said, tt.last, tt.said)
+		}
 	}
 }

@@ -102,6 +102,8 @@ type Cluster struct {
 
 	questions   questions     // of this node
 	answers     answers       // to those of others
+	held        held          // of others
+	holding     atomic.Bool   // some are held
 	confirmedAt time.Duration // when answers were last confirmed
 
 	tally      *tally
@@ -138,7 +140,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 		cfg.ControlBytes = controlBytes
 	}
 	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[laneTo]bool{},
-		questions: newQuestions(cfg.ControlBytes / 2), answers: newAnswers(answerBytes), tally: newTally(), server: server{serving: map[wire.NodeID]int{}},
+		questions: newQuestions(cfg.ControlBytes / 2), answers: newAnswers(answerBytes), held: held{}, tally: newTally(), server: server{serving: map[wire.NodeID]int{}},
 		told: told{wake: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
 	c.core.logs.limit = cfg.LogBytes
 	if cfg.Profile == gossip.WAN {

@@ -114,6 +114,7 @@ func (h links) LinkDown(l *mesh.Link, err error) {
 		delete(c.links, p.ID)
 		c.core.linkDown(p.ID, mesh.Left(err))
 		c.linkDownLocked(p.ID, mesh.Left(err))
+		c.holdLocked(func() { delete(c.held, p.ID) }) // they are said again
 	})
 	c.tally.linkDown(p.ID, mesh.Left(err))
 	if mesh.Routine(err) {
@@ -201,6 +202,7 @@ func (h links) number(l *mesh.Link, f wire.Frame) error {
 		}
 		news := false
 		c.do(func() { news = c.core.gap(id, g) })
+		c.release(id)
 		if news {
 			c.log.Warn("messages of a peer are lost: its log did not reach back to the break", "peer", l.Peer().Name, "priority", g.Stream.String(), "up to", g.Seq)
 		}
@@ -222,7 +224,7 @@ func (h links) other(l *mesh.Link, f wire.Frame) error {
 		if err != nil {
 			return err
 		}
-		h.c.serve(l, r)
+		h.c.request(l, r)
 	case wire.KindReply:
 		r, err := wire.DecodeReply(f)
 		if err != nil {
@@ -261,6 +263,7 @@ func (h links) data(id wire.NodeID, f wire.Frame) error {
 		return nil
 	}
 	h.c.h.HandleMessage(m)
+	h.c.release(id)
 	return nil
 }
 

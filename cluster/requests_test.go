@@ -70,7 +70,8 @@ func TestRequestsSurviveFlaps(t *testing.T) {
 	})
 }
 
-// What was published before a request is there before it, on the next link too.
+// What was published before a request is there before it, whatever its priority, on the
+// next link too.
 func TestRequestsStayBehindMessages(t *testing.T) {
 	together(t, 2, nil, func(t *testing.T, net *clustertest.Network, m []*member) {
 		m[1].SetInterest(wire.Topic{Namespace: "/", Room: "r"}, true)
@@ -87,7 +88,7 @@ func TestRequestsStayBehindMessages(t *testing.T) {
 			if i%20 == 10 {
 				m[0].host.Reset(m[1].host)
 			}
-			m[0].publish("r")
+			m[0].Publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Flags: []wire.Flags{0, wire.Low, wire.High}[i%3], Payload: []byte(`["e"]`)})
 			wg.Go(func() {
 				if _, err := ask(m, 20*time.Second, binary.BigEndian.AppendUint64(nil, i+1)); err != nil {
 					t.Error(err)

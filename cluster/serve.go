@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,82 @@ type server struct {
 	ctx     context.Context // of Run; nil before and after
 	serving map[wire.NodeID]int
 	wg      sync.WaitGroup
+}
+
+// held are requests that have overtaken messages before them, by asker.
+type held map[wire.NodeID][]wire.Request
+
+// add takes one more, up to maxServing.
+func (h held) add(from wire.NodeID, r wire.Request) bool {
+	if len(h[from]) >= maxServing {
+		return false
+	}
+	h[from] = append(h[from], r)
+	return true
+}
+
+// take gives those back that wait for nothing any more.
+func (h held) take(from wire.NodeID, frontiers wire.Frontiers) (ready []wire.Request) {
+	h[from] = slices.DeleteFunc(h[from], func(r wire.Request) bool {
+		if reached(frontiers, r.After) {
+			ready = append(ready, r)
+			return true
+		}
+		return false
+	})
+	if len(h[from]) == 0 {
+		delete(h, from)
+	}
+	return ready
+}
+
+func reached(frontiers, after wire.Frontiers) bool {
+	for k := range after {
+		if frontiers[k] < after[k] {
+			return false
+		}
+	}
+	return true
+}
+
+// holdLocked makes a change of held, and says outside the lock whether any are.
+func (c *Cluster) holdLocked(change func()) {
+	change()
+	c.holding.Store(len(c.held) > 0)
+}
+
+// request serves a request, or holds it back until the messages before it have been
+// handled.
+func (c *Cluster) request(l *mesh.Link, r wire.Request) {
+	from := l.Peer().ID
+	c.mu.Lock()
+	ready, full := reached(c.core.peer(from).frontiers(), r.After), false
+	if !ready {
+		c.holdLocked(func() { full = !c.held.add(from, r) })
+	}
+	c.mu.Unlock()
+	switch {
+	case full:
+		l.Send(sayBusy(r.ID), false)
+	case ready:
+		c.serve(l, r)
+	}
+}
+
+// release serves what has been held back for the messages of a peer that have just been
+// handled, by the reader of its link.
+func (c *Cluster) release(from wire.NodeID) {
+	if !c.holding.Load() {
+		return
+	}
+	var ready []wire.Request
+	c.mu.Lock()
+	l := c.links[from]
+	c.holdLocked(func() { ready = c.held.take(from, c.core.peer(from).frontiers()) })
+	c.mu.Unlock()
+	for _, r := range ready {
+		c.serve(l, r)
+	}
 }
 
 // serve answers one request beside the link's reader, which has more to read. One that

@@ -27,6 +27,7 @@ func TestBytesOfVersion1(t *testing.T) {
 		{"bye", AppendBye(nil, "node is leaving"), "000000129209af6e6f6465206973206c656176696e67"},
 		{"request", AppendRequest(nil, Request{ID: 5, Method: "rooms", Body: []byte{0x90}}), "0000000c940a05a5726f6f6d73c40190"},
 		{"request with a timeout", AppendRequest(nil, Request{ID: 5, Method: "rooms", Body: []byte{0x90}, Timeout: 5000}), "0000000f950a05a5726f6f6d73c40190cd1388"},
+		{"request behind messages", AppendRequest(nil, Request{ID: 5, Method: "rooms", Body: []byte{0x90}, After: Frontiers{300, 0, 1}}), "00000012980a05a5726f6f6d73c4019000cd012c0001"},
 		{"counts", AppendCounts(nil, Counts{CountsWhole | CountsFirst, []Count{{topics[0], 300}, {topics[1], 1}, {topics[2], 0}}}), "000000179310039292a12f94a0cd012ca1720192a22f7892a17200"},
 		{"confirm", AppendNumber(nil, KindConfirm, 300), "000000059211cd012c"},
 		{"reply", AppendReply(nil, Reply{ID: 5, Error: "", Body: []byte{0x90}}), "00000007940b05a0c40190"},

@@ -14,6 +14,9 @@ type Request struct {
 	Body   []byte
 	// Timeout is for how many more milliseconds the asker waits; 0 if it does not say.
 	Timeout uint64
+	// After are the messages of the asker that come before: the highest number in each
+	// stream, 0 none. Lanes of a link may overtake each other.
+	After Frontiers
 }
 
 // Reply answers a Request. With an Error there is no Body.
@@ -30,13 +33,19 @@ const MaxBody = MaxFrame - 1024
 func AppendRequest(dst []byte, r Request) []byte {
 	dst, start := startFrame(dst)
 	fields := 4
-	if r.Timeout > 0 {
+	switch {
+	case r.After != Frontiers{}:
+		fields += 1 + len(r.After)
+	case r.Timeout > 0:
 		fields++
 	}
 	dst = appendUint(appendUint(appendArray(dst, fields), uint64(KindRequest)), r.ID)
 	dst = appendBin(appendString(dst, r.Method), r.Body)
-	if r.Timeout > 0 {
+	if fields > 4 {
 		dst = appendUint(dst, r.Timeout)
+	}
+	for _, number := range r.After[:max(fields-5, 0)] {
+		dst = appendUint(dst, number)
 	}
 	return endFrame(dst, start)
 }
@@ -48,6 +57,11 @@ func DecodeRequest(f Frame) (Request, error) {
 	r := Request{ID: p.uint(), Method: p.string(), Body: p.bin()}
 	if len(p.b) > 0 {
 		r.Timeout = p.uint()
+	}
+	if len(p.b) > 0 {
+		for k := range r.After {
+			r.After[k] = p.uint()
+		}
 	}
 	return r, p.err(KindRequest)
 }

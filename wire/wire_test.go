@@ -428,6 +428,10 @@ func TestRequestsAndRepliesRoundTrip(t *testing.T) {
 	if got, err := DecodeRequest(body(AppendRequest(nil, q))); err != nil || !reflect.DeepEqual(got, q) {
 		t.Errorf("got %+v, %v, want %+v", got, err, q)
 	}
+	q.After = Frontiers{1, 2, 300}
+	if got, err := DecodeRequest(body(AppendRequest(nil, q))); err != nil || !reflect.DeepEqual(got, q) {
+		t.Errorf("got %+v, %v, want %+v", got, err, q)
+	}
 	q.Timeout = 300
 	if got, err := DecodeRequest(body(AppendRequest(nil, q))); err != nil || !reflect.DeepEqual(got, q) {
 		t.Errorf("got %+v, %v, want %+v", got, err, q)
