@@ -94,11 +94,12 @@ type Cluster struct {
 	accept *acceptor
 	log    *slog.Logger
 
-	mu    sync.Mutex
-	core  *core
-	links map[wire.NodeID]*mesh.Link
-	full  map[laneTo]bool // lanes that refused a frame of the batch under way
-	calls calls
+	mu        sync.Mutex
+	core      *core
+	links     map[wire.NodeID]*mesh.Link
+	full      map[laneTo]bool // lanes that refused a frame of the batch under way
+	newcomers []string        // addresses of links that are new since the last tick
+	calls     calls
 
 	server     server
 	told       told

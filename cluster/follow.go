@@ -73,6 +73,7 @@ func (c *Cluster) beat(ctx context.Context) {
 		select {
 		case <-t.C:
 			c.do(c.core.tick)
+			c.introduce()
 			c.open()
 		case <-ctx.Done():
 			return

@@ -11,7 +11,8 @@ import (
 const (
 	perTick  = 3    // addresses tried at a tick
 	maxJoins = 6    // tried at the same time: a dead address takes the dial's timeout
-	greeted  = 8    // members joined after the first, see askSome
+	greeted  = 8    // members joined after the first in a small cluster, see askSome
+	acquaint = 2    // and in one of ten or more
 	bookSize = 4096 // addresses remembered; the longest unseen goes first
 
 	firstTick = 250 * time.Millisecond // until a join succeeded, then doubling
@@ -150,7 +151,11 @@ func (p *plan) news(now time.Time) []netip.AddrPort {
 func (p *plan) askSome() {
 	as := slices.SortedFunc(maps.Keys(p.live), netip.AddrPort.Compare)
 	p.rand.Shuffle(len(as), func(i, j int) { as[i], as[j] = as[j], as[i] })
-	for _, a := range as[:min(len(as), greeted)] {
+	n := greeted
+	if len(as) > greeted {
+		n = acquaint
+	}
+	for _, a := range as[:min(len(as), n)] {
 		if t := p.book[a]; t != nil {
 			t.asked = true
 		}

@@ -108,13 +108,20 @@ func (r *rejoiner) tick(ctx context.Context) {
 // look takes in what is new and acts on what must not wait for a tick.
 func (r *rejoiner) look() {
 	now := time.Now()
-	r.plan.observe(now, r.g.table.addrs())
+	changed := r.g.table.changed()
+	if changed {
+		r.plan.observe(now, r.g.table.addrs())
+	}
 	for a, ask := range r.g.learned.take() {
 		r.plan.learn(now, a, ask)
 	}
 	r.join(r.plan.news(now))
 	r.ping()
-	r.report()
+	if changed {
+		r.reportMembers()
+	}
+	r.reportSeeds()
+	r.reportRefused()
 	if r.plan.settled() {
 		r.g.joined.Store(true)
 	}
@@ -184,8 +191,8 @@ func (r *rejoiner) ping() {
 	}
 }
 
-// report logs what changed since it was last called, each thing once.
-func (r *rejoiner) report() {
+// reportMembers logs who came and went since it was last called.
+func (r *rejoiner) reportMembers() {
 	now := make(map[wire.NodeID]Member)
 	for _, m := range r.g.Members() {
 		now[m.ID] = m
@@ -199,8 +206,6 @@ func (r *rejoiner) report() {
 		}
 	}
 	r.shown = now
-	r.reportSeeds()
-	r.reportRefused()
 }
 
 func (r *rejoiner) reportSeeds() {

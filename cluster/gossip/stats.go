@@ -39,7 +39,7 @@ type counters struct {
 func (g *Gossip) Stats() Stats {
 	c := &g.count
 	s := Stats{
-		Members: len(g.Members()),
+		Members: g.table.count(),
 		Joins:   c.joins.Load(), JoinErrors: c.joinErrors.Load(),
 		Lookups: c.lookups.Load(), LookupErrors: c.lookupErrors.Load(),
 		Refused: c.refused.Load(), Conflicts: c.conflicts.Load(),
