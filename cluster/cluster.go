@@ -66,7 +66,9 @@ type Config struct {
 	Cluster string      // nodes of other clusters are strangers
 	Region  string      // carried, not used yet
 	Seeds   []string    // host:port of nodes to join; tried for ever
-	Profile gossip.Profile
+	// PeersFile keeps the addresses of members for the next run, see gossip.Config.
+	PeersFile string
+	Profile   gossip.Profile
 
 	// Net is nil for a node without others: nothing is bound and everything is
 	// in force at once.
@@ -146,7 +148,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	}
 	var err error
 	c.gossip, err = gossip.New(gossip.Config{ID: cfg.ID, Name: cfg.Name, Cluster: cfg.Cluster, Region: cfg.Region,
-		MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion, Seeds: cfg.Seeds, Profile: cfg.Profile, Net: cfg.Net, Logger: cfg.Logger})
+		MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion, Seeds: cfg.Seeds, PeersFile: cfg.PeersFile, Profile: cfg.Profile, Net: cfg.Net, Logger: cfg.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}

@@ -63,6 +63,24 @@ func (p *plan) learn(now time.Time, a netip.AddrPort, ask bool) {
 	}
 }
 
+// recall is told of an address where a member was in an earlier run.
+func (p *plan) recall(now time.Time, who peer) {
+	if t := p.remember(now, who.addr); t != nil {
+		t.member, t.recalled, t.seen = true, true, now.Add(-who.age)
+	}
+}
+
+// peers are the addresses of the last 24 h, for the next run.
+func (p *plan) peers(now time.Time) []peer {
+	var ps []peer
+	for a, t := range p.book {
+		if age := now.Sub(t.seen); t.member && age < bookAge {
+			ps = append(ps, peer{a, max(age, 0).Truncate(time.Second)})
+		}
+	}
+	return ps
+}
+
 // found is told what a seed's name stands for.
 func (p *plan) found(i int, ips []netip.Addr, err error) {
 	p.seeds[i].found(ips, err)
@@ -201,7 +219,7 @@ func (p *plan) done(a netip.AddrPort, err error) {
 		p.joined, p.greet = true, true
 	}
 	if t := p.book[a]; t != nil {
-		t.busy, t.ok, t.err = false, err == nil, err
+		t.busy, t.recalled, t.ok, t.err = false, false, err == nil, err
 	}
 }
 
@@ -216,13 +234,18 @@ func (p *plan) wait() time.Duration {
 }
 
 // settled tells whether this node is in its cluster: it has joined or been
-// joined, or there is nobody to join.
+// joined, or there is nobody to join. Of the addresses of an earlier run each is tried once.
 func (p *plan) settled() bool {
 	if p.joined || len(p.live) > 0 {
 		return true
 	}
 	for _, s := range p.seeds {
 		if len(s.addrs) == 0 || slices.ContainsFunc(s.addrs, func(a netip.AddrPort) bool { return a != p.self }) {
+			return false
+		}
+	}
+	for _, t := range p.book {
+		if t.recalled {
 			return false
 		}
 	}
