@@ -101,6 +101,8 @@ type Cluster struct {
 	links     map[wire.NodeID]*mesh.Link
 	full      map[laneTo]bool // lanes that refused a frame of the batch under way
 	newcomers []string        // addresses of links that are new since the last tick
+	silent    silent
+	detection Detection
 	calls     calls
 
 	server     server
@@ -135,7 +137,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	if cfg.ControlBytes <= 0 {
 		cfg.ControlBytes = controlBytes
 	}
-	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[laneTo]bool{},
+	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[laneTo]bool{}, silent: silent{},
 		calls: calls{waiting: map[uint64]*call{}}, server: server{serving: map[wire.NodeID]int{}},
 		told: told{wake: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
 	c.core.logs.limit = cfg.LogBytes

@@ -57,6 +57,7 @@ func (c *Cluster) meet(members []gossip.Member) {
 			is[m.ID] = true
 			c.core.member(m.ID)
 		}
+		c.detectLocked(is)
 		for id := range c.core.peers {
 			if !is[id] {
 				c.core.down(id)

@@ -72,6 +72,7 @@ func (h links) LinkUp(l *mesh.Link) {
 	c, p := h.c, l.Peer()
 	c.do(func() {
 		c.links[p.ID] = l
+		delete(c.silent, p.ID)
 		c.core.linkUp(p.ID)
 		c.introduceLocked(p)
 	})
@@ -123,6 +124,9 @@ func (h links) LinkDown(l *mesh.Link, err error) {
 	c, p := h.c, l.Peer()
 	c.do(func() {
 		delete(c.links, p.ID)
+		if !mesh.Left(err) {
+			c.silent[p.ID] = l.Heard()
+		}
 		c.core.linkDown(p.ID, mesh.Left(err))
 		c.calls.goneLocked(p.ID)
 	})
