@@ -67,7 +67,9 @@ type Config struct {
 	Cluster string      // nodes of other clusters are strangers
 	Region  string      // carried, not used yet
 	Seeds   []string    // host:port of nodes to join; tried for ever
-	Profile gossip.Profile
+	// PeersFile keeps the addresses of members for the next run, see gossip.Config.
+	PeersFile string
+	Profile   gossip.Profile
 
 	// Net is nil for a node without others: nothing is bound and everything is
 	// in force at once.
@@ -95,10 +97,13 @@ type Cluster struct {
 	accept *acceptor
 	log    *slog.Logger
 
-	mu    sync.Mutex
-	core  *core
-	links map[wire.NodeID]*mesh.Link
-	full  map[laneTo]bool // lanes that refused a frame of the batch under way
+	mu        sync.Mutex
+	core      *core
+	links     map[wire.NodeID]*mesh.Link
+	full      map[laneTo]bool // lanes that refused a frame of the batch under way
+	newcomers []string        // addresses of links that are new since the last tick
+	silent    silent
+	detection Detection
 
 	questions   questions     // of this node
 	answers     answers       // to those of others
@@ -139,7 +144,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	if cfg.ControlBytes <= 0 {
 		cfg.ControlBytes = controlBytes
 	}
-	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[laneTo]bool{},
+	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[laneTo]bool{}, silent: silent{},
 		questions: newQuestions(cfg.ControlBytes / 2), answers: newAnswers(answerBytes), held: held{}, tally: newTally(), server: server{serving: map[wire.NodeID]int{}},
 		told: told{wake: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
 	c.core.logs.limit = cfg.LogBytes
@@ -152,7 +157,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	}
 	var err error
 	c.gossip, err = gossip.New(gossip.Config{ID: cfg.ID, Name: cfg.Name, Cluster: cfg.Cluster, Region: cfg.Region,
-		MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion, Seeds: cfg.Seeds, Profile: cfg.Profile, Net: cfg.Net, Logger: cfg.Logger})
+		MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion, Seeds: cfg.Seeds, PeersFile: cfg.PeersFile, Profile: cfg.Profile, Net: cfg.Net, Logger: cfg.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}

@@ -58,6 +58,7 @@ func (c *Cluster) meet(members []gossip.Member) {
 			is[m.ID] = true
 			c.core.member(m.ID)
 		}
+		c.detectLocked(is)
 		for id := range c.core.peers {
 			if !is[id] {
 				c.core.down(id)
@@ -78,6 +79,7 @@ func (c *Cluster) beat(ctx context.Context) {
 		select {
 		case <-t.C:
 			c.do(c.core.tick)
+			c.introduce()
 			c.open()
 			c.tend(ctx, &probes)
 			c.count()

@@ -74,6 +74,7 @@ func (h links) LinkUp(l *mesh.Link) {
 	c, p := h.c, l.Peer()
 	c.do(func() {
 		c.links[p.ID] = l
+		delete(c.silent, p.ID)
 		c.core.linkUp(p.ID)
 		c.linkUpLocked(l)
 		c.introduceLocked(p)
@@ -84,20 +85,35 @@ func (h links) LinkUp(l *mesh.Link) {
 	c.changed()
 }
 
-// introduceLocked tells the new peer of all others and all others of it, so
-// that the mesh closes in a round trip and not when gossip gets there.
+// introduceLocked tells the new peer of all others at once, so that the mesh closes in
+// a round trip and not when gossip gets there. The others hear of it at the next tick,
+// with all that came since the last: where fifty nodes meet, each alone would be sixty
+// thousand frames.
 func (c *Cluster) introduceLocked(p mesh.Peer) {
 	var others []string
-	frame := wire.AppendPeers(nil, []string{p.Addr})
 	for id, l := range c.links {
 		if id != p.ID {
 			others = append(others, l.Peer().Addr)
-			l.Send(frame, false)
 		}
 	}
 	if len(others) > 0 {
 		c.links[p.ID].Send(wire.AppendPeers(nil, others), false)
+		c.newcomers = append(c.newcomers, p.Addr)
 	}
+}
+
+// introduce tells everybody of the links that came up since the last tick.
+func (c *Cluster) introduce() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.newcomers) == 0 {
+		return
+	}
+	frame := wire.AppendPeers(nil, c.newcomers)
+	for _, l := range c.links {
+		l.Send(frame, false)
+	}
+	c.newcomers = nil
 }
 
 func (h links) LinkReady(l *mesh.Link) {
@@ -112,6 +128,9 @@ func (h links) LinkDown(l *mesh.Link, err error) {
 	c, p := h.c, l.Peer()
 	c.do(func() {
 		delete(c.links, p.ID)
+		if !mesh.Left(err) {
+			c.silent[p.ID] = l.Heard()
+		}
 		c.core.linkDown(p.ID, mesh.Left(err))
 		c.linkDownLocked(p.ID, mesh.Left(err))
 		c.holdLocked(func() { delete(c.held, p.ID) }) // they are said again

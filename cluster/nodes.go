@@ -89,12 +89,13 @@ type Stats struct {
 	QueueBytes int // what waits for all peers together
 	JoinsWait  int // joins that are not in force yet
 
-	LogBytes [wire.Streams]int    // own messages that some node has not confirmed
-	Resent   uint64               // messages sent again on a new link
-	Expired  uint64               // times that a linked peer's interest could not be trusted any more
-	Lost     [wire.Streams]uint64 // messages that left the log before a peer had them
-	Gaps     uint64               // times that a peer told that messages of it are gone
-	Volatile uint64               // volatile messages that were not sent as the peer was not ready
+	LogBytes  [wire.Streams]int    // own messages that some node has not confirmed
+	Resent    uint64               // messages sent again on a new link
+	Expired   uint64               // times that a linked peer's interest could not be trusted any more
+	Lost      [wire.Streams]uint64 // messages that left the log before a peer had them
+	Gaps      uint64               // times that a peer told that messages of it are gone
+	Detection Detection
+	Volatile  uint64 // volatile messages that were not sent as the peer was not ready
 }
 
 // Stats is a snapshot.
@@ -105,6 +106,7 @@ func (c *Cluster) Stats() Stats {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	s.Detection = c.detection
 	s.Topics, s.Links, s.JoinsWait = len(c.core.own), len(c.links), len(c.core.waits)
 	n := c.core.counts
 	s.Resent, s.Expired, s.Lost, s.Gaps, s.Volatile = n.resent, n.expired, n.lost, n.gaps, n.volatile

@@ -27,6 +27,7 @@ import (
 // box is one node of a cluster in memory, with the server for its clients.
 type box struct {
 	*Server
+	network *clustertest.Network
 	host    *clustertest.Host
 	clients *webtest.Server
 	ops     *webtest.Server
@@ -82,7 +83,7 @@ func newBoxWith(t *testing.T, network *clustertest.Network, name string, cfg Con
 	web, hub := make(chan struct{}), make(chan struct{})
 	go func() { defer close(web); s.Run(ctx) }()
 	go func() { defer close(hub); n.Run(nodeCtx) }()
-	b := &box{Server: s, host: host, clients: webtest.Serve(t, s.Handler()), ops: webtest.Serve(t, s.apiMux)}
+	b := &box{Server: s, network: network, host: host, clients: webtest.Serve(t, s.Handler()), ops: webtest.Serve(t, s.apiMux)}
 	b.stop = func() {
 		stop()
 		<-web

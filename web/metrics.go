@@ -36,6 +36,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.forward(e)
 	c.hub(e)
 	c.mesh(e)
+	c.peers(e)
+	c.gossip(e)
 }
 
 // emitter sends one sample at a time; labels are name, value pairs.

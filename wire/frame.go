@@ -87,8 +87,9 @@ type Reader struct {
 	limit uint32
 }
 
-// NewReader reads from r, 64 KiB at a time as links write.
-func NewReader(r io.Reader) *Reader { return &Reader{bufio.NewReaderSize(r, 64<<10), MaxFrame} }
+// NewReader reads from r. Its buffer holds a TLS record, the most that one read of a link
+// gives (RFC 8446 §5.1), and a rest of the one before; each end of each link has one.
+func NewReader(r io.Reader) *Reader { return &Reader{bufio.NewReaderSize(r, 20<<10), MaxFrame} }
 
 // Limit changes the largest frame that Next takes, in bytes of its body. A
 // reader starts with MaxFrame.

@@ -58,8 +58,11 @@ type Config struct {
 	// At most 64.
 	Seeds   []string
 	Profile Profile
-	Net     Network
-	Logger  *slog.Logger // nil: nothing is logged
+	// PeersFile keeps the addresses of the members of the last 24 h over the end of the
+	// process; they are joined at the start like Seeds. Each node has its own. Empty: none.
+	PeersFile string
+	Net       Network
+	Logger    *slog.Logger // nil: nothing is logged
 	// Resolver looks up the names in Seeds. Nil: net.DefaultResolver.
 	Resolver func(ctx context.Context, host string) ([]netip.Addr, error)
 }

@@ -31,6 +31,9 @@ type Gossip struct {
 	log    *slog.Logger
 	logs   *logs
 
+	file     *peersFile
+	recalled []peer // what was in it
+
 	table    *table
 	changed  chan struct{} // to the caller
 	poked    chan struct{} // to the rejoin loop
@@ -68,7 +71,9 @@ func New(cfg Config) (*Gossip, error) {
 		refusals: make(chan refusal, maxRefusals), update: make(chan struct{}, 1),
 	}
 	g.logs = &logs{log: cfg.Logger, count: &g.count}
-	g.joined.Store(len(seeds) == 0)
+	g.file = newPeersFile(&cfg, &g.count)
+	g.recalled = g.file.load()
+	g.joined.Store(len(seeds) == 0 && len(g.recalled) == 0)
 	if _, err := g.metaNow().encode(); err != nil {
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
@@ -97,10 +102,14 @@ func (g *Gossip) Run(ctx context.Context) error {
 	}
 	g.list.Store(list)
 	r := newRejoiner(g, list, t, k)
-	var updates sync.WaitGroup
-	updates.Go(func() { g.updates(ctx, list) })
+	var beside sync.WaitGroup
+	beside.Go(func() { g.updates(ctx, list) })
+	fileCtx, closeFile := context.WithCancel(context.WithoutCancel(ctx))
+	defer closeFile()
+	beside.Go(func() { g.file.run(fileCtx) })
 	r.run(ctx)
-	updates.Wait()
+	closeFile()
+	beside.Wait()
 	g.leave(list)
 	r.work.Wait()
 	return nil

@@ -2,7 +2,6 @@ package gossip
 
 import (
 	"net/netip"
-	"slices"
 	"sync"
 
 	"github.com/meshrt/meshrt/wire"
@@ -57,7 +56,7 @@ func (g *Gossip) Learn(addrs ...string) {
 // another's: a node that was started again is so known before its earlier run is
 // declared dead. It never blocks and may be called at any time.
 func (g *Gossip) Meet(id wire.NodeID, addr string) {
-	if id == g.cfg.ID || slices.ContainsFunc(g.Members(), func(m Member) bool { return m.ID == id }) {
+	if id == g.cfg.ID || g.table.has(id) {
 		return
 	}
 	g.learn(addr, true)

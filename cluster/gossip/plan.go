@@ -11,7 +11,8 @@ import (
 const (
 	perTick  = 3    // addresses tried at a tick
 	maxJoins = 6    // tried at the same time: a dead address takes the dial's timeout
-	greeted  = 8    // members joined after the first, see askSome
+	greeted  = 8    // members joined after the first in a small cluster, see askSome
+	acquaint = 2    // and in one of ten or more
 	bookSize = 4096 // addresses remembered; the longest unseen goes first
 
 	firstTick = 250 * time.Millisecond // until a join succeeded, then doubling
@@ -60,6 +61,24 @@ func (p *plan) learn(now time.Time, a netip.AddrPort, ask bool) {
 	if t := p.remember(now, a); t != nil && ask {
 		t.asked = true
 	}
+}
+
+// recall is told of an address where a member was in an earlier run.
+func (p *plan) recall(now time.Time, who peer) {
+	if t := p.remember(now, who.addr); t != nil {
+		t.member, t.recalled, t.seen = true, true, now.Add(-who.age)
+	}
+}
+
+// peers are the addresses of the last 24 h, for the next run.
+func (p *plan) peers(now time.Time) []peer {
+	var ps []peer
+	for a, t := range p.book {
+		if age := now.Sub(t.seen); t.member && age < bookAge {
+			ps = append(ps, peer{a, max(age, 0).Truncate(time.Second)})
+		}
+	}
+	return ps
 }
 
 // found is told what a seed's name stands for.
@@ -150,7 +169,11 @@ func (p *plan) news(now time.Time) []netip.AddrPort {
 func (p *plan) askSome() {
 	as := slices.SortedFunc(maps.Keys(p.live), netip.AddrPort.Compare)
 	p.rand.Shuffle(len(as), func(i, j int) { as[i], as[j] = as[j], as[i] })
-	for _, a := range as[:min(len(as), greeted)] {
+	n := greeted
+	if len(as) > greeted {
+		n = acquaint
+	}
+	for _, a := range as[:min(len(as), n)] {
 		if t := p.book[a]; t != nil {
 			t.asked = true
 		}
@@ -196,7 +219,7 @@ func (p *plan) done(a netip.AddrPort, err error) {
 		p.joined, p.greet = true, true
 	}
 	if t := p.book[a]; t != nil {
-		t.busy, t.ok, t.err = false, err == nil, err
+		t.busy, t.recalled, t.ok, t.err = false, false, err == nil, err
 	}
 }
 
@@ -211,13 +234,18 @@ func (p *plan) wait() time.Duration {
 }
 
 // settled tells whether this node is in its cluster: it has joined or been
-// joined, or there is nobody to join.
+// joined, or there is nobody to join. Of the addresses of an earlier run each is tried once.
 func (p *plan) settled() bool {
 	if p.joined || len(p.live) > 0 {
 		return true
 	}
 	for _, s := range p.seeds {
 		if len(s.addrs) == 0 || slices.ContainsFunc(s.addrs, func(a netip.AddrPort) bool { return a != p.self }) {
+			return false
+		}
+	}
+	for _, t := range p.book {
+		if t.recalled {
 			return false
 		}
 	}

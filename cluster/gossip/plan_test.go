@@ -163,19 +163,25 @@ func TestPlanNewsAreOnlyWhatIsNew(t *testing.T) {
 }
 
 func TestPlanGreetsAFewAfterTheFirstJoin(t *testing.T) {
-	p := planOf(t, "10.1.0.1")
-	p.news(noon)
-	p.observe(noon, addrs(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)) // the join made them known
-	p.done(addr(1), nil)
-	met := make(map[netip.AddrPort]bool)
-	for as := p.news(noon); len(as) > 0; as = p.news(noon) {
-		for _, a := range as {
-			met[a] = true
-			p.done(a, nil)
+	for _, tt := range []struct{ members, want int }{{1, 0}, {5, 5}, {8, 8}, {9, 2}, {50, 2}} {
+		p := planOf(t, "10.1.0.1")
+		p.news(noon)
+		var live []netip.AddrPort
+		for i := range tt.members {
+			live = append(live, addr(i+1))
 		}
-	}
-	if len(met) != greeted {
-		t.Errorf("greets %d members, want %d", len(met), greeted)
+		p.observe(noon, live) // the join made them known
+		p.done(addr(1), nil)
+		met := make(map[netip.AddrPort]bool)
+		for as := p.news(noon); len(as) > 0; as = p.news(noon) {
+			for _, a := range as {
+				met[a] = true
+				p.done(a, nil)
+			}
+		}
+		if len(met) != tt.want {
+			t.Errorf("greets %d of %d members, want %d", len(met), tt.members, tt.want)
+		}
 	}
 }
 

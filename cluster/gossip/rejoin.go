@@ -70,6 +70,7 @@ func newRejoiner(g *Gossip, list *memberlist.Memberlist, t *transport, k *keys) 
 // run returns when ctx ends. Its goroutines may still wait for the network: wait
 // for them after the transport's Shutdown.
 func (r *rejoiner) run(ctx context.Context) {
+	r.recall()
 	r.tick(ctx)
 	r.look()
 	timer := time.NewTimer(r.plan.wait())
@@ -77,6 +78,7 @@ func (r *rejoiner) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			r.g.file.offer(time.Now(), r.plan.peers(time.Now()), true)
 			return
 		case <-timer.C:
 			r.tick(ctx)
@@ -102,19 +104,39 @@ func (r *rejoiner) tick(ctx context.Context) {
 	r.plan.observe(now, r.g.table.addrs())
 	r.join(r.plan.tick(now))
 	r.lookup(ctx)
+	r.g.file.offer(now, r.plan.peers(now), false)
 	maps.DeleteFunc(r.asked, func(_ wire.NodeID, busy bool) bool { return !busy })
+}
+
+// recall takes the addresses of the last run into the plan, those that may be dialled.
+func (r *rejoiner) recall() {
+	now := time.Now()
+	for _, p := range r.g.recalled {
+		if r.g.cfg.Net.Allows(p.addr.Addr()) {
+			r.plan.recall(now, p)
+		} else {
+			r.g.count.learnDropped.Add(1)
+		}
+	}
 }
 
 // look takes in what is new and acts on what must not wait for a tick.
 func (r *rejoiner) look() {
 	now := time.Now()
-	r.plan.observe(now, r.g.table.addrs())
+	changed := r.g.table.changed()
+	if changed {
+		r.plan.observe(now, r.g.table.addrs())
+	}
 	for a, ask := range r.g.learned.take() {
 		r.plan.learn(now, a, ask)
 	}
 	r.join(r.plan.news(now))
 	r.ping()
-	r.report()
+	if changed {
+		r.reportMembers()
+	}
+	r.reportSeeds()
+	r.reportRefused()
 	if r.plan.settled() {
 		r.g.joined.Store(true)
 	}
@@ -184,8 +206,8 @@ func (r *rejoiner) ping() {
 	}
 }
 
-// report logs what changed since it was last called, each thing once.
-func (r *rejoiner) report() {
+// reportMembers logs who came and went since it was last called.
+func (r *rejoiner) reportMembers() {
 	now := make(map[wire.NodeID]Member)
 	for _, m := range r.g.Members() {
 		now[m.ID] = m
@@ -199,8 +221,6 @@ func (r *rejoiner) report() {
 		}
 	}
 	r.shown = now
-	r.reportSeeds()
-	r.reportRefused()
 }
 
 func (r *rejoiner) reportSeeds() {

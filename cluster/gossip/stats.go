@@ -24,6 +24,7 @@ type Stats struct {
 	StreamsRefused        uint64 // more than 256 came in at a time
 	LearnDropped          uint64 // addresses given to Learn that were no ip:port, or too many at once
 	Forgotten             uint64 // addresses dropped because 4096 are remembered already
+	PeersFileErrors       uint64 // of Config.PeersFile: writes that failed
 }
 
 // counters is what Stats is made of.
@@ -33,13 +34,14 @@ type counters struct {
 	packetsIn, packetsOut, packetErrors          atomic.Uint64
 	packetsRefused, messagesDropped              atomic.Uint64
 	streamsRefused, learnDropped, forgottenAddrs atomic.Uint64
+	peersFileErrors                              atomic.Uint64
 }
 
 // Stats may be called at any time.
 func (g *Gossip) Stats() Stats {
 	c := &g.count
 	s := Stats{
-		Members: len(g.Members()),
+		Members: g.table.count(),
 		Joins:   c.joins.Load(), JoinErrors: c.joinErrors.Load(),
 		Lookups: c.lookups.Load(), LookupErrors: c.lookupErrors.Load(),
 		Refused: c.refused.Load(), Conflicts: c.conflicts.Load(),
@@ -47,6 +49,7 @@ func (g *Gossip) Stats() Stats {
 		PacketErrors: c.packetErrors.Load(), PacketsRefused: c.packetsRefused.Load(),
 		MessagesDropped: c.messagesDropped.Load(), StreamsRefused: c.streamsRefused.Load(),
 		LearnDropped: c.learnDropped.Load(), Forgotten: c.forgottenAddrs.Load(),
+		PeersFileErrors: c.peersFileErrors.Load(),
 	}
 	if ml := g.list.Load(); ml != nil {
 		s.Health = ml.GetHealthScore()

@@ -22,6 +22,8 @@ type table struct {
 	mu     sync.Mutex
 	live   map[wire.NodeID]entry
 	holder map[netip.AddrPort]wire.NodeID // who is at an address
+	sorted []Member                       // the last answer of members; nil after a change
+	news   bool                           // something changed since changed was asked
 	closed bool                           // Run has ended; memberlist's goroutines outlive it
 }
 
@@ -41,6 +43,7 @@ func (t *table) set(m Member, at netip.AddrPort) {
 	if t.closed {
 		return
 	}
+	t.touch()
 	old, known := t.live[m.ID]
 	m.Since = old.Since
 	if !known {
@@ -64,6 +67,7 @@ func (t *table) remove(id wire.NodeID) {
 
 // release forgets e and gives its address to another that is said to be there.
 func (t *table) release(e entry) {
+	t.touch()
 	delete(t.live, e.ID)
 	if t.holder[e.at] != e.ID {
 		return
@@ -82,6 +86,7 @@ func (t *table) settle(id wire.NodeID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e, ok := t.live[id]; ok {
+		t.touch()
 		t.holder[e.at] = id
 	}
 }
@@ -91,6 +96,7 @@ func (t *table) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closed = true
+	t.touch()
 	clear(t.live)
 	clear(t.holder)
 }
@@ -103,15 +109,29 @@ func (t *table) full(id wire.NodeID) bool {
 	return !known && len(t.live) >= maxMembers
 }
 
-// members are those who hold their address, sorted by ID.
-func (t *table) members() []Member { return t.list(true) }
-
-// challengers are those whose address another one holds.
-func (t *table) challengers() []Member { return t.list(false) }
-
-func (t *table) list(holding bool) []Member {
+// members are those who hold their address, sorted by ID. The slice is the caller's;
+// it is asked for at every change and for every connection that comes in, so the work
+// is done once a change.
+func (t *table) members() []Member {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.sorted == nil {
+		t.sorted = t.listLocked(true)
+	}
+	return slices.Clone(t.sorted)
+}
+
+// challengers are those whose address another one holds.
+func (t *table) challengers() []Member {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.live) == len(t.holder) {
+		return nil
+	}
+	return t.listLocked(false)
+}
+
+func (t *table) listLocked(holding bool) []Member {
 	var ms []Member
 	for id, e := range t.live {
 		if (t.holder[e.at] == id) == holding {
@@ -120,6 +140,33 @@ func (t *table) list(holding bool) []Member {
 	}
 	slices.SortFunc(ms, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
 	return ms
+}
+
+func (t *table) touch() { t.sorted, t.news = nil, true }
+
+// changed tells whether anything did since it was last asked: where many nodes meet,
+// most of what wakes the rejoin loop is about addresses that are known already.
+func (t *table) changed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	news := t.news
+	t.news = false
+	return news
+}
+
+// has tells whether id is among the members.
+func (t *table) has(id wire.NodeID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e, ok := t.live[id]
+	return ok && t.holder[e.at] == id
+}
+
+// count is the number of members.
+func (t *table) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.holder)
 }
 
 // addrs are the addresses where somebody is.

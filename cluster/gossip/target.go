@@ -16,14 +16,15 @@ const (
 
 // target is an address where a node may be.
 type target struct {
-	seed   bool
-	member bool      // it was a member's, not only heard of
-	seen   time.Time // when it last was, or was heard of
-	tried  time.Time // last, or when last a member's; zero: never
-	asked  bool      // to be tried at once, even if a member is there
-	busy   bool      // being tried
-	ok     bool      // answered when tried last, and was no member's since
-	err    error     // failed when tried last, and was no member's since
+	seed     bool
+	member   bool      // it was a member's, not only heard of
+	seen     time.Time // when it last was, or was heard of
+	tried    time.Time // last, or when last a member's; zero: never
+	recalled bool      // from an earlier run, and not yet tried in this one
+	asked    bool      // to be tried at once, even if a member is there
+	busy     bool      // being tried
+	ok       bool      // answered when tried last, and was no member's since
+	err      error     // failed when tried last, and was no member's since
 }
 
 // fresh tells that it is not known yet whether there is a node, or which.

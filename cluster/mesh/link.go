@@ -40,6 +40,7 @@ type Link struct {
 
 	handling atomic.Bool  // the Handler is at work, or holds the link back on purpose
 	rtt      atomic.Int64 // nanoseconds; 0 before the first PONG
+	heard    atomic.Int64 // nanoseconds since the link began
 }
 
 func newLink(m *Mesh, conn net.Conn, g *greeted, dialler wire.NodeID) *Link {
@@ -55,6 +56,9 @@ func (l *Link) Peer() Peer { return l.peer }
 
 // Since is when the link came up.
 func (l *Link) Since() time.Time { return l.since }
+
+// Heard is when bytes of the peer last came, or up to a Heartbeat later.
+func (l *Link) Heard() time.Time { return l.since.Add(time.Duration(l.heard.Load())) }
 
 // RTT is the last measured round trip, 0 before the first.
 func (l *Link) RTT() time.Duration { return time.Duration(l.rtt.Load()) }
@@ -303,7 +307,7 @@ func (l *Link) watchSilence(stop <-chan struct{}) {
 	t := time.NewTicker(l.m.cfg.Heartbeat)
 	defer t.Stop()
 	var seen uint64
-	heard := l.now()
+	l.heard.Store(l.now())
 	for {
 		select {
 		case <-stop:
@@ -311,9 +315,10 @@ func (l *Link) watchSilence(stop <-chan struct{}) {
 		case <-t.C:
 		}
 		if bytes := l.in.bytes.Load(); bytes != seen || l.handling.Load() {
-			seen, heard = bytes, l.now()
+			seen = bytes
+			l.heard.Store(l.now())
 		}
-		if quiet := l.now() - heard; quiet > int64(l.m.cfg.Silence) {
+		if quiet := l.now() - l.heard.Load(); quiet > int64(l.m.cfg.Silence) {
 			l.end(fmt.Errorf("nothing read for %v: %w", time.Duration(quiet).Round(time.Millisecond), ErrSilent))
 			return
 		}

@@ -3,7 +3,7 @@
 // its Handler's affair.
 //
 // Reading order: mesh.go (Mesh: who is wanted, who is linked), peer.go (dialling
-// one peer), handshake.go (HELLO), link.go (one connection's life), backoff.go.
+// one peer), turns.go, handshake.go (HELLO), link.go (one connection's life), backoff.go.
 package mesh
 
 import (
@@ -119,8 +119,10 @@ type Mesh struct {
 
 	mu     sync.Mutex
 	peers  map[wire.NodeID]*peer // wanted or linked
+	lastUp time.Time             // when a link was last registered
 	closed bool                  // Run is ending: no new links
 	wake   chan struct{}         // capacity one: the wanted peers changed
+	turns  turns
 
 	counters counters
 }
@@ -136,7 +138,7 @@ type counters struct {
 // the work.
 func New(cfg Config, h Handler) *Mesh {
 	cfg.setDefaults()
-	return &Mesh{cfg: cfg, h: h, peers: map[wire.NodeID]*peer{}, wake: make(chan struct{}, 1)}
+	return &Mesh{cfg: cfg, h: h, peers: map[wire.NodeID]*peer{}, wake: make(chan struct{}, 1), turns: newTurns()}
 }
 
 // SetPeers says which nodes to dial. A node that is no longer named is not
@@ -145,21 +147,34 @@ func New(cfg Config, h Handler) *Mesh {
 func (m *Mesh) SetPeers(ps []Peer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, p := range m.peers {
-		p.wanted = false
-	}
+	wanted := make(map[wire.NodeID]bool, len(ps))
 	for _, want := range ps {
-		if want.ID == m.cfg.ID {
-			continue
+		if want.ID != m.cfg.ID {
+			wanted[want.ID] = true
+			m.wantLocked(want)
 		}
-		p := m.peerLocked(want.ID)
-		p.wanted, p.Peer = true, want
 	}
-	m.dropIdleLocked()
+	for id, p := range m.peers {
+		if p.wanted && !wanted[id] {
+			p.wanted = false
+			m.changedLocked(p)
+		}
+	}
 	select {
 	case m.wake <- struct{}{}:
 	default:
 	}
+}
+
+// wantLocked wakes the dialler of a peer only for news: SetPeers comes with every
+// change of any peer.
+func (m *Mesh) wantLocked(want Peer) {
+	p := m.peerLocked(want.ID)
+	if p.wanted && p.Peer == want {
+		return
+	}
+	p.wanted, p.Peer = true, want
+	m.changedLocked(p)
 }
 
 func (m *Mesh) peerLocked(id wire.NodeID) *peer {
@@ -171,13 +186,12 @@ func (m *Mesh) peerLocked(id wire.NodeID) *peer {
 	return p
 }
 
-func (m *Mesh) dropIdleLocked() {
-	for id, p := range m.peers {
-		if !p.wanted && p.link == nil && !p.dialling {
-			delete(m.peers, id)
-		}
-		p.poke()
+// changedLocked wakes who waits for p, and forgets p when there is nothing to know.
+func (m *Mesh) changedLocked(p *peer) {
+	if !p.wanted && p.link == nil && !p.dialling {
+		delete(m.peers, p.ID)
 	}
+	p.poke()
 }
 
 // Run accepts and dials until ctx ends, then says BYE on every link, waits at
@@ -300,7 +314,7 @@ func (m *Mesh) register(l *Link) error {
 		p := m.peerLocked(l.peer.ID)
 		old := p.link
 		if old == nil {
-			p.link = l
+			p.link, m.lastUp = l, time.Now()
 			if p.Addr == "" {
 				p.Peer = l.peer
 			}
@@ -322,6 +336,6 @@ func (m *Mesh) unregister(l *Link) {
 	defer m.mu.Unlock()
 	if p := m.peers[l.peer.ID]; p != nil && p.link == l {
 		p.link = nil
-		m.dropIdleLocked()
+		m.changedLocked(p)
 	}
 }

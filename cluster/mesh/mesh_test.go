@@ -218,6 +218,85 @@ func TestOnlyOneSideDials(t *testing.T) {
 	}
 }
 
+// TestTheHigherIDWaitsWhileLinksComeUp: where many nodes meet, the others need longer
+// than half a second to dial one of them all, and a second handshake with each helps nobody.
+func TestTheHigherIDWaitsWhileLinksComeUp(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		dials := &dialCount{}
+		last := b.start(9, func(c *Config) { dials.Network, c.Net = c.Net, dials })
+		var others []*node
+		var all []Peer
+		for id := range wire.NodeID(5) {
+			others = append(others, b.start(id+1, nil))
+			all = append(all, others[id].peer())
+		}
+		last.mesh.SetPeers(all)
+		for _, o := range others {
+			o.mesh.SetPeers([]Peer{last.peer()})
+			pass(400 * time.Millisecond)
+		}
+		for _, o := range others {
+			linked(t, last, o)
+		}
+		if n := dials.all.Load(); n != 0 {
+			t.Errorf("dialled %d of those that dialled it", n)
+		}
+	})
+}
+
+// TestTheHigherIDDialsInTheEnd: links that come up are no reason to wait for ever.
+func TestTheHigherIDDialsInTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		last, mute := b.start(99, nil), b.start(1, nil)
+		last.mesh.SetPeers([]Peer{mute.peer()})
+		for id := range wire.NodeID(20) {
+			b.start(id+10, nil).mesh.SetPeers([]Peer{last.peer()})
+			pass(200 * time.Millisecond)
+		}
+		linked(t, last, mute)
+	})
+}
+
+// dialCount counts dials and how many are under way.
+type dialCount struct {
+	Network
+	all, now, most atomic.Int32
+}
+
+func (d *dialCount) DialLink(ctx context.Context, addr string) (net.Conn, error) {
+	d.all.Add(1)
+	d.most.Store(max(d.most.Load(), d.now.Add(1)))
+	defer d.now.Add(-1)
+	return d.Network.DialLink(ctx, addr)
+}
+
+// TestFewDialsAtATime: and those that answer do not wait for those that do not.
+func TestFewDialsAtATime(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		dials := &dialCount{}
+		x := b.start(1, func(c *Config) { dials.Network, c.Net = c.Net, dials })
+		var all []Peer
+		for id := range wire.NodeID(20) {
+			dead := b.start(id+2, nil)
+			b.net.Cut(x.host, dead.host)
+			all = append(all, dead.peer())
+		}
+		x.mesh.SetPeers(all)
+		pass(time.Minute)
+		if n := dials.most.Load(); n != freshDials+failingDials {
+			t.Errorf("%d dials at a time, want %d", n, freshDials+failingDials)
+		}
+		for range 10 { // more than there are turns
+			live := b.start(wire.NodeID(100+len(all)), nil)
+			b.net.SetDelay(x.host, live.host, 10*time.Millisecond)
+			all = append(all, live.peer())
+			x.mesh.SetPeers(all)
+			pass(50 * time.Millisecond)
+			linked(t, x, live)
+		}
+	})
+}
+
 func TestCrossingDialsAgreeOnOneLink(t *testing.T) {
 	bubble(t, func(t *testing.T, b *lab) {
 		x, y := b.start(1, nil), b.start(2, nil)

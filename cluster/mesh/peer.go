@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 )
 
@@ -21,8 +22,14 @@ func (p *peer) poke() {
 }
 
 // politeness is how long the node with the higher id waits for the other to
-// dial before it dials itself: where both can dial, one connection is enough.
-const politeness = 500 * time.Millisecond
+// dial before it dials itself: where both can dial, one connection is enough. While
+// links of this node keep coming up it waits on, mostPolite at most: a node that meets
+// fifty others at once, or shares its processors with them, takes seconds to be dialled
+// by them all, and a second handshake with each would make it longer still.
+const (
+	politeness = 500 * time.Millisecond
+	mostPolite = 3 * time.Second
+)
 
 // stable is how long a link must have lived to be dialled again at once. Two
 // nodes that end each other's links for a reason would make thousands else.
@@ -37,11 +44,11 @@ func (m *Mesh) keep(ctx, linkCtx context.Context, p *peer) {
 		if !ok {
 			return
 		}
-		if m.cfg.ID > target.ID && !m.pause(ctx, p, politeness) {
+		if m.cfg.ID > target.ID && !m.letDial(ctx, p) {
 			continue
 		}
 		start := time.Now()
-		linked, err := m.dial(ctx, linkCtx, target)
+		linked, err := m.dial(ctx, linkCtx, p, target, b.attempts > 0)
 		if linked && time.Since(start) > stable {
 			b.reset()
 			continue
@@ -60,7 +67,7 @@ func (m *Mesh) waitUnlinked(ctx context.Context, p *peer) (Peer, bool) {
 		m.mu.Lock()
 		if !p.wanted || ctx.Err() != nil {
 			p.dialling = false
-			m.dropIdleLocked()
+			m.changedLocked(p)
 			m.mu.Unlock()
 			return Peer{}, false
 		}
@@ -97,18 +104,51 @@ func (m *Mesh) pause(ctx context.Context, p *peer, d time.Duration) bool {
 	}
 }
 
+// letDial waits for the other side to dial, and tells whether p is still unlinked.
+func (m *Mesh) letDial(ctx context.Context, p *peer) bool {
+	for waited, d := time.Duration(0), politeness; d > 0 && waited < mostPolite; d = politeness - m.quiet() {
+		if !m.pause(ctx, p, d) {
+			return false
+		}
+		waited += d
+	}
+	return true
+}
+
+// quiet is how long ago the last link came up.
+func (m *Mesh) quiet() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Since(m.lastUp)
+}
+
 // dial makes one attempt; linked tells that there was a link, which has ended.
-func (m *Mesh) dial(ctx, linkCtx context.Context, target Peer) (linked bool, err error) {
-	dctx, cancel := context.WithTimeout(ctx, m.cfg.HandshakeTimeout)
-	defer cancel()
-	conn, err := m.cfg.Net.DialLink(dctx, target.Addr)
+func (m *Mesh) dial(ctx, linkCtx context.Context, p *peer, target Peer, failing bool) (linked bool, err error) {
+	done := m.turns.take(ctx, failing)
+	defer done()
+	if !m.pause(ctx, p, 0) {
+		return false, ErrDuplicate // the other side was faster, or this is the end
+	}
+	conn, hello, err := m.reach(ctx, target)
 	if err != nil {
 		return false, err
 	}
-	hello, err := m.greet(dctx, conn, target.ID)
+	done()
+	return m.serve(linkCtx, newLink(m, conn, hello, m.cfg.ID))
+}
+
+// reach connects and says HELLO.
+func (m *Mesh) reach(ctx context.Context, target Peer) (net.Conn, *greeted, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.HandshakeTimeout)
+	defer cancel()
+	conn, err := m.cfg.Net.DialLink(ctx, target.Addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	hello, err := m.greet(ctx, conn, target.ID)
 	if err != nil {
 		conn.Close()
-		return false, err
+		return nil, nil, err
 	}
-	return m.serve(linkCtx, newLink(m, conn, hello, m.cfg.ID))
+	return conn, hello, nil
 }

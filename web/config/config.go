@@ -27,6 +27,7 @@ type Config struct {
 	HTTP, API       string
 	Bind, Advertise string
 	Join            []string
+	PeersFile       string
 	Node            string
 	Cluster, Region string
 	Secrets         [][]byte
@@ -142,6 +143,7 @@ func (r *raw) flags(fs *flag.FlagSet) {
 	fs.StringVar(&r.Bind, "bind", "0.0.0.0:7946", "`address` for other nodes, UDP and TCP; without a secret 0.0.0.0 means this machine's private addresses")
 	fs.StringVar(&r.Advertise, "advertise", "", "`address` that other nodes dial (default: found)")
 	fs.Var(&r.join, "join", "`host:port` of other nodes, comma-separated, repeatable; tried for ever")
+	fs.StringVar(&r.PeersFile, "peers-file", "", "`file` that keeps the addresses of the other nodes of the last 24 h, to find them again at the next start, with or without -join; each node has its own")
 	fs.StringVar(&r.Node, "node", "", "`name` of this node (default: hostname)")
 	fs.StringVar(&r.Cluster, "cluster", "meshrt", "`name` of the cluster; others never mix with it")
 	fs.StringVar(&r.Region, "region", "", "`name` of the region; carried, not used yet")

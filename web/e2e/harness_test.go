@@ -107,6 +107,10 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
+// given are the addresses that freePort has given out: the kernel may draw one again
+// before its program has bound it.
+var given sync.Map
+
 // freePort is a loopback address whose port was free a moment ago, for UDP too.
 func freePort(t *testing.T) string {
 	t.Helper()
@@ -118,8 +122,11 @@ func freePort(t *testing.T) string {
 		addr := l.Addr().String()
 		u, err := net.ListenPacket("udp", addr)
 		l.Close()
-		if err == nil {
-			u.Close()
+		if err != nil {
+			continue
+		}
+		u.Close()
+		if _, given := given.LoadOrStore(addr, true); !given {
 			return addr
 		}
 	}
