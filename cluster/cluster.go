@@ -95,10 +95,11 @@ type Cluster struct {
 	accept *acceptor
 	log    *slog.Logger
 
-	mu    sync.Mutex
-	core  *core
-	links map[wire.NodeID]*mesh.Link
-	full  map[laneTo]bool // lanes that refused a frame of the batch under way
+	mu     sync.Mutex
+	core   *core
+	links  map[wire.NodeID]*mesh.Link
+	full   map[laneTo]bool // lanes that refused a frame of the batch under way
+	frames [][]byte        // of a batch to one link
 
 	questions   questions     // of this node
 	answers     answers       // to those of others
