@@ -163,7 +163,7 @@ func giveUp(list []*question) {
 // linkUpLocked and linkDownLocked tell questions what core is told.
 func (c *Cluster) linkUpLocked(l *mesh.Link) {
 	floor := c.questions.linkUp(l.Peer().ID, c.core.now)
-	l.Send(wire.AppendNumber(nil, wire.KindConfirm, floor), false)
+	l.SendIn(mesh.LaneControl, wire.AppendNumber(nil, wire.KindConfirm, floor))
 }
 
 func (c *Cluster) linkDownLocked(id wire.NodeID, left bool) {
@@ -201,7 +201,7 @@ func (c *Cluster) tend(ctx context.Context, probes *sync.WaitGroup) {
 	if now-c.confirmedAt >= confirmEvery {
 		c.confirmedAt = now
 		c.questions.confirms(func(to wire.NodeID, floor uint64) {
-			c.links[to].Send(wire.AppendNumber(nil, wire.KindConfirm, floor), false)
+			c.links[to].SendIn(mesh.LaneControl, wire.AppendNumber(nil, wire.KindConfirm, floor))
 		})
 	}
 	for _, id := range c.questions.probes(now) {

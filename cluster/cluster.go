@@ -104,6 +104,7 @@ type Cluster struct {
 	newcomers []string        // addresses of links that are new since the last tick
 	silent    silent
 	detection Detection
+	frames    [][]byte // of a batch to one link
 
 	questions   questions     // of this node
 	answers     answers       // to those of others

@@ -86,7 +86,7 @@ func (c *Cluster) request(l *mesh.Link, r wire.Request) {
 	c.mu.Unlock()
 	switch {
 	case full:
-		l.Send(sayBusy(r.ID), false)
+		l.SendIn(mesh.LaneControl, sayBusy(r.ID))
 	case ready:
 		c.serve(l, r)
 	}
@@ -175,7 +175,7 @@ func (c *Cluster) reply(to wire.NodeID, id uint64, frame []byte) {
 // tell puts an answer on a link, or says that there is no room for it.
 func (c *Cluster) tell(l *mesh.Link, id uint64, frame []byte) {
 	if l.Try(frame) == mesh.ErrFull {
-		l.Send(sayBusy(id), false)
+		l.SendIn(mesh.LaneControl, sayBusy(id))
 	}
 }
 

@@ -36,7 +36,7 @@ type tallied struct {
 
 // outlet is a link.
 type outlet interface {
-	Send(frame []byte, droppable bool) error
+	SendIn(lane mesh.Lane, frame []byte) error
 	Queued() int
 }
 
@@ -85,7 +85,7 @@ func (t *tally) set(list []wire.Count, room int) {
 			if frame == nil {
 				frame = wire.AppendCounts(nil, wire.Counts{Counts: list})
 			}
-			p.link.Send(frame, false)
+			p.link.SendIn(mesh.LaneControl, frame)
 		}
 	}
 }
@@ -154,7 +154,7 @@ func (t *tally) advance(ready map[wire.NodeID]bool, room int) bool {
 			c.Part |= wire.CountsLast
 		}
 		p.opening, p.first = more, false
-		p.link.Send(wire.AppendCounts(nil, c), false)
+		p.link.SendIn(mesh.LaneControl, wire.AppendCounts(nil, c))
 		return true
 	}
 	return false

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshrt/meshrt/cluster/mesh"
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -18,7 +19,7 @@ type pipe struct {
 	bytes int
 }
 
-func (p *pipe) Send(frame []byte, _ bool) error {
+func (p *pipe) SendIn(_ mesh.Lane, frame []byte) error {
 	p.queue = append(p.queue, frame)
 	p.bytes += len(frame)
 	return nil

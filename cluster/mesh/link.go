@@ -12,10 +12,6 @@ import (
 	"github.com/meshrt/meshrt/wire"
 )
 
-// keepBuffer is the largest write buffer that a link holds on to: append makes it up
-// to twice as large as the default of QueueBytes.
-const keepBuffer = 2 << 20
-
 // Link is one connection to one node. Its methods may be called from anywhere
 // at any time and never block.
 type Link struct {
@@ -31,12 +27,12 @@ type Link struct {
 	wake chan struct{} // capacity one: there is something to write, or an end
 
 	mu      sync.Mutex
-	queue   []byte // whole frames that wait for the writer
-	spare   []byte // the writer's last buffer, to be reused
-	ended   error  // why the link ends; set once
-	flush   bool   // write what waits before the end
-	writing int    // bytes that the writer has taken and not yet written
-	refused bool   // a frame; LinkReady is owed
+	lanes   lanes       // frames that wait for the writer
+	ended   error       // why the link ends; set once
+	flush   bool        // write what waits, and last, before the end
+	last    []byte      // a BYE, behind all lanes
+	writing int         // bytes that the writer has taken and not yet written
+	refused [Lanes]bool // a frame, or the caller has more: LinkReady is owed
 
 	handling atomic.Bool  // the Handler is at work, or holds the link back on purpose
 	rtt      atomic.Int64 // nanoseconds; 0 before the first PONG
@@ -67,43 +63,91 @@ func (l *Link) RTT() time.Duration { return time.Duration(l.rtt.Load()) }
 func (l *Link) Queued() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.queue) + l.writing
+	return l.lanes.bytes + l.writing
 }
 
-// Send queues one or more whole frames of one kind. A droppable frame is
-// refused with ErrFull when more than QueueBytes wait, and LinkReady follows; others
-// are taken up to ControlBytes, and beyond it the link ends: the peer does not read.
-// On a link that has ended Send returns ErrClosed.
+// Send queues one or more whole frames of one kind in the lane of normal messages:
+// what must not overtake those that were sent before. A droppable frame is
+// refused with ErrFull when more than QueueBytes wait in the lane, and LinkReady follows; others
+// are taken up to ControlBytes in all lanes, and beyond it the link ends: the peer does not
+// read. On a link that has ended Send returns ErrClosed.
 func (l *Link) Send(frame []byte, droppable bool) error {
 	if droppable {
-		return l.send(frame, l.m.cfg.QueueBytes, true)
+		_, err := l.SendAll(LaneNormal, [][]byte{frame}, false)
+		return err
 	}
-	return l.send(frame, l.m.cfg.ControlBytes, false)
+	return l.SendIn(LaneNormal, frame)
 }
 
-// Try is Send for frames that have a place behind all data and may be refused
-// with ErrFull nevertheless, when more than half of ControlBytes wait: questions and
-// answers, which are large at times.
-func (l *Link) Try(frame []byte) error { return l.send(frame, l.m.cfg.ControlBytes/2, true) }
-
-func (l *Link) send(frame []byte, limit int, droppable bool) error {
+// SendIn is Send in any lane, for frames that are not droppable.
+func (l *Link) SendIn(lane Lane, frame []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	err := l.roomLocked(frame, l.m.cfg.ControlBytes)
+	switch err {
+	case nil:
+		l.lanes.put(lane, frame)
+	case ErrFull:
+		l.endByLocked(ErrFull, false, time.Unix(1, 0))
+	}
+	return err
+}
+
+// Try is Send for questions and answers, which are large at times: they are refused
+// with ErrFull when more than half of ControlBytes wait in all. They have their place behind
+// all high messages too, but may overtake low ones.
+func (l *Link) Try(frame []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.roomLocked(frame, l.m.cfg.ControlBytes/2); err != nil {
+		return err
+	}
+	l.lanes.putLast(frame)
+	return nil
+}
+
+// roomLocked counts frame, which is put next, unless that were more than limit in all lanes.
+func (l *Link) roomLocked(frame []byte, limit int) error {
 	if l.ended != nil {
 		return ErrClosed
 	}
-	if waiting := len(l.queue) + l.writing; waiting > 0 && waiting+len(frame) > limit {
+	if waiting := l.lanes.bytes + l.writing; waiting > 0 && waiting+len(frame) > limit {
 		l.m.counters.refused.Add(1)
-		l.refused = true
-		if !droppable {
-			l.endByLocked(ErrFull, false, time.Unix(1, 0))
-		}
 		return ErrFull
 	}
 	l.m.counters.out[countAs(wire.Frame(frame[4:]))].Add(1)
-	l.queue = append(l.queue, frame...)
 	l.poke()
 	return nil
+}
+
+// SendAll queues droppable frames, all of one kind, that belong together, and
+// tells how many were taken before one was refused: with ErrFull, when more than QueueBytes
+// wait in the lane. LinkReady follows, also with more: then there are others, for
+// which there may be no room.
+func (l *Link) SendAll(lane Lane, frames [][]byte, more bool) (taken int, err error) {
+	if len(frames) == 0 {
+		return 0, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended != nil {
+		return 0, ErrClosed
+	}
+	for ; taken < len(frames); taken++ {
+		waiting := l.lanes.of[lane].bytes + l.writing
+		if waiting > 0 && waiting+len(frames[taken]) > l.m.cfg.QueueBytes {
+			l.m.counters.refused.Add(1)
+			err = ErrFull
+			break
+		}
+		l.lanes.put(lane, frames[taken])
+	}
+	l.refused[lane] = l.refused[lane] || more || err != nil
+	if taken > 0 {
+		l.m.counters.out[countAs(wire.Frame(frames[0][4:]))].Add(uint64(taken))
+		l.poke()
+	}
+	return taken, err
 }
 
 // countAs is the index of f in a table of counters; 0 are unknown kinds.
@@ -148,12 +192,15 @@ func (l *Link) endByLocked(err error, flush bool, deadline time.Time) {
 	case l.ended == nil:
 		l.ended, l.flush = err, flush
 		if flush {
-			l.queue = wire.AppendBye(l.queue, err.Error())
+			l.last = wire.AppendBye(nil, err.Error())
 		}
 	case flush:
 		return // ends already
 	default:
 		l.flush = false
+	}
+	if !l.flush {
+		l.lanes.clear()
 	}
 	l.conn.SetDeadline(deadline)
 	l.poke()
@@ -189,18 +236,27 @@ func (m *Mesh) serve(ctx context.Context, l *Link) (linked bool, err error) {
 	return true, l.cause()
 }
 
+// maxBatch is how many frames the Handler gets at once at most.
+const maxBatch = 256
+
 // readLoop reads until the peer closes or the link's end has come. Frames that
 // arrive while the link ends count: the peer sent them before it knew.
 func (l *Link) readLoop() error {
+	batch := make([]wire.Frame, 0, maxBatch)
 	for {
-		f, err := l.r.Next()
-		if err != nil {
-			return fmt.Errorf("read link: %w", err)
-		}
-		l.m.counters.in[countAs(f)].Add(1)
-		l.m.counters.bytesIn.Add(uint64(len(f)) + 4)
+		var last wire.Frame
+		var err error
+		batch, last, err = l.readBatch(batch[:0])
 		l.handling.Store(true)
-		err = l.dispatch(f)
+		if len(batch) > 0 {
+			if herr := l.m.h.HandleFrames(l, batch); herr != nil {
+				return herr
+			}
+			clear(batch) // lets go of the frames
+		}
+		if err == nil && last != nil {
+			err = l.own(last)
+		}
 		l.handling.Store(false)
 		if err != nil {
 			return err
@@ -208,14 +264,45 @@ func (l *Link) readLoop() error {
 	}
 }
 
-func (l *Link) dispatch(f wire.Frame) error {
+// readBatch reads the frames that are there, and waits for the first. A frame of this
+// package ends the batch; it comes behind the others.
+func (l *Link) readBatch(batch []wire.Frame) (_ []wire.Frame, own wire.Frame, err error) {
+	var counts [wire.Kinds]uint64
+	var bytes uint64
+	for own == nil && (bytes == 0 || len(batch) < maxBatch && l.r.Whole()) {
+		f, rerr := l.r.Next()
+		if rerr != nil {
+			err = fmt.Errorf("read link: %w", rerr)
+			break
+		}
+		kind := countAs(f)
+		counts[kind]++
+		bytes += uint64(len(f)) + 4
+		switch kind {
+		case wire.KindPing, wire.KindPong, wire.KindBye:
+			own = f
+		default:
+			batch = append(batch, f)
+		}
+	}
+	for kind, n := range counts {
+		if n > 0 {
+			l.m.counters.in[kind].Add(n)
+		}
+	}
+	l.m.counters.bytesIn.Add(bytes)
+	return batch, own, err
+}
+
+// own handles a frame of this package.
+func (l *Link) own(f wire.Frame) error {
 	switch f.Kind() {
 	case wire.KindPing:
 		v, err := wire.DecodeNumber(f, wire.KindPing)
 		if err != nil {
 			return err
 		}
-		l.Send(wire.AppendNumber(nil, wire.KindPong, v), false)
+		l.SendIn(LaneControl, wire.AppendNumber(nil, wire.KindPong, v))
 	case wire.KindPong:
 		v, err := wire.DecodeNumber(f, wire.KindPong)
 		if err != nil {
@@ -226,13 +313,11 @@ func (l *Link) dispatch(f wire.Frame) error {
 		}
 	case wire.KindBye:
 		return byeError(f)
-	default:
-		return l.m.h.HandleFrame(l, f)
 	}
 	return nil
 }
 
-// writeLoop writes all that waits in one Write: batches form by themselves
+// writeLoop writes what waits, writeBytes at a time: batches form by themselves
 // under load and nothing waits when idle. It also keeps the heartbeat. After a
 // BYE it closes its direction only: a socket that is closed while the peer still
 // writes is reset, and the peer loses what it had not read yet.
@@ -243,7 +328,7 @@ func (l *Link) writeLoop() {
 		select {
 		case <-l.wake:
 		case <-beat.C:
-			l.Send(wire.AppendNumber(nil, wire.KindPing, uint64(l.now())), false)
+			l.SendIn(LaneControl, wire.AppendNumber(nil, wire.KindPing, uint64(l.now())))
 		}
 		if !l.writeAll() {
 			break
@@ -268,8 +353,10 @@ func (l *Link) writeAll() bool {
 			l.writeFailed(fmt.Errorf("write link: %w", err))
 			return false
 		}
-		if ready {
-			l.m.h.LinkReady(l)
+		for lane, is := range ready {
+			if is {
+				l.m.h.LinkReady(l, Lane(lane))
+			}
 		}
 	}
 }
@@ -280,22 +367,23 @@ func (l *Link) take() (b []byte, ended bool) {
 	if l.ended != nil && !l.flush {
 		return nil, true
 	}
-	b, l.queue, l.spare = l.queue, l.spare, nil
+	if b = l.lanes.take(); b == nil {
+		b, l.last = l.last, nil
+	}
 	l.writing = len(b)
 	return b, l.ended != nil
 }
 
-// give hands a written buffer back for the next batch, and tells whether the queue
-// was full and half of it is free again.
-func (l *Link) give(b []byte) (ready bool) {
+// give hands a written block back, and tells which lanes were full and have half
+// of their room again.
+func (l *Link) give(b []byte) (ready [Lanes]bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writing = 0
-	if cap(b) <= keepBuffer {
-		l.spare = b[:0]
-	}
-	if ready = l.refused && len(l.queue) < l.m.cfg.QueueBytes/2; ready {
-		l.refused = false
+	l.lanes.give(b)
+	for lane, is := range l.refused {
+		ready[lane] = is && l.lanes.of[lane].bytes < l.m.cfg.QueueBytes/2
+		l.refused[lane] = is && !ready[lane]
 	}
 	return ready
 }
