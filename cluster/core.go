@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/meshrt/meshrt/cluster/mesh"
@@ -25,6 +27,7 @@ type core struct {
 	own     map[wire.Topic]int // where in topics
 	topics  []wire.Topic       // the own interest
 	peers   map[wire.NodeID]*peer
+	every   []*peer               // peers as a list, or nil: see everyPeer
 	gone    map[wire.NodeID]*peer // those that are down: their numbers outlive them
 	waits   []wait                // by version
 	changes []change              // of the own interest, those of lately
@@ -95,6 +98,7 @@ func (c *core) breaks(r rule) bool { return c.broken&r != 0 }
 // peer is what the node knows of one other run of a node. It outlives breaks of
 // the link.
 type peer struct {
+	id       wire.NodeID
 	linked   bool
 	heard    bool          // its SYNC has begun on this link: it keeps for this node what it publishes
 	synced   bool          // ... and its whole interest has come
@@ -105,6 +109,8 @@ type peer struct {
 	down     bool          // by gossip, and without a link: it ends with the promise to it
 
 	topics  map[wire.Topic]struct{} // its interest
+	looked  wire.Topic              // what wants looked for last, with a room, and found
+	found   bool
 	version uint64                  // of topics
 	parts   map[wire.Topic]struct{} // of a SYNC that is not whole yet
 	acked   uint64                  // version of the own interest that is in force there
@@ -124,6 +130,7 @@ type effect struct {
 	seq       uint64
 	lane      mesh.Lane
 	droppable bool // data: the link may refuse it
+	more      bool // follows when the link has room: it says so though it refuses nothing
 	done      func()
 }
 
@@ -165,7 +172,7 @@ func (c *core) peer(id wire.NodeID) *peer {
 		p = c.gone[id]
 		delete(c.gone, id)
 	case p == nil:
-		p = &peer{}
+		p = &peer{id: id}
 	}
 	if p.down {
 		p.down = false
@@ -176,8 +183,16 @@ func (c *core) peer(id wire.NodeID) *peer {
 	if p.topics == nil {
 		p.topics = map[wire.Topic]struct{}{}
 	}
-	c.peers[id] = p
+	c.peers[id], c.every = p, nil
 	return p
+}
+
+// everyPeer lists peers: every publish goes through them, and a map takes long for that.
+func (c *core) everyPeer() []*peer {
+	if c.every == nil {
+		c.every = slices.AppendSeq(make([]*peer, 0, len(c.peers)), maps.Values(c.peers))
+	}
+	return c.every
 }
 
 // member says that gossip has id alive: from now on what is published is kept
@@ -220,7 +235,7 @@ func (c *core) down(id wire.NodeID) {
 		p.missed = p.missed || len(o.refs) > 0 || o.evicted > 0
 		*o = outbox{}
 	}
-	p.down, p.topics = true, nil
+	p.down, p.topics, p.looked = true, nil, wire.Topic{}
 	c.bury(id, p)
 }
 
@@ -230,6 +245,7 @@ func (c *core) bury(id wire.NodeID, p *peer) {
 		return
 	}
 	delete(c.peers, id)
+	c.every = nil
 	if (p.met || p.missed) && !c.breaks(breakFrontier) {
 		for old := range c.gone {
 			if len(c.gone) < maxGone {

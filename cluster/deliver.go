@@ -15,12 +15,15 @@ func (c *core) publish(m *wire.Message) []wire.NodeID {
 	m.Seq = log.last() + 1
 	c.reached = c.reached[:0]
 	var e entry
-	for id, p := range c.peers {
+	for _, p := range c.everyPeer() {
+		id := p.id
 		if p.down || p.trusted(c) && !p.wants(id, m.Namespace, m.Rooms) {
 			continue
 		}
 		if e.frame == nil {
-			e = entry{frame: wire.AppendData(make([]byte, 0, m.Size()), m, false), namespace: m.Namespace, rooms: m.Rooms}
+			b, chunk := log.arena.room(m.Size())
+			e = entry{frame: wire.AppendData(b, m, false), namespace: m.Namespace, rooms: m.Rooms}
+			e.chunk = log.arena.placed(e.frame, chunk)
 		}
 		c.reached = append(c.reached, id)
 		o := &p.streams[k].out
@@ -41,6 +44,7 @@ func (c *core) publish(m *wire.Message) []wire.NodeID {
 	log.add(e)
 	log.trim()
 	c.shrink()
+	log.tidy()
 	return c.reached
 }
 
@@ -100,9 +104,12 @@ func (c *core) shrink() {
 	}
 }
 
-// flushBytes is what one call sends to a peer that lacks very much of a stream: more
-// than a lane takes at once.
-const flushBytes = 4 << 20
+// flushBytes is what one call sends to a peer that lacks very much; the link says when it
+// may have more.
+const flushBytes = 256 << 10
+
+// flushWalk is how much one call looks through, with what the peer does not want.
+const flushWalk = 4 << 20
 
 // flush sends a peer what waits for it, a stream in order, as far as it wants it. What
 // it does not want by an interest that may be trusted it never will: a join that came
@@ -125,18 +132,24 @@ func (c *core) flushStream(id wire.NodeID, p *peer, k wire.Stream) {
 		c.tellGap(id, wire.Gap{Seq: o.gap, Stream: k})
 	}
 	o.gap = 0
-	keep, rest, bytes := o.refs[:o.sent], o.refs[o.sent:], 0
+	keep, rest, bytes, walked := o.refs[:o.sent], o.refs[o.sent:], 0, 0
 	for i, seq := range rest {
-		if bytes > flushBytes {
-			keep, o.blocked = append(keep, rest[i:]...), true
+		if bytes > flushBytes || walked > flushWalk {
+			if o.blocked = true; bytes > 0 {
+				c.effects[len(c.effects)-1].more = true
+			} // else a tick goes on
+			if keep = o.refs[:len(keep)+len(rest)-i]; &keep[len(keep)-1] != &o.refs[len(o.refs)-1] {
+				copy(keep[o.sent:], rest[i:]) // some before were not wanted
+			}
 			break
 		}
 		e := log.at(seq)
-		bytes += len(e.frame)
+		walked += len(e.frame)
 		if !p.wants(id, e.namespace, e.rooms) {
 			log.release(seq)
 			continue
 		}
+		bytes += len(e.frame)
 		if seq <= o.again {
 			c.counts.resent++
 		}

@@ -141,6 +141,7 @@ func (c *core) interest(id wire.NodeID, i wire.Interest) {
 		} else {
 			delete(p.topics, i.Topic)
 		}
+		p.looked = wire.Topic{}
 	}
 	c.send(id, wire.AppendNumber(nil, wire.KindIntAck, p.version))
 }
@@ -157,8 +158,19 @@ func (c *core) intAck(id wire.NodeID, version uint64) {
 }
 
 // wants tells whether the peer has members of a room, or is the node of a
-// session that is named. No rooms are everyone in the namespace.
+// session that is named. No rooms are everyone in the namespace. Messages often come in
+// rows for one room, so the last answer is kept.
 func (p *peer) wants(id wire.NodeID, namespace string, rooms []string) bool {
+	if len(rooms) != 1 || rooms[0] == "" {
+		return p.hasAny(id, namespace, rooms)
+	}
+	if t := (wire.Topic{Namespace: namespace, Room: rooms[0]}); t != p.looked {
+		p.looked, p.found = t, p.hasAny(id, namespace, rooms)
+	}
+	return p.found
+}
+
+func (p *peer) hasAny(id wire.NodeID, namespace string, rooms []string) bool {
 	if len(rooms) == 0 {
 		_, ok := p.topics[wire.Topic{Namespace: namespace}]
 		return ok

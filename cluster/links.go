@@ -21,21 +21,33 @@ func (c *Cluster) doNow(event func()) (done []func()) {
 	c.core.now = c.clock()
 	event()
 	done = c.applyLocked()
-	c.flushLocked() // behind the messages that the event has sent
+	c.flushLocked()                       // behind the messages that the event has sent
+	c.congested.Store(c.core.congested()) // whoever waits for its end publishes nothing meanwhile
 	return done
 }
 
 // applyLocked sends frames and returns the calls to make once unlocked.
 func (c *Cluster) applyLocked() (done []func()) {
-	if len(c.core.effects) == 0 {
+	effects := c.core.take()
+	if len(effects) == 0 {
 		return nil
 	}
-	for _, e := range c.core.take() {
-		if e.done != nil {
+	for len(effects) > 0 {
+		e, n := &effects[0], 1
+		switch {
+		case e.done != nil:
 			done = append(done, e.done)
-			continue
+		case e.droppable:
+			for n < len(effects) && effects[n].droppable && effects[n].to == e.to && effects[n].lane == e.lane {
+				n++
+			}
+			c.sendDataLocked(laneTo{e.to, e.lane}, effects[:n])
+		default:
+			if l := c.links[e.to]; l != nil {
+				l.Send(e.frame, false)
+			}
 		}
-		c.sendLocked(e)
+		effects = effects[n:]
 	}
 	c.core.applied()
 	if len(c.full) > 0 {
@@ -44,20 +56,28 @@ func (c *Cluster) applyLocked() (done []func()) {
 	return done
 }
 
-// sendLocked gives a frame to its link. Of a lane that is full the core is told,
-// once: what comes behind in the same batch waits as well.
-func (c *Cluster) sendLocked(e effect) {
-	l := c.links[e.to]
-	to := laneTo{e.to, e.lane}
-	if l == nil || e.droppable && len(c.full) > 0 && c.full[to] {
+// sendDataLocked gives messages to a lane of the link to their peer. Of one that is full the
+// core is told, once: what comes behind in the same batch waits as well.
+func (c *Cluster) sendDataLocked(to laneTo, effects []effect) {
+	l := c.links[to.id]
+	if l == nil || len(c.full) > 0 && c.full[to] {
 		return
 	}
-	if l.Send(e.frame, e.droppable) != mesh.ErrFull || !e.droppable {
+	c.frames = c.frames[:0]
+	for i := range effects {
+		c.frames = append(c.frames, effects[i].frame)
+	}
+	taken, err := l.SendAll(c.frames, effects[len(effects)-1].more)
+	clear(c.frames)
+	if err != mesh.ErrFull {
 		return
 	}
 	c.full[to] = true
-	if e.seq > 0 {
-		c.core.refused(e.to, e.lane, e.seq)
+	for _, e := range effects[taken:] {
+		if e.seq > 0 {
+			c.core.refused(to.id, to.lane, e.seq)
+			return
+		}
 	}
 }
 
@@ -144,11 +164,30 @@ func (h links) LinkDown(l *mesh.Link, err error) {
 	c.changed()
 }
 
-func (h links) HandleFrame(l *mesh.Link, f wire.Frame) error {
+func (h links) HandleFrames(l *mesh.Link, fs []wire.Frame) error {
+	for len(fs) > 0 {
+		n := 0
+		for n < len(fs) && fs[n].Kind() == wire.KindData {
+			n++
+		}
+		var err error
+		if n > 0 {
+			err = h.data(l.Peer().ID, fs[:n])
+		} else {
+			n, err = 1, h.control(l, fs[0])
+		}
+		if err != nil {
+			return err
+		}
+		fs = fs[n:]
+	}
+	return nil
+}
+
+// control takes a frame that is no message.
+func (h links) control(l *mesh.Link, f wire.Frame) error {
 	id, c := l.Peer().ID, h.c
 	switch k := f.Kind(); k {
-	case wire.KindData:
-		return h.data(id, f)
 	case wire.KindSync:
 		s, err := wire.DecodeSync(f)
 		if err != nil {
@@ -268,22 +307,28 @@ func (h links) other(l *mesh.Link, f wire.Frame) error {
 	return nil // kinds of newer versions are skipped
 }
 
-func (h links) data(id wire.NodeID, f wire.Frame) error {
-	m, err := wire.DecodeData(f, id)
-	if err != nil {
-		return err
-	}
+// data takes messages that came together: all are accepted in one hold of the lock, and
+// then handled one by one. So those that are confirmed may be so many ahead of the Handler.
+func (h links) data(id wire.NodeID, fs []wire.Frame) error {
+	var few [64]*wire.Message
+	messages, err := wire.AppendMessages(few[:0], fs, id)
+	fresh := messages[:0]
 	h.c.mu.Lock()
-	fresh := h.c.core.accept(id, m.Flags.Stream(), m.Seq)
+	for _, m := range messages {
+		if h.c.core.accept(id, m.Flags.Stream(), m.Seq) {
+			fresh = append(fresh, m)
+		}
+	}
 	h.c.applyLocked() // an ACK now and then
 	h.c.mu.Unlock()
-	if !fresh {
-		h.c.duplicates.Add(1)
-		return nil
+	if dropped := len(messages) - len(fresh); dropped > 0 {
+		h.c.duplicates.Add(uint64(dropped))
 	}
-	h.c.h.HandleMessage(m)
+	for _, m := range fresh {
+		h.c.h.HandleMessage(m)
+	}
 	h.c.release(id)
-	return nil
+	return err
 }
 
 // changed makes follow look again.

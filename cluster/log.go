@@ -47,11 +47,13 @@ type outLog struct {
 	count int
 	first uint64 // number of the oldest, or of the next when there is none
 	bytes int
+	arena arena
 }
 
 // entry is a message as it goes over a link, and what decides who wants it.
 type entry struct {
 	frame     []byte
+	chunk     *chunk // that frame is in, or nil
 	namespace string
 	rooms     []string
 	refs      int // peers that lack it
@@ -85,6 +87,7 @@ func (l *outLog) add(e entry) {
 	l.ring[(l.head+l.count)&(len(l.ring)-1)] = e
 	l.count++
 	l.bytes += e.bytes()
+	l.arena.keep(e.chunk, e.frame)
 }
 
 // minRing and keepRing are how many entries the ring has at least, and how many it
@@ -111,7 +114,8 @@ func (l *outLog) release(seq uint64) {
 	l.bytes -= refBytes
 	if e.refs--; e.refs == 0 {
 		l.bytes -= len(e.frame)
-		e.frame, e.rooms = nil, nil
+		l.arena.leave(e.chunk, e.frame)
+		e.frame, e.chunk, e.rooms = nil, nil, nil
 	}
 }
 
@@ -124,8 +128,10 @@ func (l *outLog) trim() {
 
 // drop takes off the oldest entry.
 func (l *outLog) drop() {
-	l.bytes -= l.ring[l.head].bytes()
-	l.ring[l.head] = entry{}
+	e := &l.ring[l.head]
+	l.bytes -= e.bytes()
+	l.arena.leave(e.chunk, e.frame)
+	*e = entry{}
 	l.head = (l.head + 1) & (len(l.ring) - 1)
 	l.first++
 	if l.count--; l.count == 0 && len(l.ring) > keepRing {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"runtime"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -60,40 +59,6 @@ func eventually(t testing.TB, patience time.Duration, what string, ok func() boo
 		time.Sleep(2 * time.Millisecond)
 	}
 	return time.Since(begun)
-}
-
-func cpu() time.Duration {
-	var u syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// BenchmarkPublish is one message of 128 bytes from a node to another over a real
-// link, TLS and all bookkeeping included; CPU is of both nodes together.
-func BenchmarkPublish(b *testing.B) {
-	one := start(b, "one")
-	other := start(b, "other", one.addr)
-	topic := wire.Topic{Namespace: "/", Room: "room"}
-	other.SetInterest(topic, true)
-	payload := fmt.Appendf(nil, `["e","%0120d"]`, 0)
-	publish := func() {
-		for one.Congested() {
-			time.Sleep(time.Millisecond)
-		}
-		one.Publish(&wire.Message{Namespace: "/", Rooms: []string{"room"}, Payload: payload})
-	}
-	eventually(b, 10*time.Second, "messages flow", func() bool { publish(); return other.messages.Load() > 0 })
-	time.Sleep(100 * time.Millisecond)
-	before, used := other.messages.Load(), cpu()
-	b.ReportAllocs()
-	b.ResetTimer()
-	for range b.N {
-		publish()
-	}
-	eventually(b, time.Minute, "all arrive", func() bool { return other.messages.Load() >= before+int64(b.N) })
-	b.StopTimer()
-	b.ReportMetric(float64((cpu()-used).Nanoseconds())/float64(b.N), "cpu-ns/op")
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 }
 
 // TestManyNodes: a cluster forms, holds many rooms, and a publish sends as many frames as

@@ -31,13 +31,52 @@ func AppendData(dst []byte, m *Message, relayed bool) []byte {
 // DecodeData reads a DATA frame that came from the node peer. The message
 // holds views of f.
 func DecodeData(f Frame, peer NodeID) (*Message, error) {
+	m := new(Message)
+	if err := decodeData(m, f, peer, new([]string)); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// together is how many small messages share an allocation at most. A message that
+// somebody keeps holds on to all of them, and to the slabs that their frames are in.
+const together = 16
+
+// AppendMessages is DecodeData for frames that came together. It appends the messages
+// of all frames before the first that is malformed, which its error is about.
+func AppendMessages(dst []*Message, fs []Frame, peer NodeID) ([]*Message, error) {
+	var messages []Message
+	var rooms []string
+	for i, f := range fs {
+		var m *Message
+		switch {
+		case len(f) > smallFrame:
+			m = new(Message)
+		case len(messages) == 0:
+			n := min(together, len(fs)-i)
+			messages, rooms = make([]Message, n), make([]string, 0, n)
+			fallthrough
+		default:
+			m, messages = &messages[0], messages[1:]
+		}
+		if err := decodeData(m, f, peer, &rooms); err != nil {
+			return dst, err
+		}
+		dst = append(dst, m)
+	}
+	return dst, nil
+}
+
+// decodeData reads f into m. Its lists of rooms are put into what is free behind list,
+// as far as it goes.
+func decodeData(m *Message, f Frame, peer NodeID, list *[]string) error {
 	p := parser{b: f}
 	p.begin(KindData, dataFields)
-	m := &Message{Origin: peer}
+	m.Origin = peer
 	m.Seq = p.uint()
 	m.Namespace = p.string()
-	m.Rooms = p.strings()
-	m.Except = p.strings()
+	m.Rooms = p.stringsIn(list)
+	m.Except = p.stringsIn(list)
 	m.Flags = Flags(p.uint())
 	if origin := p.uint(); origin != 0 {
 		m.Origin = NodeID(origin)
@@ -50,8 +89,5 @@ func DecodeData(f Frame, peer NodeID) (*Message, error) {
 			m.Attachments = append(m.Attachments, p.bin())
 		}
 	}
-	if err := p.err(KindData); err != nil {
-		return nil, err
-	}
-	return m, nil
+	return p.err(KindData)
 }

@@ -1,10 +1,7 @@
 package wire
 
 import (
-	"bufio"
 	"encoding/binary"
-	"fmt"
-	"io"
 )
 
 // Kind is the first element of a frame. DESIGN.md has each with its elements.
@@ -80,45 +77,3 @@ func (f Frame) Kind() Kind {
 	}
 	return Kind(k)
 }
-
-// Reader reads frames from a link.
-type Reader struct {
-	br    *bufio.Reader
-	limit uint32
-}
-
-// NewReader reads from r. Its buffer holds a TLS record, the most that one read of a link
-// gives (RFC 8446 §5.1), and a rest of the one before; each end of each link has one.
-func NewReader(r io.Reader) *Reader { return &Reader{bufio.NewReaderSize(r, 20<<10), MaxFrame} }
-
-// Limit changes the largest frame that Next takes, in bytes of its body. A
-// reader starts with MaxFrame.
-func (r *Reader) Limit(bytes int) { r.limit = uint32(min(bytes, MaxFrame)) }
-
-// Next blocks until a whole frame is there. The frame has bytes of its own:
-// messages keep views of them. io.EOF means that the link ended between frames.
-func (r *Reader) Next() (Frame, error) {
-	head, err := r.br.Peek(frameHeader)
-	if err != nil {
-		if err == io.EOF && len(head) > 0 {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, err
-	}
-	n := binary.BigEndian.Uint32(head)
-	if n == 0 || n > r.limit {
-		return nil, fmt.Errorf("wire: frame of %d bytes, allowed are 1 to %d: %w", n, r.limit, ErrMalformed)
-	}
-	r.br.Discard(frameHeader)
-	f := make(Frame, n)
-	if _, err := io.ReadFull(r.br, f); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, err
-	}
-	return f, nil
-}
-
-// Buffered is the number of bytes that Next can serve without waiting.
-func (r *Reader) Buffered() int { return r.br.Buffered() }

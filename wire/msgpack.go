@@ -190,12 +190,22 @@ func (p *parser) array() int {
 	return int(n)
 }
 
-func (p *parser) strings() []string {
+func (p *parser) strings() []string { return p.stringsIn(new([]string)) }
+
+// stringsIn is strings in an array of several, if it has room for them.
+func (p *parser) stringsIn(list *[]string) []string {
 	n := p.array()
 	if n == 0 {
 		return nil
 	}
-	ss := make([]string, 0, n)
+	free := *list
+	ss := free[len(free):]
+	if n > cap(ss) {
+		ss = make([]string, 0, n)
+	} else {
+		ss = ss[:0:n]
+		*list = free[:len(free)+n]
+	}
 	for ; n > 0 && !p.bad; n-- {
 		ss = append(ss, p.string())
 	}

@@ -36,7 +36,7 @@ type Link struct {
 	ended   error  // why the link ends; set once
 	flush   bool   // write what waits before the end
 	writing int    // bytes that the writer has taken and not yet written
-	refused bool   // a frame; LinkReady is owed
+	refused bool   // a frame, or the caller has more: LinkReady is owed
 
 	handling atomic.Bool  // the Handler is at work, or holds the link back on purpose
 	rtt      atomic.Int64 // nanoseconds; 0 before the first PONG
@@ -104,6 +104,35 @@ func (l *Link) send(frame []byte, limit int, droppable bool) error {
 	l.queue = append(l.queue, frame...)
 	l.poke()
 	return nil
+}
+
+// SendAll is Send for droppable frames, all of one kind, that belong together: it
+// tells how many were taken before one was refused. With more there are others for
+// which there may be no room: LinkReady follows though none was refused.
+func (l *Link) SendAll(frames [][]byte, more bool) (taken int, err error) {
+	if len(frames) == 0 {
+		return 0, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended != nil {
+		return 0, ErrClosed
+	}
+	for ; taken < len(frames) && err == nil; taken++ {
+		f := frames[taken]
+		if waiting := len(l.queue) + l.writing; waiting > 0 && waiting+len(f) > l.m.cfg.QueueBytes {
+			l.m.counters.refused.Add(1)
+			l.refused, err = true, ErrFull
+			break
+		}
+		l.queue = append(l.queue, f...)
+	}
+	l.refused = l.refused || more
+	if taken > 0 {
+		l.m.counters.out[countAs(wire.Frame(frames[0][4:]))].Add(uint64(taken))
+		l.poke()
+	}
+	return taken, err
 }
 
 // countAs is the index of f in a table of counters; 0 are unknown kinds.
@@ -189,18 +218,27 @@ func (m *Mesh) serve(ctx context.Context, l *Link) (linked bool, err error) {
 	return true, l.cause()
 }
 
+// maxBatch is how many frames the Handler gets at once at most.
+const maxBatch = 256
+
 // readLoop reads until the peer closes or the link's end has come. Frames that
 // arrive while the link ends count: the peer sent them before it knew.
 func (l *Link) readLoop() error {
+	batch := make([]wire.Frame, 0, maxBatch)
 	for {
-		f, err := l.r.Next()
-		if err != nil {
-			return fmt.Errorf("read link: %w", err)
-		}
-		l.m.counters.in[countAs(f)].Add(1)
-		l.m.counters.bytesIn.Add(uint64(len(f)) + 4)
+		var last wire.Frame
+		var err error
+		batch, last, err = l.readBatch(batch[:0])
 		l.handling.Store(true)
-		err = l.dispatch(f)
+		if len(batch) > 0 {
+			if herr := l.m.h.HandleFrames(l, batch); herr != nil {
+				return herr
+			}
+			clear(batch) // lets go of the frames
+		}
+		if err == nil && last != nil {
+			err = l.own(last)
+		}
 		l.handling.Store(false)
 		if err != nil {
 			return err
@@ -208,7 +246,38 @@ func (l *Link) readLoop() error {
 	}
 }
 
-func (l *Link) dispatch(f wire.Frame) error {
+// readBatch reads the frames that are there, and waits for the first. A frame of this
+// package ends the batch; it comes behind the others.
+func (l *Link) readBatch(batch []wire.Frame) (_ []wire.Frame, own wire.Frame, err error) {
+	var counts [wire.Kinds]uint64
+	var bytes uint64
+	for own == nil && (bytes == 0 || len(batch) < maxBatch && l.r.Whole()) {
+		f, rerr := l.r.Next()
+		if rerr != nil {
+			err = fmt.Errorf("read link: %w", rerr)
+			break
+		}
+		kind := countAs(f)
+		counts[kind]++
+		bytes += uint64(len(f)) + 4
+		switch kind {
+		case wire.KindPing, wire.KindPong, wire.KindBye:
+			own = f
+		default:
+			batch = append(batch, f)
+		}
+	}
+	for kind, n := range counts {
+		if n > 0 {
+			l.m.counters.in[kind].Add(n)
+		}
+	}
+	l.m.counters.bytesIn.Add(bytes)
+	return batch, own, err
+}
+
+// own handles a frame of this package.
+func (l *Link) own(f wire.Frame) error {
 	switch f.Kind() {
 	case wire.KindPing:
 		v, err := wire.DecodeNumber(f, wire.KindPing)
@@ -226,8 +295,6 @@ func (l *Link) dispatch(f wire.Frame) error {
 		}
 	case wire.KindBye:
 		return byeError(f)
-	default:
-		return l.m.h.HandleFrame(l, f)
 	}
 	return nil
 }

@@ -37,9 +37,10 @@ type Network interface {
 type Handler interface {
 	// LinkUp comes before any frame of l. What it sends goes first.
 	LinkUp(l *Link)
-	// HandleFrame gets every frame but those of this package. An error ends
-	// the link.
-	HandleFrame(l *Link, f wire.Frame) error
+	// HandleFrames gets every frame but those of this package, in order, those
+	// together that have arrived together. fs is good until it returns, the bytes
+	// of the frames for ever. An error ends the link.
+	HandleFrames(l *Link, fs []wire.Frame) error
 	// LinkReady comes when a link that refused a droppable frame takes some again,
 	// from the link's writer.
 	LinkReady(l *Link)

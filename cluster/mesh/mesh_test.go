@@ -38,8 +38,8 @@ type recorder struct {
 	log   []string
 	up    map[wire.NodeID]*Link
 	data  map[wire.NodeID][]uint64
-	block chan struct{} // when set, HandleFrame waits for it
-	slow  time.Duration // what HandleFrame takes at least
+	block chan struct{} // when set, HandleFrames waits for it
+	slow  time.Duration // what a frame takes at least
 	ready atomic.Int32  // calls of LinkReady
 }
 
@@ -65,7 +65,16 @@ func (r *recorder) LinkDown(l *Link, err error) {
 
 func (r *recorder) LinkReady(*Link) { r.ready.Add(1) }
 
-func (r *recorder) HandleFrame(l *Link, f wire.Frame) error {
+func (r *recorder) HandleFrames(l *Link, fs []wire.Frame) error {
+	for _, f := range fs {
+		if err := r.handle(l, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *recorder) handle(l *Link, f wire.Frame) error {
 	if r.block != nil {
 		<-r.block
 	}
@@ -519,6 +528,32 @@ func TestLinkThatRefusedSaysWhenItTakesMore(t *testing.T) {
 		pass(time.Second)
 		if got := x.ready.Load(); got != 1 {
 			t.Errorf("LinkReady came %d times though nothing was refused", got)
+		}
+	})
+}
+
+// TestSendAllTakesWhatFits and says when there is room for more, asked or refused.
+func TestSendAllTakesWhatFits(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, y := b.start(1, func(c *Config) { c.QueueBytes = 100 }), b.start(2, nil)
+		x.mesh.SetPeers([]Peer{y.peer()})
+		pass(time.Second)
+		l := x.link(2)
+		var frames [][]byte
+		for i := range uint64(100) {
+			frames = append(frames, wire.AppendNumber(nil, wire.KindIntAck, i)) // 7 bytes
+		}
+		taken, err := l.SendAll(frames, false)
+		if taken != 14 || !errors.Is(err, ErrFull) {
+			t.Errorf("took %d, %v, want 14 and ErrFull", taken, err)
+		}
+		pass(time.Second)
+		if taken, err := l.SendAll(frames[taken:taken+3], true); taken != 3 || err != nil {
+			t.Errorf("then took %d, %v, want 3", taken, err)
+		}
+		pass(time.Second)
+		if got, ready := y.got(1), x.ready.Load(); len(got) != 17 || got[16] != 16 || ready != 2 {
+			t.Errorf("got %v and LinkReady %d times, want 17 numbers and twice", got, ready)
 		}
 	})
 }

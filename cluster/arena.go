@@ -1,0 +1,85 @@
+package cluster
+
+import "bytes"
+
+// arena is where the frames of the log are: many in one allocation, as long as they are
+// small. A chunk lives as long as one of its frames, so few that stay could hold on to
+// much: the log counts what its chunks hold (held) and copies those out (tidy).
+type arena struct {
+	chunk *chunk // that is being filled
+	held  int    // bytes of all chunks with frames
+}
+
+// chunk is one allocation of many frames.
+type chunk struct {
+	bytes  []byte
+	frames int // that the log refers to
+	live   int // their bytes
+}
+
+const (
+	chunkBytes = 64 << 10
+	chunkFrame = chunkBytes / 16 // larger frames are on their own
+)
+
+// room is where a frame of about size bytes is to be appended, and the chunk that it is in,
+// if any. Frames are never written again, nor is their space used twice.
+func (a *arena) room(size int) ([]byte, *chunk) {
+	if size > chunkFrame {
+		return make([]byte, 0, size), nil
+	}
+	if a.chunk == nil || cap(a.chunk.bytes)-len(a.chunk.bytes) < size {
+		a.chunk = &chunk{bytes: make([]byte, 0, chunkBytes)}
+	}
+	b := a.chunk.bytes
+	return b[len(b):], a.chunk
+}
+
+// placed says that frame was appended to the room in c. One that was larger than room was
+// asked for is somewhere else.
+func (a *arena) placed(frame []byte, c *chunk) *chunk {
+	if c == nil || len(frame) > cap(c.bytes)-len(c.bytes) {
+		return nil
+	}
+	c.bytes = c.bytes[:len(c.bytes)+len(frame)]
+	return c
+}
+
+// keep and leave say that the log refers to a frame, or does so no more.
+func (a *arena) keep(c *chunk, frame []byte) {
+	if c == nil {
+		return
+	}
+	if c.frames++; c.frames == 1 {
+		a.held += cap(c.bytes)
+	}
+	c.live += len(frame)
+}
+
+func (a *arena) leave(c *chunk, frame []byte) {
+	if c == nil {
+		return
+	}
+	if c.frames--; c.frames == 0 {
+		a.held -= cap(c.bytes)
+	}
+	c.live -= len(frame)
+}
+
+// sparse tells that less than half of c is in use.
+func (c *chunk) sparse() bool { return c != nil && c.live < cap(c.bytes)/2 }
+
+// tidy copies the frames out of chunks that are mostly unused, when chunks hold on to
+// more than twice what the log counts. At least as much has been let go of since the last
+// time, so that it costs little.
+func (l *outLog) tidy() {
+	if l.arena.held <= 2*l.bytes+4*chunkBytes {
+		return
+	}
+	for i := range l.count {
+		if e := &l.ring[(l.head+i)&(len(l.ring)-1)]; e.chunk.sparse() && e.chunk != l.arena.chunk {
+			l.arena.leave(e.chunk, e.frame)
+			e.frame, e.chunk = bytes.Clone(e.frame), nil
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package cluster
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// A peer that lacks every hundredth message must not make the log hold all of them, which
+// share their memory.
+func TestFewMessagesDoNotHoldOnToManyChunks(t *testing.T) {
+	c := newCore()
+	ready := func(id wire.NodeID, topics ...wire.Topic) {
+		c.linkUp(id)
+		c.sync(id, wire.Sync{Topics: topics})
+		c.granted(id, uint64(c.now), wire.Frontiers{})
+	}
+	all, few := wire.Topic{Namespace: "/", Room: "all"}, wire.Topic{Namespace: "/", Room: "few"}
+	ready(2, all, few)
+	ready(3, few) // confirms nothing
+	log := &c.logs.of[wire.StreamNormal]
+	payload := bytes.Repeat([]byte("x"), 1000)
+	var want [][]byte
+	for i := range uint64(20_000) {
+		m := &wire.Message{Namespace: "/", Rooms: []string{"all"}, Payload: payload}
+		if i%100 == 0 {
+			m.Rooms[0] = "few"
+		}
+		c.publish(m)
+		if i%100 == 0 {
+			want = append(want, wire.AppendData(nil, m, false))
+		}
+		c.ackedTo(2, wire.Frontiers{wire.StreamNormal: m.Seq})
+		c.applied()
+		if held, limit := log.arena.held, 2*log.bytes+5*chunkBytes; held > limit {
+			t.Fatalf("after %d messages chunks hold %d bytes, want at most %d", i, held, limit)
+		}
+	}
+	for i, seq := range c.peers[3].streams[wire.StreamNormal].out.refs {
+		if got := log.at(seq).frame; !bytes.Equal(got, want[i]) {
+			t.Fatalf("message %d is %x, want %x", seq, got[:40], want[i][:40])
+		}
+	}
+	c.ackedTo(3, wire.Frontiers{wire.StreamNormal: log.last()})
+	if log.bytes != 0 || log.arena.held != 0 {
+		t.Errorf("empty log counts %d bytes, and %d in chunks", log.bytes, log.arena.held)
+	}
+}
+
+// A frame that is larger than its message said is on its own, and spoils no other.
+func TestFramesOfAllSizesStayWhole(t *testing.T) {
+	c := newCore()
+	c.member(2)
+	log := &c.logs.of[wire.StreamNormal]
+	var want [][]byte
+	for i := range 3000 {
+		m := &wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: bytes.Repeat([]byte{byte(i)}, i*7%(chunkFrame+500))}
+		c.publish(m)
+		want = append(want, wire.AppendData(nil, m, false))
+	}
+	for i, seq := range c.peers[2].streams[wire.StreamNormal].out.refs {
+		if got := log.at(seq).frame; !bytes.Equal(got, want[i]) {
+			t.Fatalf("message %d differs", seq)
+		}
+	}
+}
+
+// Whoever waits for the end of congestion publishes nothing meanwhile.
+func TestCongestionEndsWithoutAPublish(t *testing.T) {
+	c, err := New(Config{LogBytes: 10_000}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.do(func() {
+		c.core.linkUp(2)
+		c.core.sync(2, wire.Sync{Topics: []wire.Topic{{Namespace: "/", Room: "r"}}})
+	})
+	for range 50 {
+		c.Publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: make([]byte, 100)})
+	}
+	if !c.Congested() {
+		t.Fatal("not congested")
+	}
+	c.do(func() { c.core.ackedTo(2, wire.Frontiers{wire.StreamNormal: 50}) })
+	if c.Congested() {
+		t.Error("still congested though all is confirmed")
+	}
+}
+
+// The last answer about a room is kept until the peer's interest changes.
+func TestWantsFollowsTheInterest(t *testing.T) {
+	c := newCore()
+	c.linkUp(2)
+	c.sync(2, wire.Sync{})
+	c.granted(2, uint64(c.now), wire.Frontiers{})
+	topic := wire.Topic{Namespace: "/", Room: "r"}
+	got := ""
+	for v := range uint64(4) {
+		for range 2 {
+			got += fmt.Sprint(len(c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}})))
+		}
+		c.interest(2, wire.Interest{Version: v + 1, On: v%2 == 0, Topic: topic})
+	}
+	c.sync(2, wire.Sync{Version: 9, Topics: []wire.Topic{topic}})
+	got += fmt.Sprint(len(c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}})))
+	if want := "001100111"; got != want {
+		t.Errorf("nodes reached: %s, want %s", got, want)
+	}
+}
