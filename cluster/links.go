@@ -44,7 +44,7 @@ func (c *Cluster) applyLocked() (done []func()) {
 			c.sendDataLocked(laneTo{e.to, e.lane}, effects[:n])
 		default:
 			if l := c.links[e.to]; l != nil {
-				l.Send(e.frame, false)
+				l.SendIn(e.lane, e.frame)
 			}
 		}
 		effects = effects[n:]
@@ -67,7 +67,7 @@ func (c *Cluster) sendDataLocked(to laneTo, effects []effect) {
 	for i := range effects {
 		c.frames = append(c.frames, effects[i].frame)
 	}
-	taken, err := l.SendAll(c.frames, effects[len(effects)-1].more)
+	taken, err := l.SendAll(to.lane, c.frames, effects[len(effects)-1].more)
 	clear(c.frames)
 	if err != mesh.ErrFull {
 		return
@@ -117,7 +117,7 @@ func (c *Cluster) introduceLocked(p mesh.Peer) {
 		}
 	}
 	if len(others) > 0 {
-		c.links[p.ID].Send(wire.AppendPeers(nil, others), false)
+		c.links[p.ID].SendIn(mesh.LaneControl, wire.AppendPeers(nil, others))
 		c.newcomers = append(c.newcomers, p.Addr)
 	}
 }
@@ -131,17 +131,13 @@ func (c *Cluster) introduce() {
 	}
 	frame := wire.AppendPeers(nil, c.newcomers)
 	for _, l := range c.links {
-		l.Send(frame, false)
+		l.SendIn(mesh.LaneControl, frame)
 	}
 	c.newcomers = nil
 }
 
-func (h links) LinkReady(l *mesh.Link) {
-	h.c.do(func() {
-		for _, k := range byPriority {
-			h.c.core.ready(l.Peer().ID, laneOf(k))
-		}
-	})
+func (h links) LinkReady(l *mesh.Link, lane mesh.Lane) {
+	h.c.do(func() { h.c.core.ready(l.Peer().ID, lane) })
 }
 
 func (h links) LinkDown(l *mesh.Link, err error) {

@@ -83,7 +83,7 @@ func (m *Mesh) serveAccepted(ctx context.Context, conn net.Conn) {
 		return
 	}
 	l := newLink(m, conn, g, g.peer.ID)
-	l.queue = m.hello() // sent first, once the link is registered
+	l.lanes.put(LaneControl, m.hello()) // sent first, once the link is registered
 	l.poke()
 	if linked, err := m.serve(ctx, l); !linked {
 		m.cfg.Logger.Debug("link refused", "peer", g.peer.Name, "err", err)

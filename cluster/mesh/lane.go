@@ -12,3 +12,132 @@ const (
 	LaneLow
 	Lanes = 4
 )
+
+// weights are the shares of lanes that are never empty. So control, which is small
+// but for a SYNC, goes at once, and low messages are slow, not stuck.
+var weights = [Lanes]int{8, 4, 2, 1}
+
+const (
+	// writeBytes is how much is written at a time, but for a frame that is larger:
+	// what comes after a choice has been made waits for no more.
+	writeBytes = 64 << 10
+	// keepBlocks is how many written blocks a link keeps for what comes next.
+	keepBlocks = 4
+)
+
+// lanes are the frames that wait, in blocks of at most writeBytes of whole frames. A
+// lane's turn comes by the bytes that it has sent, divided by its weight: the lane that
+// is behind is next, at equality the one of higher priority. One that was empty begins
+// where the others are, so that it has saved up nothing and yet is next.
+type lanes struct {
+	of    [Lanes]laneQueue
+	bytes int      // in all lanes
+	clock int      // turn of the last block that was taken
+	free  [][]byte // written blocks
+}
+
+type laneQueue struct {
+	blocks []block
+	bytes  int
+	taken  int // bytes, ever
+	turn   int // bytes sent by weight
+}
+
+// block waits until so many bytes of high messages have been taken.
+type block struct {
+	frames []byte
+	high   int
+}
+
+// put appends whole frames to a lane.
+func (q *lanes) put(lane Lane, frame []byte) {
+	l := &q.of[lane]
+	if last := len(l.blocks) - 1; last < 0 || len(l.blocks[last].frames)+len(frame) > writeBytes {
+		q.begin(l)
+	}
+	b := &l.blocks[len(l.blocks)-1]
+	b.frames = append(b.frames, frame...)
+	l.bytes += len(frame)
+	q.bytes += len(frame)
+}
+
+// putLast puts a frame into the lane of normal messages, behind the high ones that wait
+// as well. Normal messages behind it wait with it: each time for less than a full lane.
+func (q *lanes) putLast(frame []byte) {
+	if high := &q.of[LaneHigh]; high.bytes > 0 {
+		normal := &q.of[LaneNormal]
+		q.begin(normal)
+		normal.blocks[len(normal.blocks)-1].high = high.taken + high.bytes
+	}
+	q.put(LaneNormal, frame)
+}
+
+func (q *lanes) begin(l *laneQueue) {
+	if len(l.blocks) == 0 {
+		l.turn = max(l.turn, q.clock)
+	}
+	l.blocks = append(l.blocks, block{frames: q.written()})
+}
+
+// written is a block to be used again, or none.
+func (q *lanes) written() []byte {
+	last := len(q.free) - 1
+	if last < 0 {
+		return nil
+	}
+	b := q.free[last]
+	q.free[last], q.free = nil, q.free[:last]
+	return b
+}
+
+// take removes what is written next: a block, and those behind it that fit in too.
+func (q *lanes) take() []byte {
+	lane, ok := q.next()
+	if !ok {
+		return nil
+	}
+	b := q.pop(lane)
+	for {
+		lane, ok := q.next()
+		if !ok || len(b)+len(q.of[lane].blocks[0].frames) > writeBytes {
+			return b
+		}
+		more := q.pop(lane)
+		b = append(b, more...)
+		q.give(more)
+	}
+}
+
+func (q *lanes) next() (best Lane, ok bool) {
+	for lane := range q.of {
+		if l := &q.of[lane]; len(l.blocks) > 0 && l.blocks[0].high <= q.of[LaneHigh].taken && (!ok || l.turn < q.of[best].turn) {
+			best, ok = Lane(lane), true
+		}
+	}
+	return best, ok
+}
+
+func (q *lanes) pop(lane Lane) []byte {
+	l := &q.of[lane]
+	b := l.blocks[0].frames
+	l.blocks[0] = block{}
+	if l.blocks = l.blocks[1:]; len(l.blocks) == 0 {
+		l.blocks = nil
+	}
+	q.clock = l.turn
+	l.turn += len(b) * weights[LaneControl] / weights[lane]
+	l.bytes -= len(b)
+	l.taken += len(b)
+	q.bytes -= len(b)
+	return b
+}
+
+// give takes a written block back.
+func (q *lanes) give(b []byte) {
+	if len(q.free) < keepBlocks && cap(b) <= 2*writeBytes {
+		q.free = append(q.free, b[:0])
+	}
+}
+
+// clear drops what waits.
+func (q *lanes) clear() { *q = lanes{} }

@@ -12,10 +12,6 @@ import (
 	"github.com/meshrt/meshrt/wire"
 )
 
-// keepBuffer is the largest write buffer that a link holds on to: append makes it up
-// to twice as large as the default of QueueBytes.
-const keepBuffer = 2 << 20
-
 // Link is one connection to one node. Its methods may be called from anywhere
 // at any time and never block.
 type Link struct {
@@ -31,12 +27,12 @@ type Link struct {
 	wake chan struct{} // capacity one: there is something to write, or an end
 
 	mu      sync.Mutex
-	queue   []byte // whole frames that wait for the writer
-	spare   []byte // the writer's last buffer, to be reused
-	ended   error  // why the link ends; set once
-	flush   bool   // write what waits before the end
-	writing int    // bytes that the writer has taken and not yet written
-	refused bool   // a frame, or the caller has more: LinkReady is owed
+	lanes   lanes       // frames that wait for the writer
+	ended   error       // why the link ends; set once
+	flush   bool        // write what waits, and last, before the end
+	last    []byte      // a BYE, behind all lanes
+	writing int         // bytes that the writer has taken and not yet written
+	refused [Lanes]bool // a frame, or the caller has more: LinkReady is owed
 
 	handling atomic.Bool  // the Handler is at work, or holds the link back on purpose
 	rtt      atomic.Int64 // nanoseconds; 0 before the first PONG
@@ -67,49 +63,68 @@ func (l *Link) RTT() time.Duration { return time.Duration(l.rtt.Load()) }
 func (l *Link) Queued() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.queue) + l.writing
+	return l.lanes.bytes + l.writing
 }
 
-// Send queues one or more whole frames of one kind. A droppable frame is
-// refused with ErrFull when more than QueueBytes wait, and LinkReady follows; others
-// are taken up to ControlBytes, and beyond it the link ends: the peer does not read.
-// On a link that has ended Send returns ErrClosed.
+// Send queues one or more whole frames of one kind in the lane of normal messages:
+// what must not overtake those that were sent before. A droppable frame is
+// refused with ErrFull when more than QueueBytes wait in the lane, and LinkReady follows; others
+// are taken up to ControlBytes in all lanes, and beyond it the link ends: the peer does not
+// read. On a link that has ended Send returns ErrClosed.
 func (l *Link) Send(frame []byte, droppable bool) error {
 	if droppable {
-		return l.send(frame, l.m.cfg.QueueBytes, true)
+		_, err := l.SendAll(LaneNormal, [][]byte{frame}, false)
+		return err
 	}
-	return l.send(frame, l.m.cfg.ControlBytes, false)
+	return l.SendIn(LaneNormal, frame)
 }
 
-// Try is Send for frames that have a place behind all data and may be refused
-// with ErrFull nevertheless, when more than half of ControlBytes wait: questions and
-// answers, which are large at times.
-func (l *Link) Try(frame []byte) error { return l.send(frame, l.m.cfg.ControlBytes/2, true) }
-
-func (l *Link) send(frame []byte, limit int, droppable bool) error {
+// SendIn is Send in any lane, for frames that are not droppable.
+func (l *Link) SendIn(lane Lane, frame []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	err := l.roomLocked(frame, l.m.cfg.ControlBytes)
+	switch err {
+	case nil:
+		l.lanes.put(lane, frame)
+	case ErrFull:
+		l.endByLocked(ErrFull, false, time.Unix(1, 0))
+	}
+	return err
+}
+
+// Try is Send for questions and answers, which are large at times: they are refused
+// with ErrFull when more than half of ControlBytes wait in all. They have their place behind
+// all high messages too, but may overtake low ones.
+func (l *Link) Try(frame []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.roomLocked(frame, l.m.cfg.ControlBytes/2); err != nil {
+		return err
+	}
+	l.lanes.putLast(frame)
+	return nil
+}
+
+// roomLocked counts frame, which is put next, unless that were more than limit in all lanes.
+func (l *Link) roomLocked(frame []byte, limit int) error {
 	if l.ended != nil {
 		return ErrClosed
 	}
-	if waiting := len(l.queue) + l.writing; waiting > 0 && waiting+len(frame) > limit {
+	if waiting := l.lanes.bytes + l.writing; waiting > 0 && waiting+len(frame) > limit {
 		l.m.counters.refused.Add(1)
-		l.refused = true
-		if !droppable {
-			l.endByLocked(ErrFull, false, time.Unix(1, 0))
-		}
 		return ErrFull
 	}
 	l.m.counters.out[countAs(wire.Frame(frame[4:]))].Add(1)
-	l.queue = append(l.queue, frame...)
 	l.poke()
 	return nil
 }
 
-// SendAll is Send for droppable frames, all of one kind, that belong together: it
-// tells how many were taken before one was refused. With more there are others for
-// which there may be no room: LinkReady follows though none was refused.
-func (l *Link) SendAll(frames [][]byte, more bool) (taken int, err error) {
+// SendAll queues droppable frames, all of one kind, that belong together, and
+// tells how many were taken before one was refused: with ErrFull, when more than QueueBytes
+// wait in the lane. LinkReady follows, also with more: then there are others, for
+// which there may be no room.
+func (l *Link) SendAll(lane Lane, frames [][]byte, more bool) (taken int, err error) {
 	if len(frames) == 0 {
 		return 0, nil
 	}
@@ -118,16 +133,16 @@ func (l *Link) SendAll(frames [][]byte, more bool) (taken int, err error) {
 	if l.ended != nil {
 		return 0, ErrClosed
 	}
-	for ; taken < len(frames) && err == nil; taken++ {
-		f := frames[taken]
-		if waiting := len(l.queue) + l.writing; waiting > 0 && waiting+len(f) > l.m.cfg.QueueBytes {
+	for ; taken < len(frames); taken++ {
+		waiting := l.lanes.of[lane].bytes + l.writing
+		if waiting > 0 && waiting+len(frames[taken]) > l.m.cfg.QueueBytes {
 			l.m.counters.refused.Add(1)
-			l.refused, err = true, ErrFull
+			err = ErrFull
 			break
 		}
-		l.queue = append(l.queue, f...)
+		l.lanes.put(lane, frames[taken])
 	}
-	l.refused = l.refused || more
+	l.refused[lane] = l.refused[lane] || more || err != nil
 	if taken > 0 {
 		l.m.counters.out[countAs(wire.Frame(frames[0][4:]))].Add(uint64(taken))
 		l.poke()
@@ -177,12 +192,15 @@ func (l *Link) endByLocked(err error, flush bool, deadline time.Time) {
 	case l.ended == nil:
 		l.ended, l.flush = err, flush
 		if flush {
-			l.queue = wire.AppendBye(l.queue, err.Error())
+			l.last = wire.AppendBye(nil, err.Error())
 		}
 	case flush:
 		return // ends already
 	default:
 		l.flush = false
+	}
+	if !l.flush {
+		l.lanes.clear()
 	}
 	l.conn.SetDeadline(deadline)
 	l.poke()
@@ -284,7 +302,7 @@ func (l *Link) own(f wire.Frame) error {
 		if err != nil {
 			return err
 		}
-		l.Send(wire.AppendNumber(nil, wire.KindPong, v), false)
+		l.SendIn(LaneControl, wire.AppendNumber(nil, wire.KindPong, v))
 	case wire.KindPong:
 		v, err := wire.DecodeNumber(f, wire.KindPong)
 		if err != nil {
@@ -299,7 +317,7 @@ func (l *Link) own(f wire.Frame) error {
 	return nil
 }
 
-// writeLoop writes all that waits in one Write: batches form by themselves
+// writeLoop writes what waits, writeBytes at a time: batches form by themselves
 // under load and nothing waits when idle. It also keeps the heartbeat. After a
 // BYE it closes its direction only: a socket that is closed while the peer still
 // writes is reset, and the peer loses what it had not read yet.
@@ -310,7 +328,7 @@ func (l *Link) writeLoop() {
 		select {
 		case <-l.wake:
 		case <-beat.C:
-			l.Send(wire.AppendNumber(nil, wire.KindPing, uint64(l.now())), false)
+			l.SendIn(LaneControl, wire.AppendNumber(nil, wire.KindPing, uint64(l.now())))
 		}
 		if !l.writeAll() {
 			break
@@ -335,8 +353,10 @@ func (l *Link) writeAll() bool {
 			l.writeFailed(fmt.Errorf("write link: %w", err))
 			return false
 		}
-		if ready {
-			l.m.h.LinkReady(l)
+		for lane, is := range ready {
+			if is {
+				l.m.h.LinkReady(l, Lane(lane))
+			}
 		}
 	}
 }
@@ -347,22 +367,23 @@ func (l *Link) take() (b []byte, ended bool) {
 	if l.ended != nil && !l.flush {
 		return nil, true
 	}
-	b, l.queue, l.spare = l.queue, l.spare, nil
+	if b = l.lanes.take(); b == nil {
+		b, l.last = l.last, nil
+	}
 	l.writing = len(b)
 	return b, l.ended != nil
 }
 
-// give hands a written buffer back for the next batch, and tells whether the queue
-// was full and half of it is free again.
-func (l *Link) give(b []byte) (ready bool) {
+// give hands a written block back, and tells which lanes were full and have half
+// of their room again.
+func (l *Link) give(b []byte) (ready [Lanes]bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writing = 0
-	if cap(b) <= keepBuffer {
-		l.spare = b[:0]
-	}
-	if ready = l.refused && len(l.queue) < l.m.cfg.QueueBytes/2; ready {
-		l.refused = false
+	l.lanes.give(b)
+	for lane, is := range l.refused {
+		ready[lane] = is && l.lanes.of[lane].bytes < l.m.cfg.QueueBytes/2
+		l.refused[lane] = is && !ready[lane]
 	}
 	return ready
 }

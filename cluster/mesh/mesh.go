@@ -41,9 +41,9 @@ type Handler interface {
 	// together that have arrived together. fs is good until it returns, the bytes
 	// of the frames for ever. An error ends the link.
 	HandleFrames(l *Link, fs []wire.Frame) error
-	// LinkReady comes when a link that refused a droppable frame takes some again,
+	// LinkReady comes when a lane that refused a droppable frame takes some again,
 	// from the link's writer.
-	LinkReady(l *Link)
+	LinkReady(l *Link, lane Lane)
 	// LinkDown comes after the last frame of l, with what ended it.
 	LinkDown(l *Link, err error)
 }
@@ -63,7 +63,7 @@ type Config struct {
 	Silence time.Duration
 	// HandshakeTimeout bounds dialling and HELLO, each. Default 3 s.
 	HandshakeTimeout time.Duration
-	// QueueBytes is what may wait for one peer before droppable frames are
+	// QueueBytes is what may wait for one peer in a lane before droppable frames are
 	// refused. Default 1 MiB: what does not fit waits better at whoever keeps it.
 	QueueBytes int
 	// ControlBytes is what may wait in all. Default 64 MiB, which is the interest in

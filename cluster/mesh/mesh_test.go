@@ -63,7 +63,7 @@ func (r *recorder) LinkDown(l *Link, err error) {
 	r.log = append(r.log, fmt.Sprint("down ", uint64(l.Peer().ID), ": ", err))
 }
 
-func (r *recorder) LinkReady(*Link) { r.ready.Add(1) }
+func (r *recorder) LinkReady(*Link, Lane) { r.ready.Add(1) }
 
 func (r *recorder) HandleFrames(l *Link, fs []wire.Frame) error {
 	for _, f := range fs {
@@ -543,12 +543,12 @@ func TestSendAllTakesWhatFits(t *testing.T) {
 		for i := range uint64(100) {
 			frames = append(frames, wire.AppendNumber(nil, wire.KindIntAck, i)) // 7 bytes
 		}
-		taken, err := l.SendAll(frames, false)
+		taken, err := l.SendAll(LaneNormal, frames, false)
 		if taken != 14 || !errors.Is(err, ErrFull) {
 			t.Errorf("took %d, %v, want 14 and ErrFull", taken, err)
 		}
 		pass(time.Second)
-		if taken, err := l.SendAll(frames[taken:taken+3], true); taken != 3 || err != nil {
+		if taken, err := l.SendAll(LaneNormal, frames[taken:taken+3], true); taken != 3 || err != nil {
 			t.Errorf("then took %d, %v, want 3", taken, err)
 		}
 		pass(time.Second)
