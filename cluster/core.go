@@ -42,6 +42,7 @@ type core struct {
 
 	effects []effect      // of the call under way
 	reached []wire.NodeID // by the last publish
+	rooms   []string      // of the frame that was last looked at
 }
 
 // timing is how long things may take, MESH §5.

@@ -22,7 +22,7 @@ func (c *core) publish(m *wire.Message) []wire.NodeID {
 		}
 		if e.frame == nil {
 			b, chunk := log.arena.room(m.Size())
-			e = entry{frame: wire.AppendData(b, m, false), namespace: m.Namespace, rooms: m.Rooms}
+			e.frame = wire.AppendData(b, m, false)
 			e.chunk = log.arena.placed(e.frame, chunk)
 		}
 		c.reached = append(c.reached, id)
@@ -145,7 +145,7 @@ func (c *core) flushStream(id wire.NodeID, p *peer, k wire.Stream) {
 		}
 		e := log.at(seq)
 		walked += len(e.frame)
-		if !p.wants(id, e.namespace, e.rooms) {
+		if !c.wanted(id, p, e.frame) {
 			log.release(seq)
 			continue
 		}

@@ -170,6 +170,16 @@ func (p *peer) wants(id wire.NodeID, namespace string, rooms []string) bool {
 	return p.found
 }
 
+// wanted is wants for a frame of the log, of which nothing is kept.
+func (c *core) wanted(id wire.NodeID, p *peer, frame []byte) bool {
+	namespace, rooms, err := wire.DataTarget(wire.Frame(frame[4:]), c.rooms[:0])
+	c.rooms = rooms
+	if err == nil && len(rooms) == 1 && rooms[0] != "" && p.looked == (wire.Topic{Namespace: namespace, Room: rooms[0]}) {
+		return p.found
+	}
+	return p.hasAny(id, namespace, rooms)
+}
+
 func (p *peer) hasAny(id wire.NodeID, namespace string, rooms []string) bool {
 	if len(rooms) == 0 {
 		_, ok := p.topics[wire.Topic{Namespace: namespace}]

@@ -50,13 +50,12 @@ type outLog struct {
 	arena arena
 }
 
-// entry is a message as it goes over a link, and what decides who wants it.
+// entry is a message as it goes over a link. Whom it is for is read from there: the log
+// may have a million of them, and the garbage collector goes through all that they refer to.
 type entry struct {
-	frame     []byte
-	chunk     *chunk // that frame is in, or nil
-	namespace string
-	rooms     []string
-	refs      int // peers that lack it
+	frame []byte
+	chunk *chunk // that frame is in, or nil
+	refs  int    // peers that lack it
 }
 
 // What an entry costs beside its frame, about, and each number in an outbox:
@@ -115,7 +114,7 @@ func (l *outLog) release(seq uint64) {
 	if e.refs--; e.refs == 0 {
 		l.bytes -= len(e.frame)
 		l.arena.leave(e.chunk, e.frame)
-		e.frame, e.chunk, e.rooms = nil, nil, nil
+		e.frame, e.chunk = nil, nil
 	}
 }
 

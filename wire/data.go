@@ -38,6 +38,19 @@ func DecodeData(f Frame, peer NodeID) (*Message, error) {
 	return m, nil
 }
 
+// DataTarget reads from a DATA frame which rooms of which namespace it is for, as views
+// of f. The rooms are appended to rooms.
+func DataTarget(f Frame, rooms []string) (namespace string, _ []string, err error) {
+	p := parser{b: f}
+	p.begin(KindData, dataFields)
+	p.uint()
+	namespace = p.string()
+	for n := p.array(); n > 0 && !p.bad; n-- {
+		rooms = append(rooms, p.string())
+	}
+	return namespace, rooms, p.err(KindData)
+}
+
 // together is how many small messages share an allocation at most. A message that
 // somebody keeps holds on to all of them, and to the slabs that their frames are in.
 const together = 16

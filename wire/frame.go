@@ -67,6 +67,9 @@ type Frame []byte
 // Kind tells which Decode function reads f. A body that is no array, or an
 // empty one, is kind 0, which no node sends.
 func (f Frame) Kind() Kind {
+	if len(f) > 1 && f[0] > 0x90 && f[0] < 0xa0 && f[1] < 0x80 {
+		return Kind(f[1]) // a short array, a small number: all that are sent today
+	}
 	p := parser{b: f}
 	if p.array() == 0 {
 		return 0

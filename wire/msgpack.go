@@ -108,10 +108,13 @@ func (p *parser) take(n uint64) []byte {
 }
 
 func (p *parser) byte() byte {
-	if v := p.take(1); v != nil {
-		return v[0]
+	if len(p.b) == 0 {
+		p.fail()
+		return 0
 	}
-	return 0
+	c := p.b[0]
+	p.b = p.b[1:]
+	return c
 }
 
 // be reads an n-byte big-endian number.
