@@ -237,7 +237,7 @@ func (m *Mesh) serve(ctx context.Context, l *Link) (linked bool, err error) {
 }
 
 // maxBatch is how many frames the Handler gets at once at most.
-const maxBatch = 256
+const maxBatch = 128
 
 // readLoop reads until the peer closes or the link's end has come. Frames that
 // arrive while the link ends count: the peer sent them before it knew.
