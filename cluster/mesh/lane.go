@@ -37,46 +37,28 @@ type lanes struct {
 }
 
 type laneQueue struct {
-	blocks []block
+	blocks [][]byte
 	bytes  int
-	taken  int // bytes, ever
 	turn   int // bytes sent by weight
-}
-
-// block waits until so many bytes of high messages have been taken.
-type block struct {
-	frames []byte
-	high   int
 }
 
 // put appends whole frames to a lane.
 func (q *lanes) put(lane Lane, frame []byte) {
 	l := &q.of[lane]
-	if last := len(l.blocks) - 1; last < 0 || len(l.blocks[last].frames)+len(frame) > writeBytes {
+	if last := len(l.blocks) - 1; last < 0 || len(l.blocks[last])+len(frame) > writeBytes {
 		q.begin(l)
 	}
 	b := &l.blocks[len(l.blocks)-1]
-	b.frames = append(b.frames, frame...)
+	*b = append(*b, frame...)
 	l.bytes += len(frame)
 	q.bytes += len(frame)
-}
-
-// putLast puts a frame into the lane of normal messages, behind the high ones that wait
-// as well. Normal messages behind it wait with it: each time for less than a full lane.
-func (q *lanes) putLast(frame []byte) {
-	if high := &q.of[LaneHigh]; high.bytes > 0 {
-		normal := &q.of[LaneNormal]
-		q.begin(normal)
-		normal.blocks[len(normal.blocks)-1].high = high.taken + high.bytes
-	}
-	q.put(LaneNormal, frame)
 }
 
 func (q *lanes) begin(l *laneQueue) {
 	if len(l.blocks) == 0 {
 		l.turn = max(l.turn, q.clock)
 	}
-	l.blocks = append(l.blocks, block{frames: q.written()})
+	l.blocks = append(l.blocks, q.written())
 }
 
 // written is a block to be used again, or none.
@@ -99,7 +81,7 @@ func (q *lanes) take() []byte {
 	b := q.pop(lane)
 	for {
 		lane, ok := q.next()
-		if !ok || len(b)+len(q.of[lane].blocks[0].frames) > writeBytes {
+		if !ok || len(b)+len(q.of[lane].blocks[0]) > writeBytes {
 			return b
 		}
 		more := q.pop(lane)
@@ -110,7 +92,7 @@ func (q *lanes) take() []byte {
 
 func (q *lanes) next() (best Lane, ok bool) {
 	for lane := range q.of {
-		if l := &q.of[lane]; len(l.blocks) > 0 && l.blocks[0].high <= q.of[LaneHigh].taken && (!ok || l.turn < q.of[best].turn) {
+		if l := &q.of[lane]; len(l.blocks) > 0 && (!ok || l.turn < q.of[best].turn) {
 			best, ok = Lane(lane), true
 		}
 	}
@@ -119,15 +101,14 @@ func (q *lanes) next() (best Lane, ok bool) {
 
 func (q *lanes) pop(lane Lane) []byte {
 	l := &q.of[lane]
-	b := l.blocks[0].frames
-	l.blocks[0] = block{}
+	b := l.blocks[0]
+	l.blocks[0] = nil
 	if l.blocks = l.blocks[1:]; len(l.blocks) == 0 {
 		l.blocks = nil
 	}
 	q.clock = l.turn
 	l.turn += len(b) * weights[LaneControl] / weights[lane]
 	l.bytes -= len(b)
-	l.taken += len(b)
 	q.bytes -= len(b)
 	return b
 }

@@ -117,56 +117,6 @@ func TestLargeFramesGoWhole(t *testing.T) {
 	}
 }
 
-// A question about a message is behind it, and messages behind the question stay there.
-func TestQuestionsAreBehindHighAndNormalMessages(t *testing.T) {
-	var q lanes
-	for n := range uint64(100) {
-		q.put(LaneNormal, numbered(LaneNormal, n, 1000))
-	}
-	for n := range uint64(500) {
-		q.put(LaneLow, numbered(LaneLow, n, 1000))
-	}
-	for n := range uint64(700) {
-		q.put(LaneHigh, numbered(LaneHigh, n, 1000))
-	}
-	const question = 1 << 40
-	q.putLast(wire.AppendReply(nil, wire.Reply{ID: question}))
-	var high, normal, low, behind int
-	for asked := false; q.bytes > 0; {
-		b := q.take()
-		for len(b) > 0 {
-			size := 4 + int(b[2])<<8 + int(b[3])
-			switch r, _ := wire.DecodeReply(wire.Frame(b[4:size])); {
-			case r.ID == question:
-				asked = true
-				if high < 700 || normal < 100 || low > 400 {
-					t.Errorf("the question is behind %d high, %d normal and %d low messages, want 700, 100 and few", high, normal, low)
-				}
-			case Lane(r.ID>>32) == LaneHigh:
-				high++
-			case Lane(r.ID>>32) == LaneLow:
-				low++
-			case r.ID&(1<<32-1) < 500:
-				normal++
-			default:
-				if behind++; !asked {
-					t.Error("a message that was sent after the question is before it")
-				}
-			}
-			b = b[size:]
-		}
-		if n := uint64(high); n > 0 && n < 1200 { // high ones do not end
-			q.put(LaneHigh, numbered(LaneHigh, 700+n, 1000))
-		}
-		if behind == 0 && q.of[LaneNormal].bytes < 1<<20 {
-			q.put(LaneNormal, numbered(LaneNormal, 1000, 10))
-		}
-	}
-	if behind == 0 {
-		t.Error("normal messages wait for ever")
-	}
-}
-
 // stuck are two nodes of which y reads nothing, until its block is closed: each lane of data of
 // the link from x is full.
 func stuck(t *testing.T, b *lab) (x, y *node, count [Lanes]int) {

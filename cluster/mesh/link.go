@@ -94,15 +94,15 @@ func (l *Link) SendIn(lane Lane, frame []byte) error {
 }
 
 // Try is Send for questions and answers, which are large at times: they are refused
-// with ErrFull when more than half of ControlBytes wait in all. They have their place behind
-// all high messages too, but may overtake low ones.
+// with ErrFull when more than half of ControlBytes wait in all. They keep their
+// order with normal messages only.
 func (l *Link) Try(frame []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.roomLocked(frame, l.m.cfg.ControlBytes/2); err != nil {
 		return err
 	}
-	l.lanes.putLast(frame)
+	l.lanes.put(LaneNormal, frame)
 	return nil
 }
 
@@ -237,7 +237,7 @@ func (m *Mesh) serve(ctx context.Context, l *Link) (linked bool, err error) {
 }
 
 // maxBatch is how many frames the Handler gets at once at most.
-const maxBatch = 256
+const maxBatch = 128
 
 // readLoop reads until the peer closes or the link's end has come. Frames that
 // arrive while the link ends count: the peer sent them before it knew.
