@@ -88,11 +88,11 @@ func (t table) rows() []*row {
 // many members counts once where it was published and once at each that got it.
 func (t table) markdown() string {
 	var b strings.Builder
-	b.WriteString("| fault | tried | published | received | lost | twice | out of order | stuck | in gaps that were told | taken for dead early | right again after |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| fault | tried | published | received | lost | twice | out of order | stuck | in gaps that were told | of nodes that had not met | of killed publishers | taken for dead early | right again after |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range t.rows() {
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %s |\n", r.name, r.tries, r.published, r.checked,
-			r.lost, r.doubled, r.reordered, r.stuck, r.told, r.early, short(r.right))
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %s |\n", r.name, r.tries, r.published, r.checked,
+			r.lost, r.doubled, r.reordered, r.stuck, r.told, r.strangers, r.discarded, r.early, short(r.right))
 	}
 	return b.String()
 }
