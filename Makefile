@@ -9,12 +9,12 @@ SEEDS   ?= 1000
 E2E     := web/e2e
 T       ?= 2m
 SEED    ?= 1
-RUN     ?= TestTorture
+RUN     ?= TestTorture|TestTenMinutes
 PICTURES ?= $(CURDIR)/web/ui/pictures
 
 TARGETS := linux/amd64 linux/arm64 linux/arm darwin/arm64 windows/amd64
 
-.PHONY: run build client cross test fmt lint unit sim fuzz e2e torture measure deps pictures clean
+.PHONY: run build client cross test fmt lint unit sim fuzz e2e torture loss measure deps pictures clean
 
 run: build
 	@HTTP=$(HTTP) API=$(API) BIND=$(BIND) deploy/three-nodes
@@ -84,7 +84,8 @@ e2e: build deps
 
 # Five nodes and their clients, killed, paused, cut off and slowed down for T by the
 # chance of SEED, in namespaces of cluster/netlab: Linux, and root or sudo.
-# FAULT=partition tries those faults only. make torture T=1h is for a night.
+# FAULT=partition tries those faults only; T=10m and more try all of them, TABLE=file.md
+# gets the table for a page. make torture T=1h is for a night.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 torture: build
 	@echo '== torture, $(T), seed $(SEED)'
@@ -94,7 +95,11 @@ torture: build
 	  $(GO) test -c -o bin/$${t##*/}.test $$t; \
 	done; \
 	$(SUDO) env CI="$$CI" bin/netlab.test -test.timeout 2m; \
-	$(SUDO) env CI="$$CI" MESHRT=$(CURDIR)/bin/meshrt MESHRT_TORTURE=$(T) SEED=$(SEED) FAULT='$(FAULT)' bin/torture.test -test.v -test.timeout 24h -test.run '$(RUN)'
+	$(SUDO) env CI="$$CI" MESHRT=$(CURDIR)/bin/meshrt MESHRT_TORTURE=$(T) SEED=$(SEED) FAULT='$(FAULT)' TABLE='$(TABLE)' bin/torture.test -test.v -test.timeout 24h -test.run '$(RUN)'
+
+# A fifth of all packets is lost for T, and no node may be declared dead: make loss T=10m.
+loss:
+	@$(MAKE) torture RUN=TestMeasureLoss T=$(T)
 
 # What the promises about time are, each ten times: about ten minutes, and T of packet loss.
 measure:

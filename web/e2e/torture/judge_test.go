@@ -149,6 +149,7 @@ func (w *world) closeLocked() bool {
 		}
 	}
 	row.checked += w.promises.Kept
+	row.published += len(w.sent)
 	for to := range w.promises.Open() {
 		w.promises.Forget(to)
 	}

@@ -82,5 +82,12 @@ func TestMeasureLoss(t *testing.T) {
 	row := &row{name: f.name}
 	w.try(f, rand.New(rand.NewPCG(seed, 3)), row)
 	t.Logf("\n%v", table{f.name: row})
+	table{f.name: row}.save(t)
 	w.report(t)
+	if row.early+row.excused > 0 {
+		t.Errorf("%d deaths", row.early+row.excused)
+	}
+	if row.checked < int(length.Seconds())*100 {
+		t.Error("that tests nothing")
+	}
 }

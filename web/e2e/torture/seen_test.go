@@ -135,6 +135,7 @@ func (w *world) lookDownLocked(r *run, name string) {
 	switch {
 	case t.deadly != nil && t.deadly(r.n.i, peer.i) && time.Since(t.began) >= detection:
 	case t.starved > time.Second:
+		t.row.excused++
 		w.t.Logf("%s took %s for dead; this machine stood still for %v", r.n.name, name, t.starved)
 	default:
 		t.row.early++

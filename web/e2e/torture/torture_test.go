@@ -237,9 +237,32 @@ func TestTorture(t *testing.T) {
 		t.Logf("%v left; after %q %d problems", time.Until(end).Round(time.Second), f.name, w.troubles())
 	}
 	t.Logf("seed %d\n%v", seed, table)
+	table.save(t)
 	w.report(t)
 	if table.sum().checked < int(length.Seconds())*100 {
 		t.Error("that tests nothing")
+	}
+}
+
+// TestTenMinutesTryEveryFault: the long ones too, whatever the chance, and though each takes
+// longer than it says.
+func TestTenMinutesTryEveryFault(t *testing.T) {
+	for seed := range uint64(200) {
+		next := deal(rand.New(rand.NewPCG(seed, 1<<32)), true, "")
+		tried := map[string]bool{}
+		for left := 10 * time.Minute; ; {
+			f, ok := next(left)
+			if !ok {
+				break
+			}
+			tried[f.name] = true
+			left -= f.takes + f.takes/10 + 2*time.Second
+		}
+		for _, f := range faults {
+			if !tried[f.name] {
+				t.Errorf("seed %d: %q is not tried", seed, f.name)
+			}
+		}
 	}
 }
 
