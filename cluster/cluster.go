@@ -101,7 +101,6 @@ type Cluster struct {
 	core      *core
 	links     map[wire.NodeID]*mesh.Link
 	full      map[laneTo]bool // lanes that refused a frame of the batch under way
-	frames    [][]byte        // of a batch to one link
 	newcomers []string        // addresses of links that are new since the last tick
 	silent    silent
 	detection Detection
