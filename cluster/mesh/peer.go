@@ -137,15 +137,18 @@ func (m *Mesh) dial(ctx, linkCtx context.Context, p *peer, target Peer, failing 
 	return m.serve(linkCtx, newLink(m, conn, hello, m.cfg.ID))
 }
 
-// reach connects and says HELLO.
+// reach connects and says HELLO. Each has its own time: what came through TLS is not thrown
+// away because it took long.
 func (m *Mesh) reach(ctx context.Context, target Peer) (net.Conn, *greeted, error) {
-	ctx, cancel := context.WithTimeout(ctx, m.cfg.HandshakeTimeout)
+	dctx, cancel := context.WithTimeout(ctx, m.cfg.HandshakeTimeout)
 	defer cancel()
-	conn, err := m.cfg.Net.DialLink(ctx, target.Addr)
+	conn, err := m.cfg.Net.DialLink(dctx, target.Addr)
 	if err != nil {
 		return nil, nil, err
 	}
-	hello, err := m.greet(ctx, conn, target.ID)
+	hctx, cancel := context.WithTimeout(ctx, m.cfg.HandshakeTimeout)
+	defer cancel()
+	hello, err := m.greet(hctx, conn, target.ID)
 	if err != nil {
 		conn.Close()
 		return nil, nil, err
