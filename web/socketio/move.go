@@ -46,7 +46,7 @@ type (
 
 		// Of moveCommit.
 		Body []byte // what waits for the client
-		Owed bool   // the old node waits for answers of the client
+		Owed []int  // answers that the old node waits for, of each session
 
 		Stays bool // it does not move, for a reason of its own
 
@@ -67,6 +67,9 @@ const (
 	moveTimeout   = 4 * time.Second
 	movePause     = 30 * time.Second
 )
+
+// maxMoveBody is the most that may wait for a client that moves, in bytes.
+const maxMoveBody = wire.MaxBody - 64<<10
 
 // errStays is of a session that has ended, is not ready to move, or cannot.
 var errStays = errors.New("the session stays")
@@ -180,7 +183,8 @@ func commit(ctx context.Context, l *engineio.Leaving, to wire.NodeID, origins []
 	}
 	reply.Owed = d.Owed()
 	var ok bool
-	if reply.Body, ok = l.Take(); !ok {
+	if reply.Body, ok = l.Take(); !ok || len(reply.Body) > maxMoveBody {
+		d.Lost(engineio.ReasonTransportClose.Official())
 		return reply, errStays
 	}
 	return reply, nil
