@@ -228,8 +228,7 @@ func (d *Departure) heard(ctx context.Context) error {
 	if !slices.ContainsFunc(d.frozen, func(s *Session) bool { return s.spoke.Load() }) {
 		return nil
 	}
-	n := d.node
-	missing := n.askNodes(ctx, n.others(), "heard", nil, func(cluster.NodeInfo, []byte) error { return nil })
+	missing := d.node.askAll(ctx, "heard", nil, func(cluster.NodeInfo, []byte) error { return nil })
 	if len(missing) > 0 {
 		return notNow("node " + missing[0].Node + " lacks what was published: " + missing[0].Reason)
 	}

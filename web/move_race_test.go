@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -143,4 +146,92 @@ func TestClientThatHoldsUpItsMoveHoldsUpNobodyElse(t *testing.T) {
 			t.Errorf("sessions %s: the next client has not moved", here)
 		}
 	})
+}
+
+// Whatever comes in the midst of a move, nothing is left of it, nothing waits for ever,
+// and whoever is told that the client is disconnected may rely on that.
+func TestMoveThatIsDisturbedLeavesNothingBehind(t *testing.T) {
+	disturb := map[string]func(b []*box, ws *webtest.Conn, p *poller){
+		"old node stops":     func(b []*box, _ *webtest.Conn, _ *poller) { b[0].stop() },
+		"new node stops":     func(b []*box, _ *webtest.Conn, _ *poller) { b[2].stop() },
+		"third node stops":   func(b []*box, _ *webtest.Conn, _ *poller) { b[1].stop() },
+		"old node dies":      func(b []*box, _ *webtest.Conn, _ *poller) { b[0].host.Kill() },
+		"new node dies":      func(b []*box, _ *webtest.Conn, _ *poller) { b[2].host.Kill() },
+		"third node dies":    func(b []*box, _ *webtest.Conn, _ *poller) { b[1].host.Kill() },
+		"link breaks":        func(b []*box, _ *webtest.Conn, _ *poller) { b[0].host.Reset(b[2].host) },
+		"client goes":        func(_ []*box, ws *webtest.Conn, _ *poller) { ws.Close() },
+		"client closes":      func(_ []*box, ws *webtest.Conn, _ *poller) { ws.Bye() },
+		"client polls":       func(b []*box, _ *webtest.Conn, p *poller) { b[0].clients.Get(p.query); b[2].clients.Get(p.query) },
+		"another websocket":  func(b []*box, _ *webtest.Conn, p *poller) { b[1].clients.TryDial(p.upgrade()) },
+		"websocket at home":  func(b []*box, _ *webtest.Conn, p *poller) { b[0].clients.TryDial(p.upgrade()) },
+		"disconnected":       func(b []*box, _ *webtest.Conn, _ *poller) { b[1].node.In("/").Disconnect(context.Background(), true) },
+		"namespace is over":  func(b []*box, _ *webtest.Conn, _ *poller) { b[0].node.In("/").Disconnect(context.Background(), false) },
+		"link is cut for 1s": func(b []*box, _ *webtest.Conn, _ *poller) { cutFor(b[0], b[2], time.Second) },
+		"link is cut for 9s": func(b []*box, _ *webtest.Conn, _ *poller) { cutFor(b[1], b[0], 9*time.Second) },
+	}
+	for name, f := range disturb {
+		for seed := range uint64(2) {
+			t.Run(fmt.Sprint(name, " ", seed), func(t *testing.T) {
+				onMovers(t, Config{MaxConns: 5}, func(t *testing.T, b []*box) { moveDisturbed(t, b, seed, f) })
+			})
+		}
+	}
+}
+
+func (p *poller) upgrade() string { return "/socket.io/?EIO=4&transport=websocket&sid=" + p.sid }
+
+func cutFor(a, b *box, d time.Duration) {
+	a.network.Cut(a.host, b.host)
+	time.AfterFunc(d, func() { a.network.Heal(a.host, b.host) })
+}
+
+func moveDisturbed(t *testing.T, b []*box, seed uint64, f func(b []*box, ws *webtest.Conn, p *poller)) {
+	r := rand.New(rand.NewPCG(seed, 3))
+	for _, x := range b {
+		for _, y := range b {
+			x.network.SetDelay(x.host, y.host, time.Duration(r.IntN(80))*time.Millisecond)
+		}
+	}
+	p := open(t, b[0], b[0])
+	p.post(b[0], `421["join","r"]`)
+	p.want(b[0], `200 431[{"ok":true}]`)
+	ws := p.probe(b[2])
+	var done sync.WaitGroup
+	time.AfterFunc(time.Duration(r.IntN(400))*time.Millisecond, func() { done.Go(func() { f(b, ws, p) }) })
+	asked := make(chan int, 1)
+	go func() {
+		time.Sleep(time.Duration(r.IntN(400)) * time.Millisecond)
+		acks, _ := b[0].node.In("/").EmitWithAck(context.Background(), "q")
+		changed, _ := b[0].node.In("/").Join(context.Background(), "more")
+		asked <- len(acks.Answers) + len(acks.Silent) + changed.Sockets
+	}()
+	time.Sleep(100 * time.Millisecond)
+	ws.Send("5")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if _, err := ws.Next(); err != nil {
+				return
+			}
+		}
+	}()
+	time.Sleep(15 * time.Second)
+	done.Wait()
+	select {
+	case <-asked:
+	case <-time.After(30 * time.Second):
+		t.Error("a question or a change hangs")
+	}
+	ws.Close()
+	<-ended
+	time.Sleep(2 * time.Minute)
+	for i, x := range b {
+		if left := openSessions(x); left != "0 polling, 0 websocket, 0 sessions" || x.node.Stats().Rooms != 0 || x.admission.open != 0 {
+			t.Errorf("left behind on node %d: %s, %d rooms, %d clients", i, left, x.node.Stats().Rooms, x.admission.open)
+		}
+		if topics := x.node.Cluster().Stats().Topics; topics != 0 {
+			t.Errorf("node %d is interested in %d topics", i, topics)
+		}
+	}
 }
