@@ -209,16 +209,15 @@ func (c *acks) remove(id uint64) *ask {
 	return a
 }
 
-// none is closed when nothing is owed; nil, nothing is. It is for the end of a
-// session, after which no ask comes.
-func (c *acks) none() <-chan struct{} {
+// none tells how many answers are owed, and is closed when there are none. It is for
+// the end of a session, after which no ask comes.
+func (c *acks) none() (owed int, paid <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.owed) == 0 {
-		return nil
+	if len(c.owed) > 0 {
+		c.paid = make(chan struct{})
 	}
-	c.paid = make(chan struct{})
-	return c.paid
+	return len(c.owed), c.paid
 }
 
 // close lets all who wait for x know that it is gone.
@@ -287,7 +286,8 @@ func noAnswer(why string, err error) error {
 func (s *Session) ReceiveAck(id uint64, args wire.Args, attachments [][]byte) {
 	a := s.acks.remove(id)
 	switch {
-	case a == nil && s.owing:
+	case a == nil && s.owing > 0:
+		s.owing--
 		s.node.passAck(s, id, args, attachments)
 		return
 	case a == nil:

@@ -78,6 +78,7 @@ func (s *Session) message(event string, args []any) (*wire.Message, error) {
 // handles is answered with an error if it wants an answer.
 func (s *Session) Receive(e *Event) {
 	e.Session = s
+	s.spoke.Store(true)
 	s.node.stats.events.Add(1)
 	if s.backlog.add(e) {
 		go s.handleEvents() // Close waits for it

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -166,6 +167,7 @@ type lab struct {
 	stops []func()
 
 	change func(*node.Config) // of all nodes; nil: none
+	seed   *clustertest.Host  // nil: the first one
 }
 
 func (b *lab) start(setup func(*node.Node)) *node.Node {
@@ -174,7 +176,7 @@ func (b *lab) start(setup func(*node.Node)) *node.Node {
 	h.SetNode(name + "@" + id.String())
 	cfg := cluster.Config{ID: id, Name: name, Cluster: "test", Net: h}
 	if len(b.hosts) > 0 {
-		cfg.Seeds = []string{b.hosts[0].Advertise().String()}
+		cfg.Seeds = []string{cmp.Or(b.seed, b.hosts[0]).Advertise().String()}
 	}
 	nc := node.Config{Cluster: cfg, Shards: 2}
 	if b.change != nil {

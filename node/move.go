@@ -30,7 +30,7 @@ type Moving struct {
 	Query, Header map[string][]string
 	Remote        string
 	Auth          []byte
-	Asks          uint64 // numbers of questions to clients that the old node has used
+	Asks          uint64 // numbers of questions to clients that the old node has used, or may use yet
 }
 
 // moving is a move that is under way.
@@ -40,11 +40,10 @@ type moving struct {
 
 // Departure is sessions that are about to leave this node.
 type Departure struct {
-	node     *Node
-	sessions []*Session
-	frozen   []*Session // of those, in the same order
-	state    []Moving
-	owed     bool
+	node   *Node
+	frozen []*Session
+	state  []Moving
+	owed   []int // answers that are waited for here, of each
 }
 
 // Depart freezes the sessions of one client, which says nothing meanwhile: it
@@ -52,9 +51,12 @@ type Departure struct {
 // ctx ends. Changes of the sessions by others wait from then on until Commit or
 // Cancel, one of which must follow. What is published still goes to their Sinks.
 func (n *Node) Depart(ctx context.Context, sessions []*Session) (*Departure, error) {
-	d := &Departure{node: n, sessions: sessions}
+	d := &Departure{node: n}
 	if !n.cfg.SessionsMove {
 		return nil, Errorf(CodeForbidden, "sessions stay on their node")
+	}
+	for _, s := range sessions { // all of them: a handler may change the client's other sessions
+		s.quiet(ctx)
 	}
 	for _, s := range sessions {
 		if err := s.rest(ctx); err != nil {
@@ -69,14 +71,18 @@ func (n *Node) Depart(ctx context.Context, sessions []*Session) (*Departure, err
 	return d, nil
 }
 
-// rest waits until nothing that the client has asked for is under way. On success
-// no join of its own can begin.
-func (s *Session) rest(ctx context.Context) error {
+// quiet waits until no handler of the session's events runs, at most until ctx ends.
+func (s *Session) quiet(ctx context.Context) {
 	patience := lastWords
 	if end, ok := ctx.Deadline(); ok {
 		patience = time.Until(end)
 	}
 	s.backlog.wait(patience)
+}
+
+// rest waits until none of the session's joins is under way. On success none can
+// begin.
+func (s *Session) rest(ctx context.Context) error {
 	s.joins.Do(func() { s.joining = make(chan struct{}, maxJoins) })
 	for i := range maxJoins {
 		select {
@@ -110,9 +116,13 @@ func (d *Departure) freeze(s *Session) bool {
 	d.frozen = append(d.frozen, s)
 	h := &s.handshake
 	d.state = append(d.state, Moving{Namespace: s.ns.name, ID: string(s.id), Rooms: slices.Sorted(maps.Keys(s.rooms)), Data: s.Data(),
-		Since: s.since.UnixMilli(), Query: h.Query, Header: h.Header, Remote: h.Remote, Auth: h.Auth, Asks: n.asks.Load()})
+		Since: s.since.UnixMilli(), Query: h.Query, Header: h.Header, Remote: h.Remote, Auth: h.Auth, Asks: n.asks.Load() + asksInMove})
 	return true
 }
+
+// asksInMove are the numbers that the old node has left for questions which it puts to
+// clients while they move: the new node uses none of them.
+const asksInMove = 1 << 16
 
 // State is what the new node must know.
 func (d *Departure) State() []Moving { return d.state }
@@ -151,7 +161,9 @@ func (d *Departure) Commit(ctx context.Context, to wire.NodeID, origins []wire.N
 			return err
 		}
 	}
-	d.heard(ctx)
+	if err := d.heard(ctx); err != nil {
+		return err
+	}
 	if err := d.leave(to); err != nil {
 		return err
 	}
@@ -160,13 +172,25 @@ func (d *Departure) Commit(ctx context.Context, to wire.NodeID, origins []wire.N
 		case <-s.gates.gone:
 		case <-n.done:
 		}
-		d.owed = n.linger(s, to) || d.owed
+		d.owed = append(d.owed, n.linger(s, to))
 	}
 	return nil
 }
 
-// Owed tells, after Commit, whether some answer of the client is waited for here.
-func (d *Departure) Owed() bool { return d.owed }
+// Owed tells, after Commit, how many answers of each session are waited for here.
+func (d *Departure) Owed() []int { return d.owed }
+
+// Lost is for sessions that have left, after Commit, and do not arrive, as their client
+// is gone: the handlers of the end run here.
+func (d *Departure) Lost(reason string) {
+	for _, s := range d.frozen {
+		s.acks.close(s)
+		leaving, left := s.ns.disconnectHandlers()
+		s.runDisconnect(leaving, reason)
+		s.runDisconnect(left, reason)
+		d.node.stats.closed.Add(1)
+	}
+}
 
 // passed waits for the barriers of origins. One that goes, or is not known here
 // yet, is an error: what it has published is not known to have come.
@@ -198,19 +222,17 @@ func (n *Node) knows(id wire.NodeID) bool {
 
 func notNow(why string) error { return &Error{Code: CodeUnavailable, Message: why, Err: ErrNotNow} }
 
-// heardTimeout is how long a move waits for nodes to say that they have what the
-// client has published through the node that it leaves.
-const heardTimeout = time.Second
-
 // heard waits until all nodes have what the sessions have published: what they
 // publish from the new node must not overtake it (G1).
-func (d *Departure) heard(ctx context.Context) {
+func (d *Departure) heard(ctx context.Context) error {
 	if !slices.ContainsFunc(d.frozen, func(s *Session) bool { return s.spoke.Load() }) {
-		return
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, heardTimeout)
-	defer cancel()
-	d.node.askAll(ctx, "heard", nil, func(cluster.NodeInfo, []byte) error { return nil })
+	missing := d.node.askAll(ctx, "heard", nil, func(cluster.NodeInfo, []byte) error { return nil })
+	if len(missing) > 0 {
+		return notNow("node " + missing[0].Node + " lacks what was published: " + missing[0].Reason)
+	}
+	return nil
 }
 
 func (d *Departure) leave(to wire.NodeID) error {
@@ -246,17 +268,18 @@ func (s *Session) lockSettled() {
 
 // home is the node where s has moved to, 0 when it is here.
 func (s *Session) home() wire.NodeID {
-	s.lockSettled()
+	s.node.mu.Lock()
 	defer s.node.mu.Unlock()
 	return s.movedTo
 }
 
 // linger lets the asks that s still owes an answer have it: the client answers at
-// its new node, which passes it back. When that node goes, so do they.
-func (n *Node) linger(s *Session, to wire.NodeID) (owed bool) {
-	paid := s.acks.none()
-	if paid == nil {
-		return false
+// its new node, which passes it back. When that node goes, so do they. It tells how many
+// there are.
+func (n *Node) linger(s *Session, to wire.NodeID) (owed int) {
+	owed, paid := s.acks.none()
+	if owed == 0 {
+		return 0
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -282,7 +305,7 @@ func (n *Node) linger(s *Session, to wire.NodeID) (owed bool) {
 			}
 		}
 	})
-	return true
+	return owed
 }
 
 // Arriving is one session that comes, and what it delivers to.
@@ -427,12 +450,12 @@ func (a *Arrival) Origins() []wire.NodeID { return a.origins }
 func (a *Arrival) Sessions() []*Session { return a.sessions }
 
 // Admit lets the sessions have what has come for them. It is for when the old node
-// has committed; owed is what it says of answers that it waits for.
-func (a *Arrival) Admit(owed bool) error {
+// has committed; owed is what it says of answers that it waits for. After an error
+// they have lost something: Close them.
+func (a *Arrival) Admit(owed []int) error {
 	n := a.node
 	for _, s := range a.sessions {
 		if s.gates.lost(n.cluster.Reachable) {
-			a.Cancel()
 			return notNow("a node has come")
 		}
 	}
@@ -443,8 +466,10 @@ func (a *Arrival) Admit(owed bool) error {
 			return ErrClosed
 		}
 	}
-	for _, s := range a.sessions {
-		s.state, s.owing = sessionOpen, owed
+	for i, s := range a.sessions {
+		if s.state = sessionOpen; i < len(owed) {
+			s.owing, s.owed = owed[i], owed[i] > 0
+		}
 		s.pushLocked(item{op: opOpen})
 		n.stats.movedIn.Add(1)
 	}

@@ -46,7 +46,10 @@ func TestPriorityOfAnOperatorReachesEveryNode(t *testing.T) {
 		}
 		want := `high["e"] normal["e"] low["e"] normal["e"] high["e"]`
 		for i := range sinks {
-			if got := strings.Join(sinks[i].got, " "); got != want {
+			sinks[i].mu.Lock()
+			got := strings.Join(sinks[i].got, " ")
+			sinks[i].mu.Unlock()
+			if got != want {
 				t.Errorf("on node %d: %s, want %s", i, got, want)
 			}
 		}

@@ -47,9 +47,7 @@ func (ns *Namespace) Emit(event string, args ...any) error { return ns.To().Emit
 // To is an operator for the members of rooms other than this session.
 func (s *Session) To(rooms ...string) Operator {
 	o := s.ns.To(rooms...).Except(string(s.id))
-	o.from = s.id
-	s.spoke.Store(true)
-	return o
+	return o.From(s)
 }
 
 // Broadcast is an operator for everyone in the namespace but this session.
@@ -119,6 +117,7 @@ func (o Operator) From(s *Session) Operator {
 	o.from = ""
 	if s != nil {
 		o.from = s.id
+		s.spoke.Store(true)
 	}
 	return o
 }

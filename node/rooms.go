@@ -44,8 +44,8 @@ func (s *Session) JoinFunc(rooms []string, done func(error)) {
 		return
 	}
 	s.node.cluster.WhenInForce(version, func() {
-		<-s.joining
-		var failed error // reported by recoverHandler
+		defer func() { <-s.joining }() // after done: a session with a free place may move
+		var failed error               // reported by recoverHandler
 		defer s.node.recoverHandler(s.ID(), "join", &failed)
 		done(nil)
 	})

@@ -56,9 +56,10 @@ type Session struct {
 	movedTo wire.NodeID // where it lives now
 
 	movedFrom wire.NodeID // where it lived before
-	owing     bool        // that node waits for answers; set before it is open
+	owing     int         // so many answers that node may wait for; set before it is open, then the reader's
+	owed      bool        // it waits for some
 	gates     *gates      // of its move; set before its shard hears of it
-	spoke     atomic.Bool // it has published
+	spoke     atomic.Bool // it may have published, or its handlers
 
 	joins   sync.Once
 	joining chan struct{} // a place for each JoinFunc that waits; made by the first
@@ -263,7 +264,7 @@ func (s *Session) end() {
 	}
 	s.acks.close(s)
 	s.removeLocked()
-	if s.owing {
+	if s.owed {
 		n.asideLocked(func() { n.tellEnd(s) })
 	}
 }

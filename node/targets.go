@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -207,28 +206,18 @@ func (n *Node) applyChange(ctx context.Context, c change) (changeReply, error) {
 	var version uint64
 	moved := map[wire.NodeID][]string{}
 	for _, s := range sessions {
-		if to := s.home(); to != 0 {
+		v, err := s.change(c)
+		switch to := s.home(); {
+		case to != 0: // before the change, maybe: it is made again there
 			moved[to] = append(moved[to], string(s.id))
-			continue
-		}
-		switch c.Kind {
-		case changeJoin:
-			v, err := s.join(c.Rooms)
-			if CodeOf(err) == CodeLimit {
-				r.Refused++
-			}
-			if err != nil {
-				continue // the rest has gone meanwhile
-			}
+		case err == nil:
+			r.Sockets++
 			version = max(version, v)
-		case changeLeave:
-			s.Leave(c.Rooms...)
-		case changeDisconnect:
-			s.Disconnect(c.Connection)
-		default:
-			return r, fmt.Errorf("unknown change %d", c.Kind)
-		}
-		r.Sockets++
+		case CodeOf(err) == CodeLimit:
+			r.Refused++
+		case CodeOf(err) == CodeInvalid:
+			return r, err
+		} // the rest has gone meanwhile
 	}
 	if err := n.changeMoved(ctx, c, moved, &r); err != nil {
 		return r, err
@@ -237,6 +226,21 @@ func (n *Node) applyChange(ctx context.Context, c change) (changeReply, error) {
 		return r, nil
 	}
 	return r, n.inForce(ctx, version)
+}
+
+// change makes a change of one session. It waits for the end of a move.
+func (s *Session) change(c change) (version uint64, err error) {
+	switch c.Kind {
+	case changeJoin:
+		return s.join(c.Rooms)
+	case changeLeave:
+		s.Leave(c.Rooms...)
+	case changeDisconnect:
+		s.Disconnect(c.Connection)
+	default:
+		err = Errorf(CodeInvalid, "unknown change %d", c.Kind)
+	}
+	return 0, err
 }
 
 // changeMoved passes a change on for sessions that have just moved: the nodes

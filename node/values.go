@@ -26,8 +26,7 @@ const MaxData = 16 << 10
 // Set, which does not encode them.
 func (s *Session) SetData(v any) error {
 	if v == nil {
-		s.told.Store(nil)
-		return nil
+		return s.tellData(nil)
 	}
 	text, err := wire.MarshalJSON(v)
 	switch {
@@ -37,7 +36,16 @@ func (s *Session) SetData(v any) error {
 		return Errorf(CodeLimit, "data of session: %d bytes, allowed are %d", len(text), MaxData)
 	}
 	raw := json.RawMessage(bytes.Clone(text))
-	s.told.Store(&raw)
+	return s.tellData(&raw)
+}
+
+func (s *Session) tellData(raw *json.RawMessage) error {
+	s.lockSettled()
+	defer s.node.mu.Unlock()
+	if s.movedTo != 0 {
+		return ErrClosed
+	}
+	s.told.Store(raw)
 	return nil
 }
 

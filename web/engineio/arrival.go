@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -37,6 +38,7 @@ type arrival struct {
 	webSocket
 	from  Incoming
 	timer *time.Timer // UpgradeTimeout
+	asked bool        // the reader's: the client has sent its probe
 	begun bool        // the reader's: what comes are packets of the session
 
 	// Guarded by Socket.mu.
@@ -76,6 +78,7 @@ func (s *Server) serveArrival(conn *ws.Conn, r *http.Request, sid string, in Inc
 	a := &arrival{webSocket: webSocket{conn: conn}, from: in}
 	a.socket = newSocket(s, sid, newRequest(r), a)
 	a.timer = time.AfterFunc(s.cfg.UpgradeTimeout, func() { a.fail(ws.StatusRefused, "the upgrade took too long") })
+	defer context.AfterFunc(s.ending, func() { a.fail(ws.StatusGoingAway, ReasonShutdown.String()) })()
 	conn.Serve(a)
 	if a.fail(0, ""); a.came() {
 		a.socket.finish()
@@ -115,8 +118,10 @@ func (a *arrival) Received(data []byte, binary bool) {
 	packet, err := eio.DecodePacket(data, binary)
 	switch {
 	case err == nil && packet.Type == eio.Ping && string(packet.Data) == probeData:
-		a.answer()
-		a.from.Probed()
+		if a.answer(); !a.asked {
+			a.asked = true
+			a.from.Probed()
+		}
 	case err == nil && packet.Type == eio.Upgrade:
 		a.move()
 	default:
@@ -132,11 +137,11 @@ func (a *arrival) answer() {
 	a.conn.Flush()
 }
 
-// move brings the session here. The client waits, and is not read meanwhile.
+// move brings the session here, once. The client waits, and is not read meanwhile.
 func (a *arrival) move() {
 	s := a.socket
 	s.mu.Lock()
-	if a.failed {
+	if a.failed || a.moving {
 		s.mu.Unlock()
 		return
 	}

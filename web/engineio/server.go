@@ -33,6 +33,8 @@ type Server struct {
 	// a websocket holds that request in until it has ended, and each one on
 	// polling holds itself in.
 	roster ws.Roster[string, *Socket]
+	ending context.Context // ends when Run begins to end sessions
+	end    context.CancelFunc
 
 	mu    sync.Mutex     // a leaf
 	using map[string]int // sockets by transport
@@ -51,6 +53,7 @@ func NewServer(cfg Config, h Handler) *Server {
 		upgrades: make(map[string][]string),
 		using:    make(map[string]int),
 	}
+	s.ending, s.end = context.WithCancel(context.Background())
 	s.notices = ws.NewNotices(s.cfg.Logger)
 	transports := map[string]http.HandlerFunc{Polling: s.servePolling, WebSocket: s.serveWebSocket}
 	for _, name := range s.cfg.Transports {
@@ -72,6 +75,7 @@ func NewServer(cfg Config, h Handler) *Server {
 // it. Sessions may open before Run is called.
 func (s *Server) Run(ctx context.Context) error {
 	<-ctx.Done()
+	s.end()
 	s.roster.DrainOver(context.WithoutCancel(ctx), s.cfg.Drain, func(socket *Socket) { socket.end(ReasonShutdown) })
 	s.roster.Wait()
 	return nil

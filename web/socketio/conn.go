@@ -23,6 +23,8 @@ type conn struct {
 	parser   parser      // set by the first message, before any session is opened
 	timeout  *time.Timer
 
+	first *node.Handshake // of a client that has moved here; nil: that of engine
+
 	mu        sync.Mutex
 	sockets   map[string]*socket // by namespace; nil once closed
 	kicked    bool               // the server has disconnected the client
@@ -135,12 +137,12 @@ func (c *conn) connect(namespace string, auth json.RawMessage) {
 		c.connectError(namespace, node.Errorf(node.CodeLimit, "more than %d namespaces", maxNamespaces))
 		return
 	}
-	r := c.engine.Request()
+	h := c.handshake()
+	h.Auth = auth
 	ctx, cancel := context.WithTimeout(c.server.ctx, c.server.cfg.ConnectTimeout)
 	defer cancel()
 	s := &socket{conn: c, namespace: namespace}
-	session, err := c.server.node.Open(ctx, node.SessionConfig{Namespace: namespace, Sink: s, Affinity: c.affinity,
-		Handshake: node.Handshake{Protocol: "socket.io", Query: r.URL.Query(), Header: r.Header, Remote: r.RemoteAddr, Auth: auth}})
+	session, err := c.server.node.Open(ctx, node.SessionConfig{Namespace: namespace, Sink: s, Affinity: c.affinity, Handshake: h})
 	if errors.Is(err, node.ErrNotNow) {
 		// A connect_error would be final: official clients do not connect again
 		// after one. The loss of a connection they take for what it is.
@@ -154,6 +156,16 @@ func (c *conn) connect(namespace string, auth json.RawMessage) {
 	if !c.add(s, session) {
 		session.Close(reasonServer)
 	}
+}
+
+// handshake is the first request of the client, at whichever node that was: a browser
+// sends headers of its page with that one, not with a websocket.
+func (c *conn) handshake() node.Handshake {
+	if c.first != nil {
+		return *c.first
+	}
+	r := c.engine.Request()
+	return node.Handshake{Protocol: "socket.io", Query: r.URL.Query(), Header: r.Header, Remote: r.RemoteAddr}
 }
 
 // add makes s known to the reader, unless the server has disconnected it by now.

@@ -46,19 +46,32 @@ type (
 
 		// Of moveCommit.
 		Body []byte // what waits for the client
-		Owed bool   // the old node waits for answers of the client
+		Owed []int  // answers that the old node waits for, of each session
+
+		Stays bool // it does not move, for a reason of its own
+
+		// Of moveFreeze: the first request, and what became of the client.
+		Query, Header  map[string][]string
+		Remote         string
+		Joined, Kicked bool
 	}
 )
 
-// The times that a move may take: a word between nodes, and all of it. After one that
-// failed, which cost its client the connection, there is none for movePause:
-// websockets are passed on until the cluster is well again.
+// The times that a move may take: a word between nodes, the client's last words, and
+// all of it. After one that failed, which cost its client the connection, there is none
+// for movePause: websockets are passed on until the cluster is well again. A client
+// that ends its own move, or delays it, stops nobody else's.
 const (
-	wordTimeout = time.Second
-	moveTimeout = 4 * time.Second
-	movePause   = 30 * time.Second
+	wordTimeout   = time.Second
+	freezeTimeout = 3 * time.Second
+	moveTimeout   = 4 * time.Second
+	movePause     = 30 * time.Second
 )
 
+// maxMoveBody is the most that may wait for a client that moves, in bytes.
+const maxMoveBody = wire.MaxBody - 64<<10
+
+// errStays is of a session that has ended, is not ready to move, or cannot.
 var errStays = errors.New("the session stays")
 
 // answerMove does as the new node asks.
@@ -67,6 +80,18 @@ func (s *Server) answerMove(ctx context.Context, from wire.NodeID, body []byte) 
 	if err := wire.Unmarshal(body, &q); err != nil {
 		return nil, err
 	}
+	reply, err := s.step(ctx, from, q)
+	if errors.Is(err, errStays) || errors.Is(err, node.ErrClosed) {
+		return wire.Marshal(moveReply{Stays: true})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return reply, nil
+}
+
+// step is one step of a move. An error ends the move.
+func (s *Server) step(ctx context.Context, from wire.NodeID, q moveRequest) (body []byte, err error) {
 	if q.Step == moveBegin {
 		if !s.node.SessionsMove() || !s.linkedToAll() || !s.engine.Leave(q.SID, from) {
 			return nil, errStays
@@ -77,10 +102,12 @@ func (s *Server) answerMove(ctx context.Context, from wire.NodeID, body []byte) 
 	if !ok {
 		return nil, errStays
 	}
-	ctx, cancel := context.WithTimeout(ctx, moveTimeout)
-	defer cancel()
+	defer func() {
+		if err != nil {
+			l.Abort()
+		}
+	}()
 	var reply moveReply
-	var err error
 	switch q.Step {
 	case moveProbed:
 		l.Probed()
@@ -94,10 +121,12 @@ func (s *Server) answerMove(ctx context.Context, from wire.NodeID, body []byte) 
 		err = fmt.Errorf("unknown step %d", q.Step)
 	}
 	if err != nil {
-		l.Abort()
 		return nil, err
 	}
-	return wire.Marshal(reply)
+	if body, err = wire.Marshal(reply); err == nil && len(body) > wire.MaxBody {
+		err = errStays
+	}
+	return body, err
 }
 
 // linkedToAll tells whether there is a link to every member: a move needs them all.
@@ -111,16 +140,19 @@ func (s *Server) linkedToAll() bool {
 }
 
 func freeze(ctx context.Context, n *node.Node, l *engineio.Leaving) (reply moveReply, err error) {
+	ctx, cancel := context.WithTimeout(ctx, freezeTimeout)
+	defer cancel()
 	receiver, ok := l.Freeze(ctx)
 	c, is := receiver.(*conn)
 	if !ok || !is {
 		return reply, errStays
 	}
 	d, err := n.Depart(ctx, c.sessions())
-	if err != nil {
-		return reply, err
+	if err != nil { // it has ended, or its handlers do not
+		return reply, errStays
 	}
-	reply = moveReply{Parser: c.parser, Sessions: d.State()}
+	h := c.handshake()
+	reply = moveReply{Parser: c.parser, Sessions: d.State(), Query: h.Query, Header: h.Header, Remote: h.Remote}
 	reply.Text, reply.Attachments = c.decoder.Held()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,10 +160,13 @@ func freeze(ctx context.Context, n *node.Node, l *engineio.Leaving) (reply moveR
 		d.Cancel()
 		return reply, errStays
 	}
+	reply.Joined, reply.Kicked = c.everJoin, c.kicked
 	return reply, nil
 }
 
 func commit(ctx context.Context, l *engineio.Leaving, to wire.NodeID, origins []wire.NodeID) (reply moveReply, err error) {
+	ctx, cancel := context.WithTimeout(ctx, moveTimeout)
+	defer cancel()
 	c, is := l.Receiver().(*conn)
 	if !is {
 		return reply, errStays
@@ -148,7 +183,8 @@ func commit(ctx context.Context, l *engineio.Leaving, to wire.NodeID, origins []
 	}
 	reply.Owed = d.Owed()
 	var ok bool
-	if reply.Body, ok = l.Take(); !ok {
+	if reply.Body, ok = l.Take(); !ok || len(reply.Body) > maxMoveBody {
+		d.Lost(engineio.ReasonTransportClose.Official())
 		return reply, errStays
 	}
 	return reply, nil
@@ -175,6 +211,9 @@ func (s *Server) fetch(r *http.Request, sid string) (engineio.Incoming, bool) {
 	ctx, cancel := context.WithTimeout(r.Context(), wordTimeout)
 	defer cancel()
 	if _, err := in.ask(ctx, moveRequest{Step: moveBegin}); err != nil {
+		if ctx.Err() != nil { // it may have begun all the same
+			in.say(moveAbort)
+		}
 		s.log.Debug("session does not move here", "addr", r.RemoteAddr, "err", err)
 		return nil, false
 	}
@@ -198,12 +237,15 @@ func (in *incoming) ask(ctx context.Context, q moveRequest) (reply moveReply, er
 	if err == nil && len(answer) > 0 {
 		err = wire.Unmarshal(answer, &reply)
 	}
+	if err == nil && reply.Stays {
+		err = errStays
+	}
 	return reply, err
 }
 
-// say is ask for what needs no answer.
+// say is ask for what needs no answer. It is said while Run ends too.
 func (in *incoming) say(step moveStep) {
-	ctx, cancel := context.WithTimeout(in.server.ctx, wordTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(in.server.ctx), wordTimeout)
 	defer cancel()
 	if _, err := in.ask(ctx, moveRequest{Step: step}); err != nil {
 		in.server.log.Debug("node not told of a move", "step", step, "err", err)
@@ -221,21 +263,28 @@ func (in *incoming) Move(e *engineio.Socket) (moved engineio.Moved, err error) {
 	s := in.server
 	ctx, cancel := context.WithTimeout(s.ctx, moveTimeout)
 	defer cancel()
-	defer func() {
-		if err != nil {
-			s.noMoves.Store(int64(time.Since(s.started) + movePause))
-			in.say(moveAbort)
-		}
-	}()
+	c := s.newConn(e)
+	if moved, err = in.bring(ctx, c); err == nil {
+		return moved, nil
+	}
+	c.timeout.Stop()
+	if !errors.Is(err, errStays) {
+		s.noMoves.Store(int64(time.Since(s.started) + movePause))
+	}
+	in.say(moveAbort)
+	return moved, err
+}
+
+// bring makes c the client that it is at the old node.
+func (in *incoming) bring(ctx context.Context, c *conn) (moved engineio.Moved, err error) {
 	state, err := in.ask(ctx, moveRequest{Step: moveFreeze})
 	if err != nil {
 		return moved, err
 	}
-	c := s.newConn(e)
 	if err := c.resume(state); err != nil {
 		return moved, err
 	}
-	arrival, err := s.node.Arrive(ctx, in.owner, c.arriving(state.Sessions), c.affinity)
+	arrival, err := in.server.node.Arrive(ctx, in.owner, c.arriving(state.Sessions), c.affinity)
 	if err != nil {
 		return moved, err
 	}
@@ -248,9 +297,15 @@ func (in *incoming) Move(e *engineio.Socket) (moved engineio.Moved, err error) {
 	return engineio.Moved{Receiver: c, Body: last.Body, Begin: func() error { return arrival.Admit(last.Owed) }}, nil
 }
 
-// resume brings the client's parser to where it was.
+// resume brings the client to where it was.
 func (c *conn) resume(m moveReply) error {
 	c.parser = m.Parser
+	c.first = &node.Handshake{Protocol: "socket.io", Query: m.Query, Header: m.Header, Remote: m.Remote}
+	c.mu.Lock()
+	if c.everJoin, c.kicked = m.Joined, m.Kicked; c.everJoin {
+		c.timeout.Stop()
+	}
+	c.mu.Unlock()
 	if len(m.Text) == 0 {
 		return nil
 	}
@@ -284,9 +339,5 @@ func (c *conn) arrived(sessions []*node.Session) {
 	defer c.mu.Unlock()
 	for _, session := range sessions {
 		c.sockets[session.Namespace().Name()].session = session
-		c.everJoin = true
-	}
-	if c.everJoin {
-		c.timeout.Stop()
 	}
 }
