@@ -49,6 +49,45 @@ func TestFewMessagesDoNotHoldOnToManyChunks(t *testing.T) {
 	}
 }
 
+// Chunks that are filled again must not spoil what waits, and a log that is confirmed as fast
+// as it grows must go round in a few.
+func TestChunksAreFilledAgain(t *testing.T) {
+	c := newCore()
+	c.member(2)
+	c.member(3)
+	log := &c.logs.of[wire.StreamNormal]
+	chunks, want := map[*chunk]bool{}, map[uint64][]byte{}
+	for i := range 20_000 {
+		m := &wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: bytes.Repeat([]byte{byte(i)}, 100+i%400)}
+		if i%3 == 0 {
+			m.Flags = wire.Volatile
+		}
+		c.publish(m)
+		c.applied()
+		chunks[log.arena.chunk] = true
+		if m.Flags&wire.Volatile == 0 {
+			want[m.Seq] = wire.AppendData(nil, m, false)
+		}
+		if i%1000 != 0 {
+			continue
+		}
+		for _, seq := range c.peers[2].streams[wire.StreamNormal].out.refs {
+			if got := log.at(seq).frame; !bytes.Equal(got, want[seq]) {
+				t.Fatalf("message %d is %x, want %x", seq, got[:40], want[seq][:40])
+			}
+			delete(want, seq)
+		}
+		c.ackedTo(2, wire.Frontiers{wire.StreamNormal: m.Seq})
+		c.ackedTo(3, wire.Frontiers{wire.StreamNormal: m.Seq})
+	}
+	if len(chunks) > freeChunks {
+		t.Errorf("%d chunks were filled, want at most %d", len(chunks), freeChunks)
+	}
+	if n := len(log.arena.free); n == 0 || n > freeChunks+1 {
+		t.Errorf("%d chunks are kept, want 1 to %d", n, freeChunks+1)
+	}
+}
+
 // A frame that is larger than its message said is on its own, and spoils no other.
 func TestFramesOfAllSizesStayWhole(t *testing.T) {
 	c := newCore()

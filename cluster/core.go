@@ -125,7 +125,7 @@ type peer struct {
 // effect is a frame to send, or a wait that is over.
 type effect struct {
 	to    wire.NodeID
-	frame []byte
+	frame []byte // good until the next call of the core
 	// seq is set for messages that stay in their log until they are confirmed:
 	// refused takes them back.
 	seq       uint64

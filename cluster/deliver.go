@@ -16,8 +16,8 @@ func (c *core) publish(m *wire.Message) []wire.NodeID {
 	c.reached = c.reached[:0]
 	var e entry
 	for _, p := range c.everyPeer() {
-		id := p.id
-		if p.down || p.trusted(c) && !p.wants(id, m.Namespace, m.Rooms) {
+		id, trusted := p.id, p.trusted(c)
+		if p.down || trusted && !p.wants(id, m.Namespace, m.Rooms) {
 			continue
 		}
 		if e.frame == nil {
@@ -33,6 +33,9 @@ func (c *core) publish(m *wire.Message) []wire.NodeID {
 		}
 		e.refs++
 		o.refs = append(o.refs, m.Seq)
+		if !trusted {
+			o.unsure = m.Seq
+		}
 		if o.ready(1) && c.flows(p) || c.jumps(k) && p.synced && p.wants(id, m.Namespace, m.Rooms) {
 			o.sent = len(o.refs)
 			c.effects = append(c.effects, effect{to: id, frame: e.frame, seq: m.Seq, lane: lane, droppable: true})
@@ -145,7 +148,7 @@ func (c *core) flushStream(id wire.NodeID, p *peer, k wire.Stream) {
 		}
 		e := log.at(seq)
 		walked += len(e.frame)
-		if !c.wanted(id, p, e.frame) {
+		if seq <= o.unsure && !c.wanted(id, p, e.frame) {
 			log.release(seq)
 			continue
 		}

@@ -141,9 +141,18 @@ func (c *core) interest(id wire.NodeID, i wire.Interest) {
 		} else {
 			delete(p.topics, i.Topic)
 		}
-		p.looked = wire.Topic{}
+		c.doubt(p)
 	}
 	c.send(id, wire.AppendNumber(nil, wire.KindIntAck, p.version))
+}
+
+// doubt notes that the peer's interest is another: what waits for it has to be looked at
+// before it is sent.
+func (c *core) doubt(p *peer) {
+	p.looked = wire.Topic{}
+	for k := range p.streams {
+		p.streams[k].out.unsure = c.logs.of[k].last()
+	}
 }
 
 // intAck: the peer has this version of the own interest in force.

@@ -127,7 +127,7 @@ func (c *core) sync(id wire.NodeID, s wire.Sync) {
 	}
 	if !s.More {
 		p.topics, p.version, p.parts, p.synced = p.parts, s.Version, nil, true
-		p.looked = wire.Topic{}
+		c.doubt(p)
 		c.send(id, wire.AppendNumber(nil, wire.KindIntAck, p.version))
 		c.resume(id, p, s.Frontiers)
 	}

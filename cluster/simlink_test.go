@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/binary"
 	"time"
 
@@ -47,7 +48,7 @@ func (s *sim) send(from wire.NodeID, e effect) bool {
 	if !l.alive {
 		return true
 	}
-	for b := e.frame; len(b) > 0; {
+	for b := bytes.Clone(e.frame); len(b) > 0; { // as a link does
 		size := 4 + int(binary.BigEndian.Uint32(b))
 		var f wire.Frame
 		f, b = wire.Frame(b[4:size]), b[size:]

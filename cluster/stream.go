@@ -54,6 +54,7 @@ type outbox struct {
 	evicted uint64   // highest number that left the log and that the peer may lack; 0 none
 	gap     uint64   // highest number that the peer has to be told is missing; 0 none
 	again   uint64   // numbers up to here have been on a link before
+	unsure  uint64   // numbers up to here may not be what the peer wants by its interest of now
 }
 
 // evict drops the oldest message though the peer has not confirmed it. It tells

@@ -91,29 +91,33 @@ func appendStrings(b []byte, ss []string) []byte {
 // parser walks one frame body. After a value of the wrong type or beyond the
 // end it is bad for good and yields zero values; callers look once, at the end.
 type parser struct {
-	b   []byte // what is left
+	b   []byte
+	at  uint // what is left begins here
 	bad bool
 }
 
-func (p *parser) fail() { p.bad, p.b = true, nil }
+func (p *parser) fail() { p.bad, p.at = true, uint(len(p.b)) }
+
+// left is how many bytes are left.
+func (p *parser) left() uint64 { return uint64(uint(len(p.b)) - p.at) }
 
 func (p *parser) take(n uint64) []byte {
-	if n > uint64(len(p.b)) {
+	if n > p.left() {
 		p.fail()
 		return nil
 	}
-	v := p.b[:n:n]
-	p.b = p.b[n:]
-	return v
+	from := p.at
+	p.at += uint(n)
+	return p.b[from:p.at:p.at]
 }
 
 func (p *parser) byte() byte {
-	if len(p.b) == 0 {
+	if p.at >= uint(len(p.b)) {
 		p.fail()
 		return 0
 	}
-	c := p.b[0]
-	p.b = p.b[1:]
+	c := p.b[p.at]
+	p.at++
 	return c
 }
 
@@ -160,6 +164,9 @@ func (p *parser) string() string {
 	default:
 		p.fail()
 	}
+	if len(v) == 0 {
+		return "" // and holds no frame
+	}
 	return unsafe.String(unsafe.SliceData(v), len(v))
 }
 
@@ -186,7 +193,7 @@ func (p *parser) array() int {
 	default:
 		p.fail()
 	}
-	if n > uint64(len(p.b)) {
+	if n > p.left() {
 		p.fail()
 		return 0
 	}

@@ -55,10 +55,10 @@ func DecodeRequest(f Frame) (Request, error) {
 	p := parser{b: f}
 	p.begin(KindRequest, 3)
 	r := Request{ID: p.uint(), Method: p.string(), Body: p.bin()}
-	if len(p.b) > 0 {
+	if p.left() > 0 {
 		r.Timeout = p.uint()
 	}
-	if len(p.b) > 0 {
+	if p.left() > 0 {
 		for k := range r.After {
 			r.After[k] = p.uint()
 		}
