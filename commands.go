@@ -30,6 +30,7 @@ func commands() []command {
 		{"members", "[flags]", "Lists the nodes of the cluster as the asked node sees them.", membersCommand},
 		{"publish", "[flags] EVENT [ARGUMENT ...]", "Sends an event to the members of rooms, or to everyone in the namespace.\nAn argument that is JSON is sent as it is, any other as a string.", publishCommand},
 		{"secret", "", "Prints a new cluster secret.", secretCommand},
+		{"bench", "SCENARIO [flags]", benchHelp, benchCommand},
 		{"check", "[flags of the server]", "Checks flags, environment and file as the server would, and prints what is in force.", checkCommand},
 	}
 }
@@ -54,8 +55,13 @@ func find(name string) (command, bool) {
 // parse reads the flags of a command; those about the API may come from the
 // environment too.
 func parse(name string, fs *flag.FlagSet, args []string, out io.Writer) error {
+	return parseArgs(name, fs, args, out, ff.WithEnvVarPrefix("MESHRT"))
+}
+
+// parseArgs is parse with where else than from args flags may come.
+func parseArgs(name string, fs *flag.FlagSet, args []string, out io.Writer, from ...ff.Option) error {
 	c, _ := find(name)
-	err := ff.Parse(fs, args, ff.WithEnvVarPrefix("MESHRT"))
+	err := ff.Parse(fs, args, from...)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintf(out, "Usage: meshrt %s %s\n\n%s\n", c.name, c.usage, c.help)
 		fs.SetOutput(out)

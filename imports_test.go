@@ -11,11 +11,13 @@ import (
 // package may import of this module. Packages for tests have a row too; only
 // test files may import those of forTests.
 var allowed = map[string][]string{
-	"":                    {"cluster", "cluster/port", "node", "node/relay", "web", "web/api", "web/config", "web/engineio", "web/plain", "web/socketio", "wire"},
+	"":                    {"bench", "cluster", "cluster/port", "node", "node/relay", "web", "web/api", "web/config", "web/engineio", "web/plain", "web/socketio", "wire"},
 	"wire":                {},
 	"wire/eio":            {},
 	"wire/sio":            {"wire"},
 	"wire/plain":          {"wire"},
+	"bench/swarm":         {},
+	"bench":               {"bench/swarm", "wire/eio", "wire/sio"},
 	"cluster/port":        {},
 	"cluster/gossip":      {"wire"},
 	"cluster/mesh":        {"wire"},

@@ -190,7 +190,7 @@ func Parse(args []string, help io.Writer) (*Config, error) {
 	err := ff.Parse(fs, args, ff.WithEnvVarPrefix("MESHRT"), ff.WithConfigFileFlag("config"), ff.WithConfigFileParser(ff.PlainParser))
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(help, "Usage: meshrt [flags]\n\nServes realtime clients; nodes with -join form one cluster. Each flag can be set\nas MESHRT_NAME in the environment too. Further commands, each with -h: version,\nmembers, publish, secret, check.\n\n")
+		fmt.Fprint(help, "Usage: meshrt [flags]\n\nServes realtime clients; nodes with -join form one cluster. Each flag can be set\nas MESHRT_NAME in the environment too. Further commands, each with -h: version,\nmembers, publish, secret, bench, check.\n\n")
 		fs.SetOutput(help)
 		fs.PrintDefaults()
 		return nil, err

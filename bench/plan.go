@@ -1,0 +1,75 @@
+package bench
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// plan is who is there and who gets what. Connections have ids: the publishers
+// first, then the subscribers, room by room. A stream is what one publisher
+// sends to one room, numbered from 0; those of a room have ids beside each other.
+type plan struct {
+	rooms, perRoom int // subscribers
+	publishers     int
+	streams        int // of each room
+}
+
+func newPlan(c Config) plan {
+	p := plan{rooms: c.Rooms, perRoom: c.Clients, publishers: c.Publishers, streams: c.Publishers}
+	if c.Scenario == Rooms {
+		p.streams = 1
+	}
+	return p
+}
+
+func (p plan) subscribers() int { return p.rooms * p.perRoom }
+
+func (p plan) conns() int { return p.publishers + p.subscribers() }
+
+// room is that of a connection; -1 for a publisher, which is in none.
+func (p plan) room(id int) int {
+	if id < p.publishers {
+		return -1
+	}
+	return (id - p.publishers) / p.perRoom
+}
+
+func (p plan) allStreams() int { return p.rooms * p.streams }
+
+// publisher is the id of the connection that sends a stream.
+func (p plan) publisher(stream int) int { return stream % p.publishers }
+
+func (p plan) roomOf(stream int) int { return stream / p.streams }
+
+// tallies is how many tallies a subscriber has, and the stream of its first.
+func (p plan) tallies(room int) (first, count int) { return room * p.streams, p.streams }
+
+// roomName is unique to a run, so that runs beside each other do not mix.
+func roomName(run uint32, room int) string { return fmt.Sprintf("bench-%08x-%d", run, room) }
+
+// schedule is when messages are due, whatever becomes of those before: open loop.
+type schedule struct {
+	start int64   // nanoseconds of Swarm.Now
+	rate  float64 // a second
+}
+
+// at is when message i is due, from 0.
+func (s schedule) at(i int64) int64 {
+	return s.start + int64(float64(i)*(float64(time.Second)/s.rate))
+}
+
+// count is how many messages are due before t: i is one of them if at(i) < t.
+func (s schedule) count(t int64) int64 {
+	if t <= s.start {
+		return 0
+	}
+	n := int64(math.Ceil(float64(t-s.start) / (float64(time.Second) / s.rate)))
+	for n > 0 && s.at(n-1) >= t { // what rounding did
+		n--
+	}
+	for s.at(n) < t {
+		n++
+	}
+	return n
+}
