@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -38,6 +39,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return usageError{err}
 	}
+	defer runtime.KeepAlive(raiseHeap(os.Getenv))
 	log := newLogger(stderr, cfg.LogLevel, cfg.LogFormat)
 	p, n, w, err := assemble(cfg, log)
 	if err != nil {
