@@ -3,7 +3,7 @@ package main
 // heapFloor is the heap, in bytes, below which the garbage collector does not run. A node with
 // few clients uses 2 MB, for which it would run after each 4 MB of messages: ten thousand
 // small ones of another node, whose receiver would spend a third of its time on that.
-const heapFloor = 16 << 20
+const heapFloor = 8 << 20
 
 // raiseHeap raises the heap at which the garbage collector runs next to heapFloor, and a larger
 // one by half of that, as long as what it returns is kept: memory that counts and is never

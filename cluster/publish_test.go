@@ -84,7 +84,7 @@ const sinkEnv = "MESHRT_BENCH_SINK"
 
 // ballastBytes is what the program keeps so that the garbage collector does not run for
 // each few thousand messages of a heap that is nearly empty.
-const ballastBytes = 8 << 20
+const ballastBytes = 4 << 20
 
 // TestSink is that process: for each line that it reads it writes what it has
 // received, and its CPU.
