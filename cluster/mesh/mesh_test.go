@@ -474,39 +474,35 @@ func TestUnwantedPeerIsNotDialledButItsLinkIsKept(t *testing.T) {
 }
 
 func TestFullQueueRefusesDroppableFramesAndThenEnds(t *testing.T) {
-	bubble(t, func(t *testing.T, b *lab) {
-		const limit = 1000
-		x, y := b.start(1, func(c *Config) { c.QueueBytes, c.ControlBytes = limit, 2*limit }), b.start(2, nil)
-		x.mesh.SetPeers([]Peer{y.peer()})
-		pass(time.Second)
-		l := x.link(2)
-		frame := wire.AppendBye(nil, string(make([]byte, 90)))
-		frame[5] = byte(wire.KindIntAck)
-		l.mu.Lock()
-		l.writing = limit - len(frame) // as if the writer hung in a Write
-		l.mu.Unlock()
-		if err := l.Send(frame, true); err != nil {
-			t.Errorf("at the limit: %v", err)
-		}
-		if err := l.Send(frame, true); !errors.Is(err, ErrFull) {
-			t.Errorf("over the limit: %v, want ErrFull", err)
-		}
-		if err := l.Send(frame, false); err != nil {
-			t.Errorf("control frame over the limit: %v", err)
-		}
-		for range 20 {
-			if err := l.Send(frame, false); errors.Is(err, ErrFull) {
-				if err := l.Send(frame, false); !errors.Is(err, ErrClosed) {
-					t.Errorf("after the end: %v, want ErrClosed", err)
-				}
-				if got := x.mesh.Stats().Refused; got != 2 {
-					t.Errorf("%d refused, want 2", got)
-				}
-				return
+	const limit = 1000
+	m := New(Config{QueueBytes: limit, ControlBytes: 2 * limit}, nil)
+	conn, other := net.Pipe()
+	defer other.Close()
+	l := newLink(m, conn, &greeted{}, 1) // nobody serves it: as if the writer hung in a Write
+	frame := wire.AppendBye(nil, string(make([]byte, 90)))
+	frame[5] = byte(wire.KindIntAck)
+	l.writing = limit - len(frame)
+	if err := l.Send(frame, true); err != nil {
+		t.Errorf("at the limit: %v", err)
+	}
+	if err := l.Send(frame, true); !errors.Is(err, ErrFull) {
+		t.Errorf("over the limit: %v, want ErrFull", err)
+	}
+	if err := l.Send(frame, false); err != nil {
+		t.Errorf("control frame over the limit: %v", err)
+	}
+	for range 20 {
+		if err := l.Send(frame, false); errors.Is(err, ErrFull) {
+			if err := l.Send(frame, false); !errors.Is(err, ErrClosed) {
+				t.Errorf("after the end: %v, want ErrClosed", err)
 			}
+			if got := m.Stats().Refused; got != 2 {
+				t.Errorf("%d refused, want 2", got)
+			}
+			return
 		}
-		t.Error("control frames without end")
-	})
+	}
+	t.Error("control frames without end")
 }
 
 func TestLinkThatRefusedSaysWhenItTakesMore(t *testing.T) {
