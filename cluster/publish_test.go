@@ -2,15 +2,19 @@ package cluster_test
 
 import (
 	"bufio"
+	"context"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/meshrt/meshrt/cluster/port"
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -39,8 +43,86 @@ func BenchmarkPublish(b *testing.B) {
 	})
 	b.Run("two processes", func(b *testing.B) {
 		one := start(b, "one")
-		publishAll(b, one, execSink(b, one.addr))
+		publishAll(b, one, execSink(b, "TestSink", one.addr))
 	})
+	b.Run("floor, two processes", benchmarkFloor)
+}
+
+// floorFrame is a message of BenchmarkPublish as it is on a link, and floorBatch what a
+// link writes at a time.
+const (
+	floorFrame = 170
+	floorBatch = 64 << 10 / floorFrame * floorFrame
+)
+
+// benchmarkFloor is what TLS and the kernel take for as many bytes, written in batches and
+// found again by their lengths: figure (d) of MESH §3, beside the others in one run.
+func benchmarkFloor(b *testing.B) {
+	p, stop := floorPort(b)
+	defer stop()
+	to := execSink(b, "TestFloorSink", p.Advertise().String())
+	conn, err := p.AcceptLink()
+	if err != nil {
+		b.Fatal(err)
+	}
+	batch := make([]byte, floorBatch)
+	for at := 0; at < len(batch); at += floorFrame {
+		binary.BigEndian.PutUint32(batch[at:], floorFrame-4)
+	}
+	theirs, used := to.cpu(), cpu()+to.cpu()
+	b.ResetTimer()
+	for left := b.N * floorFrame; left > 0; left -= len(batch) {
+		if _, err := conn.Write(batch[:min(left, len(batch))]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	eventually(b, time.Minute, "all arrive", func() bool { return to.received() >= int64(b.N) })
+	b.StopTimer()
+	b.ReportMetric(float64((cpu()+to.cpu()-used).Nanoseconds())/float64(b.N), "cpu-ns/op")
+	b.ReportMetric(float64((to.cpu()-theirs).Nanoseconds())/float64(b.N), "receiver-ns/op")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+}
+
+func floorPort(t testing.TB) (p *port.Port, stop func()) {
+	t.Helper()
+	p, err := port.Listen(port.Config{Cluster: "floor", Node: "floor@" + wire.NewNodeID().String(), Bind: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); p.Run(ctx) }()
+	return p, func() { cancel(); <-done }
+}
+
+// TestFloorSink is the process that reads.
+func TestFloorSink(t *testing.T) {
+	addr := os.Getenv(sinkEnv)
+	if addr == "" {
+		t.Skip("part of BenchmarkPublish")
+	}
+	p, stop := floorPort(t)
+	defer stop()
+	conn, err := p.DialLink(t.Context(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got atomic.Int64
+	go func() {
+		for r := bufio.NewReaderSize(conn, 64<<10); ; got.Add(1) {
+			head, err := r.Peek(4)
+			if err != nil {
+				return
+			}
+			if _, err := r.Discard(4 + int(binary.BigEndian.Uint32(head))); err != nil {
+				return
+			}
+		}
+	}()
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		fmt.Println("sink", got.Load(), cpu().Nanoseconds())
+	}
+	conn.Close()
 }
 
 func publishAll(b *testing.B, one *onPort, to sink) {
@@ -108,8 +190,8 @@ type elsewhere struct {
 	out *bufio.Scanner
 }
 
-func execSink(b *testing.B, seed string) sink {
-	c := exec.Command(os.Args[0], "-test.run=^TestSink$", "-test.v")
+func execSink(b *testing.B, test, seed string) sink {
+	c := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.v")
 	c.Env = append(os.Environ(), sinkEnv+"="+seed)
 	read, in, err := os.Pipe()
 	if err != nil {
