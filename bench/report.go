@@ -168,7 +168,7 @@ func (r *Report) warn(c Config) {
 	if r.Generator.Busy > tooBusy {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("a loop of the generator was busy for %.0f %% of the time: part of the latency is its own; take more -loops, or a bigger machine", 100*r.Generator.Busy))
 	}
-	if r.SendLag != nil && r.SendLag.P99 > tooLate && !c.Unlimited {
+	if r.SendLag != nil && r.SendLag.P99 > tooLate {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("messages were sent %.1f ms late (p99): the machine was too busy to send on time, which latency includes", r.SendLag.P99))
 	}
 	if r.Disconnected > 0 && (c.Scenario == Idle || c.Scenario == Connect) {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
+
+	"github.com/meshrt/meshrt/bench/swarm"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,8 +28,10 @@ type fake struct {
 	held  map[*websocket.Conn][]byte // for a reordering
 	count map[*websocket.Conn]int
 
-	drop, double, swap, damage, mix, hangUp int // every so many of a member's messages; 0: none
+	drop, double, swap, damage, mix, hangUp int           // every so many of a member's messages; 0: none
+	again                                   time.Duration // how much later a doubled message comes once more
 	join                                    string
+	joins                                   int
 }
 
 // serve speaks Engine.IO over one websocket.
@@ -85,6 +89,7 @@ func (f *fake) hear(c *websocket.Conn, text string) {
 			f.rooms[args[1]] = map[*websocket.Conn]bool{}
 		}
 		f.rooms[args[1]][c] = true
+		f.joins++
 		if f.join != "" {
 			say(c, f.join)
 		}
@@ -111,7 +116,7 @@ func (f *fake) deliver(c *websocket.Conn, message []byte) {
 	case every(f.drop):
 		return
 	case every(f.double):
-		say(c, string(message))
+		time.AfterFunc(f.again, func() { say(c, string(message)) })
 	case every(f.damage):
 		message = bytes.Replace(message, []byte("...."), []byte("..,."), 1)
 	case every(f.swap):
@@ -166,8 +171,9 @@ func TestFaultsOfAServerAreCountedExactly(t *testing.T) {
 	}{
 		{"honest", &fake{}, Messages{Delivered: 400}, 0},
 		{"drops", &fake{drop: 10}, Messages{Delivered: 360, Lost: 40}, 0},
-		{"doubles", &fake{double: 10}, Messages{Delivered: 400, Doubled: 40}, 0},
-		{"swaps", &fake{swap: 10}, Messages{Delivered: 396, Lost: 4, OutOfOrder: 36}, 0}, // it holds the last ones
+		{"doubles", &fake{double: 10, again: time.Millisecond}, Messages{Delivered: 400, Doubled: 40}, 0},
+		{"doubles late", &fake{double: 10, again: 100 * time.Millisecond}, Messages{Delivered: 400, Doubled: 40}, 0}, // the last ones too
+		{"swaps", &fake{swap: 10}, Messages{Delivered: 396, Lost: 4, OutOfOrder: 36}, 0},                             // it holds the last ones
 		{"damages", &fake{damage: 10}, Messages{Delivered: 360, Lost: 40, Damaged: 40}, 0},
 		{"hangs up", &fake{hangUp: 31}, Messages{Delivered: 120, Lost: 280}, 4},
 	} {
@@ -235,6 +241,22 @@ func checkHonest(t *testing.T, c Config, r *Report) {
 	}
 }
 
+func TestClientsAreSpreadOverTheURLs(t *testing.T) {
+	for _, scenario := range []string{Connect, Idle} {
+		a, b := fake{join: "430[]"}, fake{join: "430[]"}
+		c := small(scenario, a.start(t))
+		c.URLs[1] = b.start(t)
+		mustRun(t, c)
+		a.mu.Lock()
+		b.mu.Lock()
+		if a.joins != 2 || b.joins != 2 {
+			t.Errorf("%s: %d and %d clients, want 2 and 2", scenario, a.joins, b.joins)
+		}
+		b.mu.Unlock()
+		a.mu.Unlock()
+	}
+}
+
 // TestLatencyCountsFromWhenAMessageWasDue: a server that stalls for 200 ms delays
 // also what is due meanwhile, which a closed loop would not notice.
 func TestLatencyCountsFromWhenAMessageWasDue(t *testing.T) {
@@ -252,12 +274,49 @@ func TestLatencyCountsFromWhenAMessageWasDue(t *testing.T) {
 	}
 }
 
+// TestGeneratorThatIsLateSaysSo: what it sends too late counts from when it was due.
+func TestGeneratorThatIsLateSaysSo(t *testing.T) {
+	f := fake{join: "430[]"}
+	c := small(Fanout, f.start(t))
+	w := newCrowd(c, newPlan(c), 1)
+	s, err := swarm.New(5, 1, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &run{config: c, plan: newPlan(c), crowd: w, swarm: s, report: newReport(c)}
+	target, err := swarm.ParseTarget(t.Context(), c.URLs[0], "/", "EIO=4&transport=websocket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.targets = []swarm.Target{target}
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- s.Run(ctx) }()
+	defer func() { end(); <-ended }()
+	if err := r.connect(ctx); err != nil {
+		t.Fatal(err)
+	}
+	const late = 300 * time.Millisecond
+	start := s.Now() - int64(late)
+	w.from.Store(start)
+	if err := r.press.run(ctx, schedule{start, 100}, start+int64(late)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.drain(ctx, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	got, lag := w.latencies(false), Sum(&r.press.lag)
+	if got.N != 30*4 || lag.N != 30 || got.Max < late || lag.Max < late {
+		t.Errorf("%d deliveries to %v, %d messages %v late, want 120 and 30, %v or more", got.N, got.Max, lag.N, lag.Max, late)
+	}
+}
+
 func TestUnlimitedKeepsToTheWindow(t *testing.T) {
 	f := fake{join: "430[]"}
 	c := small(Hop, f.start(t))
 	c.Unlimited, c.Window = true, 7
 	r := mustRun(t, c)
-	if r.Faults() != nil || r.Messages.Sent < 100 || r.Rate != 0 {
+	if r.Faults() != nil || r.Messages.Sent < 100 || r.Rate != 0 || r.SendLag != nil {
 		t.Errorf("%+v, %v", r.Messages, r.Faults())
 	}
 }

@@ -196,8 +196,9 @@ func (r *run) finish() {
 	}
 	m.Lost = r.lost()
 	report.Messages = m
-	lag := Sum(&r.press.lag)
-	report.SendLag = latencyOf(lag, 0)
+	if !r.config.Unlimited {
+		report.SendLag = latencyOf(Sum(&r.press.lag), 0)
+	}
 	report.warn(r.config)
 }
 

@@ -93,6 +93,9 @@ func (s *Swarm) Run(ctx context.Context) error {
 	return nil
 }
 
+// goodbye is the close frame of a client that leaves: code 1000.
+var goodbye = AppendFrame(nil, Close, []byte{0x03, 0xe8}, 0)
+
 // leave closes what is open; nothing opens any more.
 func (s *Swarm) leave() {
 	s.life.Lock()

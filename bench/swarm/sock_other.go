@@ -4,9 +4,12 @@ package swarm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
+	"time"
 )
 
 // engine is what holds the goroutines.
@@ -43,11 +46,6 @@ func (s *Swarm) Run(ctx context.Context) error {
 	s.mu.Lock()
 	s.end()
 	s.mu.Unlock()
-	for i := range s.conns {
-		if c := s.conns[i].Load(); c != nil {
-			_ = c.Write(goodbye) // a courtesy
-		}
-	}
 	s.wg.Wait()
 	return nil
 }
@@ -94,13 +92,24 @@ func (c *Conn) run(ctx context.Context) error {
 	}
 }
 
-// Write sends bytes that are whole frames, AppendFrame. Here it waits for the system.
+// writeTimeout is how long a server may not read.
+const writeTimeout = 5 * time.Second
+
+// Write sends bytes that are whole frames, AppendFrame. Here it waits for the
+// system: who does not read for 5 s is given up, and slows the caller down until then.
 func (c *Conn) Write(frames []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn == nil {
 		return ErrClosed
 	}
+	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return ErrClosed // by Run, or by its reader
+	}
 	_, err := c.conn.Write(frames)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.conn.Close() // what was written may end within a frame
+		return fmt.Errorf("the server does not read: %w", err)
+	}
 	return err
 }

@@ -148,6 +148,3 @@ func (c *Conn) ended(err error) {
 	c.swarm.conns[c.ID].Store(nil)
 	c.swarm.handler.Closed(c, err)
 }
-
-// goodbye is the close frame of a client that leaves: code 1000.
-var goodbye = AppendFrame(nil, Close, []byte{0x03, 0xe8}, 0)

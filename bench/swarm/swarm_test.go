@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -241,7 +242,7 @@ func TestServerThatDoesNotReadIsGivenUp(t *testing.T) {
 		if err == nil {
 			continue
 		}
-		if !strings.Contains(err.Error(), "does not read") || sent < maxPending {
+		if !strings.Contains(err.Error(), "does not read") || runtime.GOOS == "linux" && sent < maxPending {
 			t.Errorf("after %d bytes: %v", sent, err)
 		}
 		return
