@@ -236,13 +236,58 @@ func (c *Cluster) probed(id wire.NodeID, refused bool) (gone bool) {
 	return p != nil && p.gone
 }
 
+// A packet of a dial that is lost is sent again after a second (RFC 6298, section 2), as
+// long as a question may take to hear of a death. So a probe dials again when there is no
+// answer after probeHedge, and probeDials times in all.
+const (
+	probeDials = 3
+	probeHedge = 120 * time.Millisecond
+)
+
 // refuses tells whether nobody has the address of a node, or another one does.
 func (c *Cluster) refuses(ctx context.Context, m gossip.Member) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	var dials sync.WaitGroup
+	defer dials.Wait()
+	defer cancel()
+	found := make(chan finding, probeDials)
+	for left, open := probeDials, 0; ; {
+		var next <-chan time.Time
+		if left > 0 {
+			left, open = left-1, open+1
+			dials.Go(func() { found <- c.look(ctx, m) })
+			next = time.After(probeHedge)
+		}
+		select {
+		case f := <-found:
+			if open--; f != foundNothing || open+left == 0 {
+				return f == foundGone
+			}
+		case <-next:
+		}
+	}
+}
+
+// finding is what one dial of a probe has come to.
+type finding uint8
+
+const (
+	foundNothing finding = iota // no answer
+	foundThere
+	foundGone
+)
+
+func (c *Cluster) look(ctx context.Context, m gossip.Member) finding {
 	conn, err := c.cfg.Net.DialLink(ctx, m.Addr)
-	if err != nil {
-		return errors.Is(err, syscall.ECONNREFUSED)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return foundGone
+	case err != nil:
+		return foundNothing
 	}
 	defer conn.Close()
-	named, ok := conn.(interface{ PeerName() string })
-	return ok && !strings.HasSuffix(named.PeerName(), "@"+m.ID.String())
+	if named, ok := conn.(interface{ PeerName() string }); ok && !strings.HasSuffix(named.PeerName(), "@"+m.ID.String()) {
+		return foundGone
+	}
+	return foundThere
 }

@@ -75,8 +75,8 @@ const (
 	// maxQuestions limits the requests to one peer that wait for an answer.
 	maxQuestions = 65_536
 	// firstProbe is how long after the end of a link the peer is dialled to see whether it
-	// is there at all: most links are back by then.
-	firstProbe = 100 * time.Millisecond
+	// is there at all: many links are back by then.
+	firstProbe = 50 * time.Millisecond
 	// refusals is how far apart two refused dials must be to mean that the process is
 	// gone, and nextProbe the time to the next dial when one was not refused.
 	refusals  = 500 * time.Millisecond

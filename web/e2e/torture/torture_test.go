@@ -227,7 +227,7 @@ func TestTorture(t *testing.T) {
 	length, seed := settings(t)
 	w := begin(t, seed)
 	r, end := rand.New(rand.NewPCG(seed, 1<<32)), time.Now().Add(length)
-	next, table := deal(r, length >= 10*time.Minute, os.Getenv("FAULT")), table{}
+	next, table, told := deal(r, length >= 10*time.Minute, os.Getenv("FAULT")), table{}, 0
 	for {
 		f, ok := next(time.Until(end))
 		if !ok {
@@ -235,6 +235,7 @@ func TestTorture(t *testing.T) {
 		}
 		w.try(f, r, table.row(f.name))
 		t.Logf("%v left; after %q %d problems", time.Until(end).Round(time.Second), f.name, w.troubles())
+		told = w.tell(t, told)
 	}
 	t.Logf("seed %d\n%v", seed, table)
 	table.save(t)
@@ -264,6 +265,16 @@ func TestTenMinutesTryEveryFault(t *testing.T) {
 			}
 		}
 	}
+}
+
+// tell logs the problems from the told-th on, which are known before the end.
+func (w *world) tell(t *testing.T, told int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.problems[told:] {
+		t.Log(p)
+	}
+	return len(w.problems)
 }
 
 func (w *world) troubles() int {
