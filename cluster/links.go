@@ -306,21 +306,25 @@ func (h links) other(l *mesh.Link, f wire.Frame) error {
 // data takes messages that came together: all are accepted in one hold of the lock, and
 // then handled one by one. So those that are confirmed may be so many ahead of the Handler.
 func (h links) data(id wire.NodeID, fs []wire.Frame) error {
-	var few [64]*wire.Message
+	var few [128]*wire.Message // what a link hands over at a time
 	messages, err := wire.AppendMessages(few[:0], fs, id)
-	fresh := messages[:0]
+	fresh := 0
 	h.c.mu.Lock()
-	for _, m := range messages {
-		if h.c.core.accept(id, m.Flags.Stream(), m.Seq) {
-			fresh = append(fresh, m)
+	for i, m := range messages {
+		if !h.c.core.accept(id, m.Flags.Stream(), m.Seq) {
+			continue
 		}
+		if fresh != i { // most are new, and to write a pointer costs while the collector runs
+			messages[fresh] = m
+		}
+		fresh++
 	}
 	h.c.applyLocked() // an ACK now and then
 	h.c.mu.Unlock()
-	if dropped := len(messages) - len(fresh); dropped > 0 {
+	if dropped := len(messages) - fresh; dropped > 0 {
 		h.c.duplicates.Add(uint64(dropped))
 	}
-	for _, m := range fresh {
+	for _, m := range messages[:fresh] {
 		h.c.h.HandleMessage(m)
 	}
 	h.c.release(id)

@@ -1,5 +1,7 @@
 package wire
 
+import "bytes"
+
 // dataFields is the number of elements of DATA after its kind.
 const dataFields = 9
 
@@ -32,7 +34,7 @@ func AppendData(dst []byte, m *Message, relayed bool) []byte {
 // holds views of f.
 func DecodeData(f Frame, peer NodeID) (*Message, error) {
 	m := new(Message)
-	if err := decodeData(m, f, peer, new([]string)); err != nil {
+	if err := decodeData(m, f, peer, new([]string), new(heading)); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -67,18 +69,20 @@ type group struct {
 func AppendMessages(dst []*Message, fs []Frame, peer NodeID) ([]*Message, error) {
 	var messages []Message
 	var rooms []string
+	var last heading
 	for i, f := range fs {
 		var m *Message
 		switch {
 		case len(f) > smallFrame:
-			m = new(Message)
+			m, last = new(Message), heading{} // holds on to no slab
 		case len(messages) == 0:
 			messages, rooms = newGroup(len(fs) - i)
+			last = heading{}
 			fallthrough
 		default:
 			m, messages = &messages[0], messages[1:]
 		}
-		if err := decodeData(m, f, peer, &rooms); err != nil {
+		if err := decodeData(m, f, peer, &rooms, &last); err != nil {
 			return dst, err
 		}
 		dst = append(dst, m)
@@ -94,13 +98,39 @@ func newGroup(n int) ([]Message, []string) {
 	return g.messages[:], g.rooms[:0]
 }
 
+// heading is what a frame has between its number and its payload: for whom it is and who
+// sent it. Most have that of the one before, which is then not read again.
+type heading struct {
+	bytes   []byte
+	message *Message // that has it
+}
+
 // decodeData reads f into m. Its lists of rooms are put into what is free behind list,
-// as far as it goes.
-func decodeData(m *Message, f Frame, peer NodeID, list *[]string) error {
+// as far as it goes, or are those of the last message, as messages are never changed.
+func decodeData(m *Message, f Frame, peer NodeID, list *[]string, last *heading) error {
 	p := parser{b: f}
 	p.begin(KindData, dataFields)
-	m.Origin = peer
 	m.Seq = p.uint()
+	if n := uint(len(last.bytes)); n > 0 && bytes.HasPrefix(f[p.at:], last.bytes) {
+		p.at += n
+		m.headingOf(last.message)
+	} else {
+		from := p.at
+		p.heading(m, peer, list)
+		*last = heading{f[from:p.at], m}
+	}
+	m.Payload = p.bin()
+	if n := p.array(); n > 0 {
+		m.Attachments = make([][]byte, 0, n)
+		for ; n > 0 && !p.bad; n-- {
+			m.Attachments = append(m.Attachments, p.bin())
+		}
+	}
+	return p.err(KindData)
+}
+
+func (p *parser) heading(m *Message, peer NodeID, list *[]string) {
+	m.Origin = peer
 	m.Namespace = p.string()
 	m.Rooms = p.stringsIn(list)
 	if except := p.stringsIn(list); except != nil { // to write nil costs as much while the collector runs
@@ -113,12 +143,15 @@ func decodeData(m *Message, f Frame, peer NodeID, list *[]string) error {
 	if from := p.string(); from != "" {
 		m.From = SessionID(from)
 	}
-	m.Payload = p.bin()
-	if n := p.array(); n > 0 {
-		m.Attachments = make([][]byte, 0, n)
-		for ; n > 0 && !p.bad; n-- {
-			m.Attachments = append(m.Attachments, p.bin())
-		}
+}
+
+// headingOf makes m one for the same rooms from the same sender as o.
+func (m *Message) headingOf(o *Message) {
+	m.Origin, m.Namespace, m.Rooms, m.Flags = o.Origin, o.Namespace, o.Rooms, o.Flags
+	if o.Except != nil {
+		m.Except = o.Except
 	}
-	return p.err(KindData)
+	if o.From != "" {
+		m.From = o.From
+	}
 }

@@ -121,13 +121,19 @@ func (p *parser) byte() byte {
 	return c
 }
 
-// be reads an n-byte big-endian number.
+// be reads a big-endian number of 1, 2, 4 or 8 bytes.
 func (p *parser) be(n uint64) uint64 {
-	var v uint64
-	for _, c := range p.take(n) {
-		v = v<<8 | uint64(c)
+	switch b := p.take(n); len(b) {
+	case 1:
+		return uint64(b[0])
+	case 2:
+		return uint64(binary.BigEndian.Uint16(b))
+	case 4:
+		return uint64(binary.BigEndian.Uint32(b))
+	case 8:
+		return binary.BigEndian.Uint64(b)
 	}
-	return v
+	return 0
 }
 
 func (p *parser) uint() uint64 {

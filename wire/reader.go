@@ -10,8 +10,8 @@ const (
 	// readBuffer holds a TLS record, the most that one read of a link gives (RFC 8446
 	// §5.1), and a rest of the one before; each end of each link has one.
 	readBuffer = 20 << 10
-	// slabBytes is one allocation for many small DATA frames, those of at most
-	// smallFrame. A message that somebody keeps holds on to its slab: larger ones
+	// slabBytes is one allocation at most for many small DATA frames that came together, those
+	// of at most smallFrame. A message that somebody keeps holds on to its slab: larger ones
 	// would be hardly faster and cost slow clients more.
 	slabBytes  = 4 << 10
 	smallFrame = 1 << 10
@@ -23,7 +23,8 @@ type Reader struct {
 	limit    uint32
 	buf      []byte
 	from, to int    // buf[from:to] has been read and not been served
-	slab     []byte // what is left of it
+	slab     []byte // a copy of what was next in buf: whole small DATA frames with their headers
+	served   int    // bytes of slab
 }
 
 // NewReader reads from r.
@@ -39,6 +40,9 @@ func (r *Reader) Limit(bytes int) { r.limit = uint32(min(bytes, MaxFrame)) }
 // never written again: messages keep views of them. io.EOF means that the link ended
 // between frames.
 func (r *Reader) Next() (Frame, error) {
+	if r.served < len(r.slab) {
+		return r.next(), nil
+	}
 	if err := r.want(frameHeader); err != nil {
 		return nil, err
 	}
@@ -50,9 +54,12 @@ func (r *Reader) Next() (Frame, error) {
 		if err := r.want(frameHeader + int(n)); err != nil {
 			return nil, err
 		}
+		if r.fill() {
+			return r.next(), nil
+		}
 	}
 	r.from += frameHeader
-	f := r.space(int(n))
+	f := make(Frame, n)
 	copied := copy(f, r.buf[r.from:r.to])
 	r.from += copied
 	return f, r.rest(f[copied:])
@@ -94,18 +101,34 @@ func cutOff(err error, within bool) error {
 	return err
 }
 
-// space is where the next n bytes go. Only DATA shares slabs: of other frames parts are
-// kept for long, the name of a room for one.
-func (r *Reader) space(n int) Frame {
-	if n > smallFrame || Frame(r.buf[r.from:r.from+n]).Kind() != KindData {
-		return make(Frame, n)
+// fill copies the small DATA frames that are next and whole to a slab, in one allocation
+// that nothing has to clear first. It tells whether there are any. Only DATA shares slabs: of other frames parts are kept for
+// long, the name of a room for one.
+func (r *Reader) fill() bool {
+	there := r.buf[r.from:min(r.to, r.from+slabBytes)]
+	end := 0
+	for len(there)-end > frameHeader {
+		n := binary.BigEndian.Uint32(there[end:])
+		if n == 0 || n > min(smallFrame, r.limit) || int(n) > len(there)-end-frameHeader {
+			break
+		}
+		next := end + frameHeader + int(n)
+		if Frame(there[end+frameHeader:next]).Kind() != KindData {
+			break
+		}
+		end = next
 	}
-	if n > len(r.slab) {
-		r.slab = make([]byte, slabBytes)
-	}
-	f := r.slab[:n:n]
-	r.slab = r.slab[n:]
-	return f
+	r.slab, r.served = append([]byte(nil), there[:end]...), 0
+	return end > 0
+}
+
+// next takes a frame off the slab.
+func (r *Reader) next() Frame {
+	left := r.slab[r.served:]
+	end := frameHeader + int(binary.BigEndian.Uint32(left))
+	r.served += end
+	r.from += end
+	return left[frameHeader:end:end]
 }
 
 // Whole tells whether Next has something to return without reading.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"reflect"
 	"testing"
@@ -87,12 +88,17 @@ func TestWholeMeansThatNextDoesNotRead(t *testing.T) {
 func TestMessagesTogetherAreThoseAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var fs []Frame
-		for range rapid.IntRange(0, 40).Draw(t, "count") {
-			fs = append(fs, body(AppendData(nil, drawMessage(t), false)))
+		m := drawMessage(t)
+		for i := range rapid.IntRange(0, 40).Draw(t, "count") {
+			if rapid.Bool().Draw(t, "other") {
+				m = drawMessage(t)
+			} // else for the same rooms from the same sender
+			m.Seq, m.Payload = m.Seq+1, fmt.Appendf(nil, "[%d]", i)
+			fs = append(fs, body(AppendData(nil, m, m.Seq%2 == 0)))
 		}
 		bad := rapid.IntRange(0, 50).Draw(t, "bad")
 		if bad < len(fs) {
-			fs[bad] = fs[bad][:3]
+			fs[bad] = fs[bad][:rapid.IntRange(0, len(fs[bad])-1).Draw(t, "cut")]
 		}
 		got, err := AppendMessages(nil, fs, 7)
 		if want := min(bad, len(fs)); len(got) != want || (err != nil) != (bad < len(fs)) {
@@ -104,4 +110,18 @@ func TestMessagesTogetherAreThoseAlone(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestKeptMessageHoldsItsSlabOnly: frames that came together are in slabs of slabBytes.
+func TestKeptMessageHoldsItsSlabOnly(t *testing.T) {
+	var src []byte
+	for i := range 100 {
+		src = AppendData(src, &Message{Seq: uint64(i), Payload: make([]byte, 200)}, false)
+	}
+	r := NewReader(bytes.NewReader(src))
+	for range 100 {
+		if _, err := r.Next(); err != nil || len(r.slab) == 0 || cap(r.slab) > slabBytes {
+			t.Fatalf("a slab of %d bytes, %d of them allocated, %v; want at most %d", len(r.slab), cap(r.slab), err, slabBytes)
+		}
+	}
 }
