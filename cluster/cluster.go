@@ -81,7 +81,7 @@ type Config struct {
 	// priorities: each message counts once. Default 64 MiB.
 	LogBytes int
 	// QueueBytes is what of the log is put on the link to one peer, see mesh.Config.
-	// Default 1 MiB.
+	// Default 256 KiB.
 	QueueBytes int
 	// ControlBytes is what may wait on it in all, see mesh.Config. Default 64 MiB.
 	ControlBytes int

@@ -108,8 +108,8 @@ func (c *core) shrink() {
 }
 
 // flushBytes is what one call sends to a peer that lacks very much; the link says when it
-// may have more.
-const flushBytes = 256 << 10
+// may have more: from half of queueBytes down, so that it refuses none of them.
+const flushBytes = 64 << 10
 
 // flushWalk is how much one call looks through, with what the peer does not want.
 const flushWalk = 4 << 20
