@@ -138,7 +138,7 @@ type effect struct {
 // The defaults of Config.
 const (
 	logBytes     = 64 << 20
-	queueBytes   = 256 << 10 // of blocks that a cache holds: what is behind them is in the log once, not twice
+	queueBytes   = 256 << 10 // as many blocks as a link fills again; what is behind them is in the log once, not twice
 	controlBytes = 64 << 20
 )
 

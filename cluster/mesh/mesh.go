@@ -64,7 +64,7 @@ type Config struct {
 	// HandshakeTimeout bounds dialling and HELLO, each. Default 3 s.
 	HandshakeTimeout time.Duration
 	// QueueBytes is what may wait for one peer in a lane before droppable frames are
-	// refused. Default 1 MiB: what does not fit waits better at whoever keeps it.
+	// refused. Default 1 MiB (cluster gives 256 KiB): what does not fit waits better at whoever keeps it.
 	QueueBytes int
 	// ControlBytes is what may wait in all. Default 64 MiB, which is the interest in
 	// three million rooms. Beyond it the link ends: the peer does not read.
