@@ -133,3 +133,14 @@ func TestFlushNowCompressesNothing(t *testing.T) {
 		t.Errorf("the writer compressed nothing, error %v", err)
 	}
 }
+
+// The writer's deadline stays behind when its write is over, and is not ours.
+func TestFlushNowHeedsNoDeadlineOfTheWriter(t *testing.T) {
+	q := &queue{out: Outbox{MaxBytes: 1000, MaxGroups: 1000}}
+	c, _ := unserved(t, q)
+	c.tap.allowWrite(-time.Second)
+	q.out.Push(NewGroup(Frame{Text, []byte("a")}))
+	if c.FlushNow(); c.cfg.Traffic.MessagesOut.Load() != 1 {
+		t.Error("the message is left to the writer")
+	}
+}
