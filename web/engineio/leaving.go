@@ -156,6 +156,9 @@ func (l *Leaving) name() string { return Polling }
 // flush implements transport.
 func (l *Leaving) flush() {}
 
+// websocket implements transport.
+func (l *Leaving) websocket() *ws.Conn { return nil }
+
 // writable implements transport. What is volatile is left out, as between two polls.
 func (l *Leaving) writable() bool { return false }
 

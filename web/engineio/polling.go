@@ -74,6 +74,9 @@ func (p *polling) flush() {
 	}
 }
 
+// websocket implements transport.
+func (p *polling) websocket() *ws.Conn { return nil }
+
 // writable implements transport. As there, a client between two polls is not.
 func (p *polling) writable() bool { return p.waiting != nil && p.writing == nil }
 

@@ -174,3 +174,17 @@ func TestHeartbeatByTheClientHasNoPingOfOurs(t *testing.T) {
 		t.Errorf("an interval after the last ping: %v, want beatDead", got)
 	}
 }
+
+// Take of a session that has just left polling waits for the answer to a poll: a
+// shard must leave that to the writer.
+func TestNobodyWritesToAWebSocketWhoseTakeWaits(t *testing.T) {
+	conn := &ws.Conn{}
+	u := &upgrade{webSocket: webSocket{conn: conn}, polling: &polling{writing: &poll{}}}
+	if u.websocket() != nil {
+		t.Error("there is one while an answer is on its way")
+	}
+	u.polling.writing = nil
+	if u.websocket() != conn {
+		t.Error("there is none afterwards")
+	}
+}

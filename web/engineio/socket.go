@@ -106,12 +106,26 @@ func (s *Socket) SendVolatile(g *Group) bool {
 	return true
 }
 
-// Flush wakes the writer and does not wait for it. Send alone wakes nobody, so that
-// many Sends share one Flush.
+// Flush has what was queued go out, and does not wait for it: a websocket is given
+// it at once as far as it takes it, else a writer is woken. Send alone does neither,
+// so that many Sends share one Flush.
 func (s *Socket) Flush() {
+	// The system call comes without Socket.mu: with it, others who send to this
+	// client, and the reader of its pongs, would wait for the kernel.
+	if conn := s.flush(); conn != nil {
+		conn.FlushNow()
+	}
+}
+
+// flush wakes the transport, or gives the websocket that is to be flushed.
+func (s *Socket) flush() *ws.Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.transport.flush()
+	conn := s.transport.websocket()
+	if conn == nil {
+		s.transport.flush()
+	}
+	return conn
 }
 
 // Close ends the session; the first to end it gives the reason. Receiver.Closed

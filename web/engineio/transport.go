@@ -1,5 +1,7 @@
 package engineio
 
+import "github.com/meshrt/meshrt/web/ws"
+
 // transport carries the packets of one session: it takes what waits with
 // Socket.take and hands on what comes in with Socket.receive. A Socket calls its
 // transport with the lock held, so nothing here may block or call back.
@@ -8,6 +10,9 @@ type transport interface {
 	name() string
 	// flush says that something waits.
 	flush()
+	// websocket is the one that takes what waits at once, without waiting; nil when
+	// there is none, or not yet.
+	websocket() *ws.Conn
 	// writable says that what is sent now would go out now.
 	writable() bool
 	// end says, once, that the session is over. The transport writes what still

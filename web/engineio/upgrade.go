@@ -208,6 +208,15 @@ func (u *upgrade) Failed(cause ws.Cause) {
 	}
 }
 
+// websocket implements transport. While the answer to a poll is on its way Take
+// waits; no other begins after the move.
+func (u *upgrade) websocket() *ws.Conn {
+	if u.polling.writing != nil {
+		return nil
+	}
+	return u.conn
+}
+
 // end implements transport.
 func (u *upgrade) end(reason Reason) {
 	u.polling.hurry(reason)

@@ -71,6 +71,9 @@ func (t *webSocket) name() string { return WebSocket }
 // flush implements transport.
 func (t *webSocket) flush() { t.conn.Flush() }
 
+// websocket implements transport.
+func (t *webSocket) websocket() *ws.Conn { return t.conn }
+
 // writable implements transport.
 func (t *webSocket) writable() bool { return !t.socket.out.Writing() }
 

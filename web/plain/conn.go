@@ -96,11 +96,11 @@ func (c *conn) Deliver(d *node.Delivery) bool {
 	return c.send(g)
 }
 
-// Flush implements node.Sink. The silent answer to a command wakes no writer.
+// Flush implements node.Sink. The silent answer to a command writes nothing.
 func (c *conn) Flush() {
 	if c.queued {
 		c.queued = false
-		c.ws.Flush()
+		c.ws.FlushNow()
 	}
 }
 

@@ -57,8 +57,8 @@ type Handler interface {
 	Received(data []byte, binary bool)
 	// Take hands out what is to be written next, in order, and says whether more may
 	// come. It is asked again after each batch, which is cleared then, and after
-	// Flush, by one goroutine. Nothing left and no more to come is the end, for which
-	// End says how.
+	// Flush and in FlushNow; calls never overlap. Nothing left and no more to come is
+	// the end, for which End says how.
 	Take() (batch []*Group, open bool)
 	// Failed says that the connection cannot go on, and why; also after End, when
 	// it means nothing any more. A handler that does not call End is cut.
@@ -66,7 +66,7 @@ type Handler interface {
 }
 
 // Conn is one websocket. End and Flush may be called from anywhere, with locks
-// held: they never block and never call back.
+// held: they never block and never call back. FlushNow never blocks.
 type Conn struct {
 	cfg    Config
 	remote string
@@ -75,6 +75,11 @@ type Conn struct {
 	packs  bool          // the client takes compressed messages
 	busy   atomic.Bool   // the Handler keeps us from reading
 	wake   chan struct{} // capacity 1: something waits
+
+	turn    sync.Mutex // who writes what Take hands out; see FlushNow
+	handler Handler    // and what follows: of who has the turn
+	pending pending
+	failed  bool // a Take that FlushNow called has panicked
 
 	once   sync.Once
 	status Status // as text, set before ended is closed
@@ -106,6 +111,7 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg Config) (*Conn, error) {
 	c := &Conn{cfg: cfg, remote: r.RemoteAddr, ws: conn, tap: h.tap, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	c.packs = w.Header().Get("Sec-WebSocket-Extensions") != ""
 	c.busy.Store(true)
+	c.turn.Lock() // the writer's, from Serve on
 	return c, nil
 }
 
@@ -113,6 +119,7 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg Config) (*Conn, error) {
 // closed and nothing of h runs any more. The caller's goroutine reads, another one
 // writes and closes.
 func (c *Conn) Serve(h Handler) {
+	c.handler = h
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		c.guard(h, func() { c.write(h) })

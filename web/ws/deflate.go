@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -64,9 +65,16 @@ const (
 // deflateTail ends each compressed message, and is not sent (RFC 7692, section 7.2.1).
 var deflateTail = []byte{0, 0, 0xff, 0xff}
 
+// wants says that a frame of g may be worth compressing.
+func (d *Deflater) wants(g *Group) bool {
+	return !g.raw && slices.ContainsFunc(g.frames, d.takes)
+}
+
+func (d *Deflater) takes(f Frame) bool { return f.Opcode != Ping && len(f.Data) >= d.threshold }
+
 // frame is f as a whole compressed frame, or nil when that would not be smaller.
 func (d *Deflater) frame(f Frame) []byte {
-	if f.Opcode == Ping || len(f.Data) < d.threshold {
+	if !d.takes(f) {
 		return nil
 	}
 	var text bytes.Buffer
@@ -92,7 +100,13 @@ func (d *Deflater) frame(f Frame) []byte {
 // frameHead is the head of a frame that is not masked, as a server's are, with room
 // for its data.
 func frameHead(first byte, size int) []byte {
-	head := make([]byte, 0, 10+size)
+	return appendHead(make([]byte, 0, maxHead+size), first, size)
+}
+
+// maxHead is the longest head, in bytes.
+const maxHead = 10
+
+func appendHead(head []byte, first byte, size int) []byte {
 	head = append(head, first)
 	switch {
 	case size <= 125:

@@ -1,5 +1,7 @@
 package ws
 
+import "sync"
+
 // Opcode is the kind of a frame (RFC 6455, section 5.2).
 type Opcode uint8
 
@@ -26,7 +28,9 @@ type Group struct {
 	raw      bool
 	place    Place
 
-	deflated deflated
+	encodedOnce sync.Once
+	encoded     []encoded // see encode
+	deflated    deflated
 }
 
 // NewGroup keeps frames and their data: the caller must not change them any more.

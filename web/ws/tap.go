@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -25,10 +26,33 @@ var errHungUp = errors.New("ws: the client hung up")
 type tap struct {
 	net.Conn
 	opened time.Time
-	last   atomic.Int64 // nanoseconds after opened: see touch
+	last   atomic.Int64    // nanoseconds after opened: see touch
+	raw    syscall.RawConn // to write without waiting; nil where that cannot be
+	closed atomic.Bool     // Close was called
+
+	// out is held while a frame is on its way out. Whoever leaves a part of one to the
+	// writer leaves it held, so that nothing falls into the frame.
+	out  lock
+	dead error // why nothing more goes out; guarded by out
 
 	mu     sync.Mutex
 	ending bool // endBy has set the last deadline
+}
+
+// lock is a mutex that goes to those who wait in the order in which they came: a pong
+// gets its turn between two frames of a long queue.
+type lock chan struct{}
+
+func (l lock) lock()   { l <- struct{}{} }
+func (l lock) unlock() { <-l }
+
+func (l lock) tryLock() bool {
+	select {
+	case l <- struct{}{}:
+		return true
+	default:
+		return false
+	}
 }
 
 // Read never returns io.EOF. coder/websocket v1.8.15 takes one in the middle of a
@@ -51,6 +75,64 @@ func (c *tap) touch() { c.last.Store(int64(time.Since(c.opened))) }
 
 // heard is when touch was called last.
 func (c *tap) heard() time.Time { return c.opened.Add(time.Duration(c.last.Load())) }
+
+// Write writes a control frame of the library's: each is one Write. Nothing may
+// follow a close frame (RFC 6455, section 5.5.1).
+func (c *tap) Write(p []byte) (int, error) {
+	c.out.lock()
+	defer c.out.unlock()
+	err := c.writeLocked(p)
+	if err != nil {
+		return 0, err
+	}
+	if len(p) > 0 && p[0] == finBit|opClose {
+		c.dead = net.ErrClosed
+	}
+	return len(p), nil
+}
+
+const opClose = 0x8 // RFC 6455, section 5.2
+
+// writeFrames writes frames, which begin within one if torn: then out is held
+// already. As long as the socket takes it they go out together. When it is full each
+// is waited for by itself, so that a pong waits for no more than one.
+func (c *tap) writeFrames(frames []encoded, torn bool) error {
+	for len(frames) > 0 {
+		if !torn {
+			c.out.lock()
+		}
+		var err error
+		if frames, torn = after(frames, c.tryLocked(frames)); len(frames) > 0 {
+			err = c.writeLocked(frames[0].head, frames[0].data)
+			frames, torn = frames[1:], false
+		}
+		c.out.unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeLocked writes pieces of one frame, whatever time it takes. What failed may be
+// out in part: then nothing else may follow.
+func (c *tap) writeLocked(pieces ...[]byte) error {
+	for _, p := range pieces {
+		if c.dead == nil && len(p) > 0 {
+			_, c.dead = c.Conn.Write(p)
+		}
+	}
+	if c.dead != nil && c.closed.Load() { // by the library: its reason counts
+		return net.ErrClosed
+	}
+	return c.dead
+}
+
+// Close is the library's, after the closing handshake and when it has none.
+func (c *tap) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
+}
 
 // allowWrite gives the writes that follow d, unless the end is near anyway.
 func (c *tap) allowWrite(d time.Duration) {
@@ -93,7 +175,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h.tap = &tap{Conn: raw, opened: time.Now()}
+	h.tap = &tap{Conn: raw, opened: time.Now(), raw: rawConn(raw), out: make(lock, 1)}
 	rw.Writer.Reset(h.tap) // it would write past the tap, and hold http.Server's connection
 	return h.tap, rw, nil
 }

@@ -1,12 +1,16 @@
 package ws
 
 import (
-	"context"
 	"errors"
 	"net"
-
-	"github.com/coder/websocket"
 )
+
+// pending is a batch that Take has handed out and that is not out yet.
+type pending struct {
+	batch []*Group
+	rest  []encoded // what is left to write of it; nil when nothing is made yet
+	torn  bool      // rest begins within a frame: tap.out is held
+}
 
 // Flush says that Take has something.
 func (c *Conn) Flush() {
@@ -16,81 +20,77 @@ func (c *Conn) Flush() {
 	}
 }
 
-// write sends what waits, until the connection has ended and nothing is left.
+// write sends what waits, until the connection has ended and nothing is left. It
+// has the turn but while it sleeps, and keeps it in the end.
 func (c *Conn) write(h Handler) {
-	for {
-		batch, open := h.Take()
+	for !c.failed {
+		open := true
+		if len(c.pending.batch) == 0 {
+			c.pending.batch, open = h.Take()
+		}
 		switch {
-		case len(batch) > 0:
-			if err := c.writeBatch(batch); err != nil {
+		case len(c.pending.batch) > 0:
+			if err := c.writePending(); err != nil {
 				c.writeFailed(h, err)
 				return
 			}
-			clear(batch)
 		case !open || c.over():
 			return
 		default:
-			select {
-			case <-c.wake:
-			case <-c.ended:
-			}
+			c.sleep()
 		}
+	}
+	c.fail(h, CausePanic)
+}
+
+// sleep gives the turn up until there is something to do.
+func (c *Conn) sleep() {
+	c.turn.Unlock()
+	defer c.turn.Lock()
+	select {
+	case <-c.wake:
+	case <-c.ended:
 	}
 }
 
-// writeBatch is the one place where groups go out.
-func (c *Conn) writeBatch(batch []*Group) error {
+// writePending waits until the client has taken what is pending.
+func (c *Conn) writePending() error {
+	p := &c.pending
+	if p.rest == nil {
+		p.rest = c.encode(nil, p.batch)
+	}
 	c.tap.allowWrite(c.cfg.WriteTimeout)
+	err := c.tap.writeFrames(p.rest, p.torn)
+	p.rest, p.torn = nil, false
+	if err == nil {
+		c.written(p.batch)
+		p.batch = nil
+	}
+	return err
+}
+
+// encode appends the frames of batch as this client gets them.
+func (c *Conn) encode(frames []encoded, batch []*Group) []encoded {
+	for _, g := range batch {
+		if c.packs {
+			frames = g.appendPacked(frames, c.cfg.Deflater)
+		} else {
+			frames = append(frames, g.encode()...)
+		}
+	}
+	return frames
+}
+
+// written counts a batch that is out, and lets go of it.
+func (c *Conn) written(batch []*Group) {
 	messages, bytes := 0, 0
 	for _, g := range batch {
-		if err := c.writeGroup(g); err != nil {
-			return err
-		}
 		messages += g.messages
 		bytes += g.size
 	}
+	clear(batch)
 	c.cfg.Traffic.MessagesOut.Add(uint64(messages))
 	c.cfg.Traffic.BytesOut.Add(uint64(bytes))
-	return nil
-}
-
-// writeGroup writes compressed frames, which all clients share, past the library,
-// each in one Write, see writeFrame.
-func (c *Conn) writeGroup(g *Group) error {
-	var packed [][]byte
-	if c.packs {
-		packed = g.deflate(c.cfg.Deflater)
-	}
-	for i, f := range g.frames {
-		var err error
-		if packed != nil && packed[i] != nil {
-			_, err = c.tap.Write(packed[i])
-		} else {
-			err = c.writeFrame(f)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// pingFrame is a ping without data (RFC 6455, section 5.5.2).
-var pingFrame = []byte{0x80 | byte(Ping), 0}
-
-// writeFrame writes one frame. A ping goes past the library, whose own would wait
-// for the pong: it cannot fall into another frame, as data frames are written by
-// this goroutine alone and the library's control frames are one Write each.
-func (c *Conn) writeFrame(f Frame) error {
-	typ := websocket.MessageText
-	switch f.Opcode {
-	case Ping:
-		_, err := c.tap.Write(pingFrame)
-		return err
-	case Binary:
-		typ = websocket.MessageBinary
-	}
-	return c.ws.Write(context.Background(), typ, f.Data)
 }
 
 // writeFailed leaves net.ErrClosed to the reader: the library has answered a close

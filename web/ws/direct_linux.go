@@ -1,0 +1,86 @@
+package ws
+
+import (
+	"net"
+	"sync"
+	"syscall"
+	"unsafe"
+)
+
+// rawConn is the descriptor of a connection that is TCP and nothing else.
+func rawConn(c net.Conn) syscall.RawConn {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil // closed: whoever writes finds out
+	}
+	return raw
+}
+
+// vector is the arguments of one write.
+type vector struct {
+	pieces []syscall.Iovec
+	n      int // bytes that are out
+	write  func(fd uintptr)
+}
+
+// maxPieces is IOV_MAX of Linux.
+const maxPieces = 1024
+
+// vectors are those that nobody uses: a write allocates nothing.
+var vectors = sync.Pool{New: func() any {
+	v := &vector{pieces: make([]syscall.Iovec, 0, 4)}
+	v.write = v.writeTo
+	return v
+}}
+
+// tryLocked writes what of frames the socket takes without waiting, and says how
+// many bytes that is. An error is none. Deadlines are for those who wait, and out
+// keeps other writers away: Control heeds neither, and costs less than Write.
+func (c *tap) tryLocked(frames []encoded) int {
+	if c.raw == nil || c.dead != nil {
+		return 0
+	}
+	v := vectors.Get().(*vector)
+	for _, f := range frames {
+		v.add(f.head)
+		v.add(f.data)
+	}
+	v.n = 0
+	c.raw.Control(v.write) // fails when closed
+	clear(v.pieces)
+	v.pieces = v.pieces[:0]
+	n := v.n
+	vectors.Put(v)
+	return n
+}
+
+func (v *vector) add(p []byte) {
+	if len(p) > 0 && len(v.pieces) < maxPieces {
+		piece := syscall.Iovec{Base: &p[0]}
+		piece.SetLen(len(p))
+		v.pieces = append(v.pieces, piece)
+	}
+}
+
+// writeTo is one system call on a descriptor that does not block. The scheduler is
+// not told: it takes some microseconds for each of thousands of clients, and passing
+// the processor on to another thread meanwhile would cost more.
+func (v *vector) writeTo(fd uintptr) {
+	if len(v.pieces) == 0 {
+		return
+	}
+	for {
+		n, _, err := syscall.RawSyscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&v.pieces[0])), uintptr(len(v.pieces)))
+		if err == syscall.EINTR {
+			continue
+		}
+		if err == 0 {
+			v.n = int(n)
+		}
+		return
+	}
+}
