@@ -1,5 +1,7 @@
 package ws
 
+import "slices"
+
 // FlushNow is Flush that takes one batch and writes it itself, as far as the socket
 // takes it without waiting: waking a goroutine for each client costs as much as the
 // write. What is left is the writer's, and whatever comes later waits behind it. It
@@ -53,14 +55,17 @@ func (c *Conn) writeDirect(batch []*Group) bool {
 			return false
 		}
 	}
-	if !c.tap.out.tryLock() { // a pong does not get out
-		return false
-	}
 	frames := batch[0].encode() // shared, as it mostly is
 	if len(batch) > 1 || c.packs {
 		frames = c.encode(nil, batch)
 	}
-	p.rest, p.torn = after(frames, c.tap.tryLocked(frames))
+	if !c.tap.out.tryLock() { // a pong does not get out
+		return false
+	}
+	n := c.tap.tryLocked(frames)
+	if n < size(frames) {
+		p.rest, p.torn = after(slices.Clone(frames), n)
+	}
 	if !p.torn {
 		c.tap.out.unlock()
 	}

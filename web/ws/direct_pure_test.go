@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"slices"
 	"testing"
 	"time"
 )
@@ -100,7 +101,7 @@ func TestWhatIsLeftOfFrames(t *testing.T) {
 		rest string
 		torn bool
 	}{{"abcdefghi", false}, {"bcdefghi", true}, {"cdefghi", true}, {"defghi", false}, {"efghi", true}, {"fghi", true}, {"ghi", true}, {"hi", true}, {"i", false}, {"", false}} {
-		rest, torn := after(frames, n)
+		rest, torn := after(slices.Clone(frames), n)
 		var got []byte
 		for _, f := range rest {
 			got = append(append(got, f.head...), f.data...)
@@ -109,8 +110,21 @@ func TestWhatIsLeftOfFrames(t *testing.T) {
 			t.Errorf("%d bytes are out: %q, torn %v; want %q, %v", n, got, torn, want.rest, want.torn)
 		}
 	}
-	if string(frames[0].head) != "abc" || string(frames[1].data) != "fgh" {
-		t.Error("frames that others share were changed")
+}
+
+// What is left of a shared frame is its client's own.
+func TestCutFrameIsWholeForOthers(t *testing.T) {
+	q := &queue{out: Outbox{MaxBytes: 1 << 30, MaxGroups: 1000}}
+	g := NewGroup(Frame{Binary, make([]byte, 16<<20)})
+	for range 2 {
+		c, _ := unserved(t, q)
+		q.out.Push(g)
+		if c.FlushNow(); !c.pending.torn {
+			t.Fatal("the frame is not cut")
+		}
+	}
+	if got, want := size(g.encode()), maxHead+g.Size(); got != want {
+		t.Errorf("%d bytes of the frame are there, want %d", got, want)
 	}
 }
 
@@ -138,7 +152,7 @@ func TestFlushNowCompressesNothing(t *testing.T) {
 func TestFlushNowHeedsNoDeadlineOfTheWriter(t *testing.T) {
 	q := &queue{out: Outbox{MaxBytes: 1000, MaxGroups: 1000}}
 	c, _ := unserved(t, q)
-	c.tap.allowWrite(-time.Second)
+	c.tap.writeBy(time.Unix(1, 0))
 	q.out.Push(NewGroup(Frame{Text, []byte("a")}))
 	if c.FlushNow(); c.cfg.Traffic.MessagesOut.Load() != 1 {
 		t.Error("the message is left to the writer")

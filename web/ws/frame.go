@@ -1,7 +1,5 @@
 package ws
 
-import "slices"
-
 // encoded is a frame as it goes over the wire. Small ones are whole in head.
 type encoded struct{ head, data []byte }
 
@@ -21,6 +19,14 @@ func (f Frame) encode() encoded {
 
 func (f encoded) size() int { return len(f.head) + len(f.data) }
 
+func size(frames []encoded) int {
+	n := 0
+	for _, f := range frames {
+		n += f.size()
+	}
+	return n
+}
+
 // from is f without its first n bytes.
 func (f encoded) from(n int) encoded {
 	if n < len(f.head) {
@@ -29,14 +35,13 @@ func (f encoded) from(n int) encoded {
 	return encoded{head: f.data[n-len(f.head):]}
 }
 
-// after is what is left of frames when n bytes are out, in a slice of its own, and
-// whether that begins within a frame.
+// after is what is left of frames when n bytes are out, and whether that begins
+// within a frame, which it changes then.
 func after(frames []encoded, n int) (rest []encoded, torn bool) {
 	for i, f := range frames {
 		if n < f.size() {
-			rest = slices.Clone(frames[i:])
-			rest[0] = f.from(n)
-			return rest, n > 0
+			frames[i] = f.from(n)
+			return frames[i:], n > 0
 		}
 		n -= f.size()
 	}

@@ -76,11 +76,13 @@ func (c *tap) touch() { c.last.Store(int64(time.Since(c.opened))) }
 // heard is when touch was called last.
 func (c *tap) heard() time.Time { return c.opened.Add(time.Duration(c.last.Load())) }
 
-// Write writes a control frame of the library's: each is one Write. Nothing may
-// follow a close frame (RFC 6455, section 5.5.1).
+// Write writes a control frame of the library's: each is one Write, and the library
+// ends the connection after 5 s without it. Nothing may follow a close frame (RFC
+// 6455, section 5.5.1).
 func (c *tap) Write(p []byte) (int, error) {
 	c.out.lock()
 	defer c.out.unlock()
+	c.writeBy(time.Time{}) // an older write's deadline may have passed long ago
 	err := c.writeLocked(p)
 	if err != nil {
 		return 0, err
@@ -93,16 +95,18 @@ func (c *tap) Write(p []byte) (int, error) {
 
 const opClose = 0x8 // RFC 6455, section 5.2
 
-// writeFrames writes frames, which begin within one if torn: then out is held
-// already. As long as the socket takes it they go out together. When it is full each
-// is waited for by itself, so that a pong waits for no more than one.
-func (c *tap) writeFrames(frames []encoded, torn bool) error {
+// writeFrames writes frames until deadline, and changes them. They begin within one if
+// torn: then out is held already. As long as the socket takes it they go out together.
+// When it is full each is waited for by itself, so that a pong waits for no more than
+// one.
+func (c *tap) writeFrames(frames []encoded, torn bool, deadline time.Time) error {
 	for len(frames) > 0 {
 		if !torn {
 			c.out.lock()
 		}
 		var err error
 		if frames, torn = after(frames, c.tryLocked(frames)); len(frames) > 0 {
+			c.writeBy(deadline)
 			err = c.writeLocked(frames[0].head, frames[0].data)
 			frames, torn = frames[1:], false
 		}
@@ -134,12 +138,13 @@ func (c *tap) Close() error {
 	return c.Conn.Close()
 }
 
-// allowWrite gives the writes that follow d, unless the end is near anyway.
-func (c *tap) allowWrite(d time.Duration) {
+// writeBy gives the writes that follow until t, unless the end is near anyway. The
+// zero time is no limit. Whoever calls it holds out.
+func (c *tap) writeBy(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.ending {
-		c.SetWriteDeadline(time.Now().Add(d)) // fails on a closed conn only, as the write will
+		c.SetWriteDeadline(t) // fails on a closed conn only, as the write will
 	}
 }
 

@@ -3,6 +3,7 @@ package ws
 import (
 	"errors"
 	"net"
+	"time"
 )
 
 // pending is a batch that Take has handed out and that is not out yet.
@@ -59,8 +60,7 @@ func (c *Conn) writePending() error {
 	if p.rest == nil {
 		p.rest = c.encode(nil, p.batch)
 	}
-	c.tap.allowWrite(c.cfg.WriteTimeout)
-	err := c.tap.writeFrames(p.rest, p.torn)
+	err := c.tap.writeFrames(p.rest, p.torn, time.Now().Add(c.cfg.WriteTimeout))
 	p.rest, p.torn = nil, false
 	if err == nil {
 		c.written(p.batch)

@@ -110,3 +110,21 @@ func TestPongThatFindsNoPlaceMakesTheClientSlow(t *testing.T) {
 		})
 	}
 }
+
+// The deadline of a write is that write's: an answer to a ping comes long after.
+func TestPongHeedsNoDeadlineOfAnOldWrite(t *testing.T) {
+	inBubble(t, limits, nil, func(t *testing.T, h *host) {
+		c, in, s := h.rawOpen()
+		s.send("x")
+		got := make([]byte, 3)
+		io.ReadFull(in, got)
+		time.Sleep(limits.WriteTimeout + time.Second)
+		go c.Write(masked(0x89, 0, ""))
+		if _, err := io.ReadFull(in, got[:2]); err != nil || string(got[:2]) != "\x8a\x00" {
+			t.Errorf("got %q (%v), want a pong", got[:2], err)
+		}
+		if got := s.cause(); got != 0 {
+			t.Errorf("ended with cause %d", got)
+		}
+	})
+}
