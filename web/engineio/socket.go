@@ -277,16 +277,22 @@ func (s *Socket) pong() {
 
 // fired runs when the heartbeat's timer does.
 func (s *Socket) fired() {
+	if s.beat() {
+		s.Flush()
+	}
+}
+
+// beat does what the heartbeat asks for, and reports whether there is a ping to flush.
+func (s *Socket) beat() (ping bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reason != 0 {
-		return
+		return false
 	}
 	switch s.heartbeat.fired(time.Now()) {
 	case beatPing:
 		s.out.Push(pingGroup)
-		s.pingWaits = true
-		s.transport.flush()
+		s.pingWaits, ping = true, true
 		s.timer.Reset(time.Until(s.heartbeat.due))
 	case beatDead:
 		s.endLocked(ReasonPingTimeout)
@@ -294,6 +300,7 @@ func (s *Socket) fired() {
 		s.timer.Reset(time.Until(s.heartbeat.due))
 	case beatEarly: // pong has reset the timer
 	}
+	return ping
 }
 
 // ended says that the session is over or ends.

@@ -149,22 +149,29 @@ func (c *conn) begin(session *node.Session) {
 
 // fired runs when the heartbeat's timer does.
 func (c *conn) fired() {
-	heard := c.ws.Heard()
+	if c.beat(c.ws.Heard()) {
+		c.ws.FlushNow()
+	}
+}
+
+// beat does what the heartbeat asks for, and reports whether there is a ping to flush.
+func (c *conn) beat(heard time.Time) (ping bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reason != 0 {
-		return
+		return false
 	}
 	due, wait := c.heartbeat.check(time.Now(), heard)
 	switch due {
 	case beatPing:
 		c.out.Push(pingGroup) // few wait at a time: a write is over after PingTimeout
-		c.ws.Flush()
+		ping = true
 	case beatDead:
 		c.endLocked(reasonPingTimeout)
-		return
+		return false
 	}
 	c.timer.Reset(wait)
+	return ping
 }
 
 // ended says that the connection is over or ends.

@@ -56,8 +56,8 @@ type Handler interface {
 	// is read before it returns. The handler owns data; text is valid UTF-8.
 	Received(data []byte, binary bool)
 	// Take hands out what is to be written next, in order, and says whether more may
-	// come. It is asked again after each batch, which is cleared then, and after
-	// Flush and in FlushNow; calls never overlap. Nothing left and no more to come is
+	// come. It is asked again after each batch, which is cleared then, and for
+	// Serve, Flush and FlushNow; calls never overlap. Nothing left and no more to come is
 	// the end, for which End says how.
 	Take() (batch []*Group, open bool)
 	// Failed says that the connection cannot go on, and why; also after End, when
@@ -72,14 +72,15 @@ type Conn struct {
 	remote string
 	ws     *websocket.Conn
 	tap    *tap
-	packs  bool          // the client takes compressed messages
-	busy   atomic.Bool   // the Handler keeps us from reading
-	wake   chan struct{} // capacity 1: something waits
+	packs  bool        // the client takes compressed messages
+	busy   atomic.Bool // the Handler keeps us from reading
 
-	turn    sync.Mutex // who writes what Take hands out; see FlushNow
-	handler Handler    // and what follows: of who has the turn
+	turn    turn    // who writes what Take hands out; see FlushNow
+	handler Handler // and what follows: of who has the turn
 	pending pending
 	failed  bool // a Take that FlushNow called has panicked
+
+	closed sync.WaitGroup // one, from Serve until the connection is closed
 
 	once   sync.Once
 	status Status // as text, set before ended is closed
@@ -108,28 +109,25 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg Config) (*Conn, error) {
 		return nil, err
 	}
 	conn.SetReadLimit(int64(cfg.MaxPayload))
-	c := &Conn{cfg: cfg, remote: r.RemoteAddr, ws: conn, tap: h.tap, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	c := &Conn{cfg: cfg, remote: r.RemoteAddr, ws: conn, tap: h.tap, ended: make(chan struct{})}
 	c.packs = w.Header().Get("Sec-WebSocket-Extensions") != ""
 	c.busy.Store(true)
-	c.turn.Lock() // the writer's, from Serve on
+	c.turn.take() // Serve gives it up
 	return c, nil
 }
 
 // Serve is the life of the connection, once: it returns when the connection is
-// closed and nothing of h runs any more. The caller's goroutine reads, another one
-// writes and closes.
+// closed and nothing of h runs any more. The caller's goroutine reads. Another one
+// writes what FlushNow has not, while there is such, and closes.
 func (c *Conn) Serve(h Handler) {
 	c.handler = h
-	var writer sync.WaitGroup
-	writer.Go(func() {
-		c.guard(h, func() { c.write(h) })
-		c.hangUp()
-	})
+	c.closed.Add(1)
+	c.flushTurn() // what was queued before
 	c.guard(h, func() {
 		h.Opened()
 		c.fail(h, c.read(h))
 	})
-	writer.Wait()
+	c.closed.Wait()
 }
 
 // Reject closes a connection that is not served, with a close frame.
@@ -154,6 +152,7 @@ func (c *Conn) End(status Status, text string) {
 		c.status, c.text = status, text
 		c.tap.endBy(deadline)
 		close(c.ended)
+		c.Flush() // writes what waits, and closes
 	})
 }
 

@@ -3,28 +3,31 @@ package ws
 import "slices"
 
 // FlushNow is Flush that takes one batch and writes it itself, as far as the socket
-// takes it without waiting: waking a goroutine for each client costs as much as the
-// write. What is left is the writer's, and whatever comes later waits behind it. It
-// calls Take, with nothing held, and nothing else of the Handler.
+// takes it without waiting: a goroutine for each client costs as much as the write,
+// and its stack more than all else. What is left is the writer's, and whatever comes
+// later waits behind it. It calls Take, with nothing held, and nothing else of the
+// Handler.
 //
-// Who writes has the turn: the writer always but when it sleeps with nothing to do.
-// So batches go out one after the other, whoever takes them, and there is no turn
-// before Serve and after the last batch. Below it tap.out is held until a frame is
-// out, against the pongs and close frames of the library. Neither is waited for
-// here, and a batch that is cut leaves both orders to the writer. Only connections with a descriptor of their
-// own are written to here, on Linux; the others' writers are woken.
+// Who writes has the turn, and hands it to the writer with what is left, so that
+// batches go out one after the other, whoever takes them. There is no turn before
+// Serve and after the last batch. Below it tap.out is held until a frame is out,
+// against the pongs and close frames of the library. Neither is waited for here, and
+// a frame that is cut leaves both to the writer. Only connections with a descriptor
+// of their own are written to here, on Linux; the others have writers.
 func (c *Conn) FlushNow() {
-	if c.tap.raw == nil || !c.turn.TryLock() {
-		c.Flush()
-		return
+	if c.turn.take() {
+		c.flushTurn()
 	}
-	done := c.pending.batch != nil // by whoever left it: the writer knows
-	if !done && !Guard(c.cfg.Logger, c.remote, func() { done = c.writeNow() }) {
+}
+
+// flushTurn is FlushNow of who has the turn.
+func (c *Conn) flushTurn() {
+	done := false
+	if c.tap.raw != nil && !Guard(c.cfg.Logger, c.remote, func() { done = c.writeNow() }) {
 		c.failed = true // the writer says so: nobody is called back here
 	}
-	c.turn.Unlock()
-	if !done {
-		c.Flush()
+	if !done || !c.turn.release() {
+		go c.write()
 	}
 }
 
@@ -45,15 +48,29 @@ func (c *Conn) writeNow() (done bool) {
 	return len(more) == 0 && open
 }
 
+// maxDirect is the largest batch that is written at once, in bytes: some 10 us. More
+// would hold up all whom the caller has yet to write to.
+const maxDirect = batchBytes
+
+// isQuick says that nobody has to wait for a write of batch.
+func (c *Conn) isQuick(batch []*Group) bool {
+	size := 0
+	for _, g := range batch {
+		if c.packs && c.cfg.Deflater.wants(g) { // takes long, once for all clients
+			return false
+		}
+		size += g.size
+	}
+	return size <= maxDirect
+}
+
 // writeDirect writes batch, or leaves what the socket does not take pending. Errors
 // are left to the writer, too: it tries again and gets them.
 func (c *Conn) writeDirect(batch []*Group) bool {
 	p := &c.pending
 	p.batch = batch
-	for _, g := range batch {
-		if c.packs && c.cfg.Deflater.wants(g) { // takes long, once for all clients
-			return false
-		}
+	if !c.isQuick(batch) {
+		return false
 	}
 	frames := batch[0].encode() // shared, as it mostly is
 	if len(batch) > 1 || c.packs {

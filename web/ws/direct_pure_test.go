@@ -5,6 +5,7 @@ package ws
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net"
 	"slices"
 	"testing"
@@ -36,26 +37,34 @@ func unserved(t *testing.T, q *queue) (*Conn, net.Conn) {
 	}
 	t.Cleanup(func() { client.Close(); server.Close() })
 	client.SetDeadline(time.Now().Add(30 * time.Second))
+	server.(*net.TCPConn).SetWriteBuffer(4 << 10)
 	return &Conn{
 		cfg:     Config{WriteTimeout: time.Minute, Traffic: &Traffic{}},
 		tap:     &tap{Conn: server, raw: rawConn(server), out: make(lock, 1)},
-		wake:    make(chan struct{}, 1),
 		handler: q,
 	}, client
+}
+
+// fill sends g until the socket is full, and gives how often.
+func (q *queue) fill(t *testing.T, c *Conn, g *Group) (sent int) {
+	for sent = 1; sent < 1000; sent++ {
+		q.out.Push(g)
+		if !c.writeNow() {
+			return sent
+		}
+	}
+	t.Fatal("the socket is never full")
+	return 0
 }
 
 // Until the rest of a frame is out, a pong must not get the lock.
 func TestCutFrameKeepsTheLock(t *testing.T) {
 	q := &queue{out: Outbox{MaxBytes: 1 << 30, MaxGroups: 1000}}
 	c, client := unserved(t, q)
-	f := Frame{Binary, bytes.Repeat([]byte("0123456"), 2<<20)} // no socket takes that at once
-	want := append(frameHead(finBit|byte(f.Opcode), len(f.Data)), f.Data...)
-	q.out.Push(NewGroup(f))
-	if c.FlushNow(); !c.pending.torn {
+	f := Frame{Binary, bytes.Repeat([]byte("0123456"), 9000)}
+	want := bytes.Repeat(append(frameHead(finBit|byte(f.Opcode), len(f.Data)), f.Data...), q.fill(t, c, NewGroup(f)))
+	if !c.pending.torn {
 		t.Fatal("the frame is not cut")
-	}
-	if len(c.wake) != 1 {
-		t.Error("the writer is not woken for the rest")
 	}
 	if c.tap.out.tryLock() {
 		t.Fatal("a pong can get into the frame")
@@ -80,10 +89,10 @@ func TestCloseFrameIsTheLast(t *testing.T) {
 	q := &queue{out: Outbox{MaxBytes: 1000, MaxGroups: 1000}}
 	c, _ := unserved(t, q)
 	q.out.Push(NewGroup(Frame{Text, []byte("a")}))
-	c.FlushNow()
+	c.writeNow()
 	c.tap.Write([]byte{0x88, 2, 3, 0xe8})
 	q.out.Push(NewGroup(Frame{Text, []byte("b")}))
-	c.FlushNow()
+	c.writeNow()
 	if got := c.cfg.Traffic.MessagesOut.Load(); got != 1 || len(c.pending.rest) != 1 {
 		t.Errorf("%d messages are out, want the one before the close frame", got)
 	}
@@ -115,15 +124,12 @@ func TestWhatIsLeftOfFrames(t *testing.T) {
 // What is left of a shared frame is its client's own.
 func TestCutFrameIsWholeForOthers(t *testing.T) {
 	q := &queue{out: Outbox{MaxBytes: 1 << 30, MaxGroups: 1000}}
-	g := NewGroup(Frame{Binary, make([]byte, 16<<20)})
-	for range 2 {
-		c, _ := unserved(t, q)
-		q.out.Push(g)
-		if c.FlushNow(); !c.pending.torn {
-			t.Fatal("the frame is not cut")
-		}
+	c, _ := unserved(t, q)
+	g := NewGroup(Frame{Binary, make([]byte, 60_000)})
+	if q.fill(t, c, g); !c.pending.torn {
+		t.Fatal("the frame is not cut")
 	}
-	if got, want := size(g.encode()), maxHead+g.Size(); got != want {
+	if got, want := size(g.encode()), 4+g.Size(); got != want {
 		t.Errorf("%d bytes of the frame are there, want %d", got, want)
 	}
 }
@@ -135,16 +141,31 @@ func TestFlushNowCompressesNothing(t *testing.T) {
 	c.packs, c.cfg.Deflater = true, NewDeflater(100)
 	q.out.Push(NewGroup(Frame{Text, make([]byte, 99)}))
 	q.out.Push(NewGroup(Frame{Text, make([]byte, 100)}).Uncompressed())
-	if c.FlushNow(); c.cfg.Traffic.MessagesOut.Load() != 2 {
+	if !c.writeNow() || c.cfg.Traffic.MessagesOut.Load() != 2 {
 		t.Error("what is not compressed is left to the writer")
 	}
 	q.out.Push(NewGroup(Frame{Text, make([]byte, 100)}))
-	c.FlushNow()
-	if got := c.cfg.Deflater.Stats().Messages; got != 0 || len(c.pending.batch) != 1 || len(c.wake) != 1 {
+	done := c.writeNow()
+	if got := c.cfg.Deflater.Stats().Messages; got != 0 || len(c.pending.batch) != 1 || done {
 		t.Errorf("%d messages compressed, %d groups left to the writer, want 0 and 1", got, len(c.pending.batch))
 	}
 	if err := c.writePending(); err != nil || c.cfg.Deflater.Stats().Messages != 1 {
 		t.Errorf("the writer compressed nothing, error %v", err)
+	}
+}
+
+// A shard that wrote megabytes to each client would hold up those behind.
+func TestFlushNowLeavesWhatIsLargeToTheWriter(t *testing.T) {
+	for size, want := range map[int]bool{maxDirect: true, maxDirect + 1: false} {
+		q := &queue{out: Outbox{MaxBytes: 1 << 20, MaxGroups: 1000}}
+		c, client := unserved(t, q)
+		go io.Copy(io.Discard, client)
+		c.tap.Conn.(*net.TCPConn).SetWriteBuffer(1 << 20)
+		q.out.Push(NewGroup(Frame{Text, make([]byte, size)}))
+		done := c.writeNow()
+		if wrote := done || c.pending.rest != nil; wrote != want {
+			t.Errorf("of %d bytes some are written: %v, want %v", size, wrote, want)
+		}
 	}
 }
 
@@ -154,7 +175,7 @@ func TestFlushNowHeedsNoDeadlineOfTheWriter(t *testing.T) {
 	c, _ := unserved(t, q)
 	c.tap.writeBy(time.Unix(1, 0))
 	q.out.Push(NewGroup(Frame{Text, []byte("a")}))
-	if c.FlushNow(); c.cfg.Traffic.MessagesOut.Load() != 1 {
+	if !c.writeNow() {
 		t.Error("the message is left to the writer")
 	}
 }

@@ -11,8 +11,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,7 +136,7 @@ func (s *session) writing() bool {
 
 // crowd has some goroutines send numbered groups of all sizes, flushed in both ways,
 // while the client sends pings, and gives how many groups there are.
-func crowd(c net.Conn, s *session) (groups int) {
+func crowd(t *testing.T, c net.Conn, s *session) (groups int) {
 	var all sync.WaitGroup
 	number := 0
 	for g := range 4 {
@@ -166,6 +168,11 @@ func crowd(c net.Conn, s *session) (groups int) {
 		for !s.asleep() { // the end has three seconds only
 			time.Sleep(time.Millisecond)
 		}
+		s.mu.Lock()
+		if !s.out.Empty() {
+			t.Error("groups wait and nobody writes")
+		}
+		s.mu.Unlock()
 		s.end(ws.StatusNormal, "")
 	}()
 	return 4 * 50
@@ -176,7 +183,7 @@ func crowd(c net.Conn, s *session) (groups int) {
 func TestFramesStayWholeAndInOrderWhoeverWrites(t *testing.T) {
 	overTCP(t, limits, nil, func(t *testing.T, h *host) {
 		c, in, s := h.rawOpen()
-		groups := crowd(c, s)
+		groups := crowd(t, c, s)
 		next, pongs := 0, 0
 		for {
 			switch first, data := frame(t, in); first {
@@ -200,6 +207,75 @@ func TestFramesStayWholeAndInOrderWhoeverWrites(t *testing.T) {
 				t.Fatalf("frame %#x", first)
 			}
 		}
+	})
+}
+
+// late is a Handler for whom something comes when Take has just found nothing.
+type late struct {
+	*session
+	send  func()
+	armed atomic.Bool
+}
+
+func (l *late) Take() ([]*ws.Group, bool) {
+	batch, open := l.session.Take()
+	if len(batch) == 0 && l.armed.CompareAndSwap(true, false) {
+		l.send()
+	}
+	return batch, open
+}
+
+func TestWhatComesAfterTheLastLookGoesOut(t *testing.T) {
+	overTCP(t, limits, nil, func(t *testing.T, h *host) {
+		handlers := make(chan *late, 1)
+		h.run = func(s *session) {
+			l := &late{session: s}
+			handlers <- l
+			s.Serve(l)
+		}
+		c, s := h.open()
+		l := <-handlers
+		for first, flush := range map[string]func(){"writer": s.Flush, "shard": s.FlushNow} {
+			for second, again := range map[string]func(){"writer": s.Flush, "shard": s.FlushNow} {
+				waitFor(t, "nobody writes", s.asleep)
+				l.send = func() { s.queue(second); again() }
+				l.armed.Store(true)
+				s.queue(first)
+				flush()
+				if one, two := c.read(), c.read(); one != first || two != second {
+					t.Errorf("got %s, %s, want %s, %s", one, two, first, second)
+				}
+			}
+		}
+	})
+}
+
+// writers is the number of goroutines of this process that write.
+func writers() int {
+	stacks := make([]byte, 1<<20)
+	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("ws.(*Conn).write("))
+}
+
+// A client for whom nothing waits costs no goroutine, whose stack is more than all
+// that a Conn has.
+func TestWriterIsThereWhileSomethingIsLeft(t *testing.T) {
+	overTCP(t, limits, nil, func(t *testing.T, h *host) {
+		_, in, s := h.rawOpen()
+		for range 100 {
+			s.sendNow(text("a"))
+			if n := writers(); n > 0 || !s.Asleep() {
+				t.Fatalf("%d writers of a message that is out", n)
+			}
+			frame(t, in)
+		}
+		full(s)
+		waitFor(t, "a writer has what is left", func() bool { return writers() == 1 })
+		for range 20 {
+			frame(t, in)
+		}
+		waitFor(t, "the writer has gone", func() bool { return writers() == 0 && s.Asleep() })
+		s.sendNow(text("a"))
+		frame(t, in)
 	})
 }
 

@@ -15,43 +15,44 @@ type pending struct {
 
 // Flush says that Take has something.
 func (c *Conn) Flush() {
-	select {
-	case c.wake <- struct{}{}:
-	default: // is awake
+	if c.turn.take() {
+		go c.write()
 	}
 }
 
-// write sends what waits, until the connection has ended and nothing is left. It
-// has the turn but while it sleeps, and keeps it in the end.
-func (c *Conn) write(h Handler) {
+// write is the writer, which has the turn: a goroutine that is there while something
+// waits for the client, and for the end. Serve waits for the one that hangs up.
+func (c *Conn) write() {
+	released := false
+	c.guard(c.handler, func() { released = c.writeAll() })
+	if !released {
+		c.hangUp()
+		c.closed.Done()
+	}
+}
+
+// writeAll writes what waits, and gives the turn up when nothing is left. It keeps
+// the turn when the connection has ended, for good.
+func (c *Conn) writeAll() (released bool) {
 	for !c.failed {
 		open := true
 		if len(c.pending.batch) == 0 {
-			c.pending.batch, open = h.Take()
+			c.pending.batch, open = c.handler.Take()
 		}
 		switch {
 		case len(c.pending.batch) > 0:
 			if err := c.writePending(); err != nil {
-				c.writeFailed(h, err)
-				return
+				c.writeFailed(c.handler, err)
+				return false
 			}
 		case !open || c.over():
-			return
-		default:
-			c.sleep()
+			return false
+		case c.turn.release():
+			return true
 		}
 	}
-	c.fail(h, CausePanic)
-}
-
-// sleep gives the turn up until there is something to do.
-func (c *Conn) sleep() {
-	c.turn.Unlock()
-	defer c.turn.Lock()
-	select {
-	case <-c.wake:
-	case <-c.ended:
-	}
+	c.fail(c.handler, CausePanic)
+	return false
 }
 
 // writePending waits until the client has taken what is pending.
