@@ -39,7 +39,7 @@ func SplitArgs(text []byte) (Args, error) {
 	if i = skipSpace(text, i+1); i < len(text) && text[i] == ']' {
 		return Args{}, nil
 	}
-	var args Args
+	args := make(Args, 0, 4) // most have no more
 	for i < len(text) {
 		if len(args) == MaxArgs {
 			return nil, fmt.Errorf("more than %d arguments", MaxArgs)
@@ -59,6 +59,9 @@ func SplitArgs(text []byte) (Args, error) {
 
 // CheckDepth fails when a valid JSON text nests deeper than MaxDepth.
 func CheckDepth(text []byte) error {
+	if len(text) <= MaxDepth { // a level takes a byte at least
+		return nil
+	}
 	depth := 0
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
@@ -77,8 +80,14 @@ func CheckDepth(text []byte) error {
 
 // String decodes argument i, which must be a JSON string.
 func (a Args) String(i int) (string, bool) {
+	if i >= len(a) || len(a[i]) == 0 || a[i][0] != '"' {
+		return "", false
+	}
+	if end := len(a[i]) - 1; end > 0 && a[i][end] == '"' && Plain(a[i][1:end]) {
+		return string(a[i][1:end]), true
+	}
 	var s string
-	if i >= len(a) || len(a[i]) == 0 || a[i][0] != '"' || json.Unmarshal(a[i], &s) != nil {
+	if json.Unmarshal(a[i], &s) != nil {
 		return "", false
 	}
 	return s, true
@@ -122,8 +131,11 @@ func MarshalArgs(event string, args ...any) (payload []byte, attachments [][]byt
 
 // MarshalJSON is json.Marshal without HTML escapes.
 func MarshalJSON(v any) ([]byte, error) {
-	if raw, ok := v.(json.RawMessage); ok && json.Valid(raw) && utf8.Valid(raw) {
+	if raw, ok := v.(json.RawMessage); ok && ValidJSON(raw) && utf8.Valid(raw) {
 		return raw, nil // not compacted: the text stays as its author wrote it
+	}
+	if text, ok := v.(string); ok && Plain(text) {
+		return append(append(append(make([]byte, 0, len(text)+2), '"'), text...), '"'), nil
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -250,13 +262,15 @@ func skipSpace(b []byte, i int) int {
 
 // skipString is the index behind the string that starts at b[i].
 func skipString(b []byte, i int) int {
-	for i++; i < len(b); i++ {
-		switch b[i] {
-		case '\\':
-			i++
-		case '"':
+	for i++; i < len(b); {
+		i += plain(b[i:])
+		if i < len(b) && b[i] == '"' {
 			return i + 1
 		}
+		if i < len(b) && b[i] == '\\' {
+			i++
+		}
+		i++
 	}
 	return len(b)
 }
