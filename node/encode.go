@@ -54,11 +54,10 @@ func joinEvent(event string, args wire.Args, attachments [][]byte) ([]byte, erro
 			return nil, Errorf(CodeInvalid, "argument %d of event %.60q is not JSON", i+1, event)
 		}
 	}
-	name, err := wire.MarshalJSON(event)
+	payload, err := args.JoinEvent(event)
 	if err != nil {
 		return nil, Errorf(CodeInvalid, "event name: %v", err)
 	}
-	payload := append(wire.Args{name}, args...).Join()
 	return payload, checkPayload(payload, attachments)
 }
 

@@ -95,11 +95,7 @@ func (a Args) String(i int) (string, bool) {
 
 // Join is the JSON text of the array of the elements.
 func (a Args) Join() []byte {
-	n := 2
-	for _, v := range a {
-		n += len(v) + 1
-	}
-	b := append(make([]byte, 0, n), '[')
+	b := append(make([]byte, 0, 2+a.size()), '[')
 	for i, v := range a {
 		if i > 0 {
 			b = append(b, ',')
@@ -107,6 +103,32 @@ func (a Args) Join() []byte {
 		b = append(b, v...)
 	}
 	return append(b, ']')
+}
+
+// JoinEvent is Join with the name of an event in front.
+func (a Args) JoinEvent(event string) ([]byte, error) {
+	b := make([]byte, 0, 4+len(event)+a.size())
+	if Plain(event) {
+		b = append(append(append(b, '[', '"'), event...), '"')
+	} else {
+		name, err := MarshalJSON(event)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, '['), name...)
+	}
+	for _, v := range a {
+		b = append(append(b, ','), v...)
+	}
+	return append(b, ']'), nil
+}
+
+// size is that of the elements, each with a comma.
+func (a Args) size() (n int) {
+	for _, v := range a {
+		n += len(v) + 1
+	}
+	return n
 }
 
 // MarshalArgs is the payload and the attachments of event(args...). Arguments
@@ -133,9 +155,6 @@ func MarshalArgs(event string, args ...any) (payload []byte, attachments [][]byt
 func MarshalJSON(v any) ([]byte, error) {
 	if raw, ok := v.(json.RawMessage); ok && ValidJSON(raw) && utf8.Valid(raw) {
 		return raw, nil // not compacted: the text stays as its author wrote it
-	}
-	if text, ok := v.(string); ok && Plain(text) {
-		return append(append(append(make([]byte, 0, len(text)+2), '"'), text...), '"'), nil
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

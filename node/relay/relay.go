@@ -27,9 +27,9 @@ import (
 func Attach(ns *node.Namespace) {
 	ns.On("join", join)
 	ns.On("leave", leave)
-	ns.On("publish", publish)
-	ns.On("broadcast", broadcast)
-	ns.On("direct", direct)
+	ns.OnInline("publish", publish)
+	ns.OnInline("broadcast", broadcast)
+	ns.OnInline("direct", direct)
 }
 
 // answer acks with {ok:true} or what went wrong.
