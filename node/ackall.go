@@ -54,7 +54,6 @@ func (n *Node) publishAsk(m *wire.Message, local bool) (own *ask, to []wire.Node
 	n.slowDown()
 	n.stats.published.Add(1)
 	m.Flags = m.Flags&^wire.Low | wire.WantAck // the request for the answers would overtake a low one
-	d := &Delivery{Message: m}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -63,13 +62,12 @@ func (n *Node) publishAsk(m *wire.Message, local bool) (own *ask, to []wire.Node
 	if !local {
 		to = n.cluster.PublishTo(m)
 	}
-	if !n.hasMembersLocked(m) {
-		return n.newAsk(0), to, nil
+	shards := n.shardsLocked(m)
+	own = n.newAsk(len(shards))
+	if len(shards) > 0 {
+		push(shards, &Delivery{Message: m, AckID: own.id, ask: own})
 	}
-	d.ask = n.newAsk(len(n.shards))
-	d.AckID = d.ask.id
-	n.pushLocked(d)
-	return d.ask, to, nil
+	return own, to, nil
 }
 
 // ackMargin is how much sooner than the asker other nodes end their wait, so
@@ -186,13 +184,14 @@ var (
 	errFull     = errors.New("too many answers are waited for")
 )
 
-// askForLocked makes d, another node's, a question to the clients.
-func (n *Node) askForLocked(d *Delivery) {
+// askForLocked makes d, another node's, which so many shards will deliver, a question
+// to the clients.
+func (n *Node) askForLocked(d *Delivery, shards int) {
 	if len(n.asksFor) >= maxAsksFor {
 		n.stats.acksRefused.Add(1)
 		return
 	}
-	d.ask = n.newAsk(len(n.shards))
+	d.ask = n.newAsk(shards)
 	d.AckID = d.ask.id
 	key := askKey{d.Message.Origin, d.Message.Flags.Stream(), d.Message.Seq}
 	n.asksFor[key] = d.ask
@@ -213,7 +212,7 @@ func (n *Node) answerAsk(from wire.NodeID, q ackRequest) (any, error) {
 	key := askKey{from, q.Stream, q.Seq}
 	n.mu.Lock()
 	a := n.asksFor[key]
-	members := n.hasMembersLocked(&wire.Message{Namespace: q.Namespace, Rooms: q.Rooms})
+	members := len(n.shardsLocked(&wire.Message{Namespace: q.Namespace, Rooms: q.Rooms})) > 0
 	full := len(n.asksFor) >= maxAsksFor
 	n.mu.Unlock()
 	switch {

@@ -1,8 +1,6 @@
 package node
 
 import (
-	"encoding/json"
-
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -17,7 +15,7 @@ func (e *Event) AckArgs(args wire.Args, attachments [][]byte) error {
 		return Errorf(CodeLimit, "ack: more than %d arguments", wire.MaxArgs)
 	}
 	for i, a := range args {
-		if !json.Valid(a) {
+		if !wire.ValidJSON(a) {
 			return Errorf(CodeInvalid, "argument %d of the ack is not JSON", i+1)
 		}
 	}

@@ -81,7 +81,7 @@ func (s *Session) arriveLocked(rooms []string) (version uint64) {
 	version = n.cluster.SetInterest(s.topic(), true)
 	join := func(room string) {
 		t := wire.Topic{Namespace: s.ns.name, Room: room}
-		version = max(version, n.countInLocked(t))
+		version = max(version, n.countInLocked(t, s.shard))
 		s.pushLocked(item{op: opJoin, topic: t})
 	}
 	join("")

@@ -58,6 +58,18 @@ func (b *backlog) add(e *Event) (start bool) {
 	return start
 }
 
+// begin reports that no event waits and no handler runs: then the caller may run one,
+// and calls next behind it.
+func (b *backlog) begin() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.full || b.running {
+		return false
+	}
+	b.running = true
+	return true
+}
+
 // next takes the next event. nil ends the goroutine.
 func (b *backlog) next() *Event {
 	b.mu.Lock()

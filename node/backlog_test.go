@@ -205,3 +205,45 @@ func TestGoneLetsTheReaderGo(t *testing.T) {
 		c.session.Close("transport close")
 	})
 }
+
+// A handler of OnInline runs within Receive, but behind the events that wait and with
+// a check in between on a goroutine, as the others do.
+func TestInlineHandlersRunOnTheReaderInTheirTurn(t *testing.T) {
+	var said notes
+	var hold chan struct{}
+	setup := func(n *node.Node) {
+		hold = make(chan struct{})
+		n.Namespace("/").On("slow", func(*node.Event) { <-hold; said.add("slow") })
+		n.Namespace("/").OnInline("e", func(*node.Event) { said.add("e") })
+		n.Namespace("/").OnInline("panics", func(*node.Event) { panic("a bug above") })
+		n.Namespace("/checked").Use(func(*node.Event) error { <-hold; return nil })
+		n.Namespace("/checked").OnInline("e", func(*node.Event) { said.add("checked") })
+	}
+	alone(t, setup, func(t *testing.T, n *node.Node) {
+		c, checked := connect(t, n, "/"), connect(t, n, "/checked")
+		expect := func(want ...string) {
+			t.Helper()
+			if got := said.take(); !slices.Equal(got, want) {
+				t.Errorf("ran %q, want %q", got, want)
+			}
+		}
+		c.emit(0, "e")
+		expect("e") // no goroutine had to run
+		c.emit(0, "slow")
+		c.emit(0, "e")
+		checked.emit(0, "e")
+		synctest.Wait()
+		expect()
+		close(hold)
+		synctest.Wait()
+		if got := said.take(); len(got) != 3 || slices.Index(got, "slow") > slices.Index(got, "e") {
+			t.Errorf("ran %q, want slow before e, and checked", got)
+		}
+		c.emit(0, "panics")
+		c.emit(0, "e")
+		expect("e")
+		c.session.Close("bye") // nothing runs any more
+		c.emit(0, "e")
+		expect()
+	})
+}

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/json"
 	"unicode/utf8"
 
 	"github.com/meshrt/meshrt/wire"
@@ -51,15 +50,14 @@ func joinEvent(event string, args wire.Args, attachments [][]byte) ([]byte, erro
 		return nil, Errorf(CodeLimit, "more than %d arguments", wire.MaxArgs-1)
 	}
 	for i, a := range args {
-		if !json.Valid(a) {
+		if !wire.ValidJSON(a) {
 			return nil, Errorf(CodeInvalid, "argument %d of event %.60q is not JSON", i+1, event)
 		}
 	}
-	name, err := wire.MarshalJSON(event)
+	payload, err := args.JoinEvent(event)
 	if err != nil {
 		return nil, Errorf(CodeInvalid, "event name: %v", err)
 	}
-	payload := append(wire.Args{name}, args...).Join()
 	return payload, checkPayload(payload, attachments)
 }
 

@@ -74,12 +74,18 @@ func (s *Session) message(event string, args []any) (*wire.Message, error) {
 
 // Receive is called by the protocol for every event of the client, by one
 // goroutine. Its handler runs when those of the events before have returned,
-// which Receive does not wait for, unless very many wait. An event that nobody
+// which Receive does not wait for, unless very many wait. One of OnInline runs
+// within Receive if they have. An event that nobody
 // handles is answered with an error if it wants an answer.
 func (s *Session) Receive(e *Event) {
 	e.Session = s
 	s.spoke.Store(true)
 	s.node.stats.events.Add(1)
+	if e.refusal == nil && s.ns.runsInline(e.Name) && s.backlog.begin() {
+		s.handle(e)
+		s.handleEvents()
+		return
+	}
 	if s.backlog.add(e) {
 		go s.handleEvents() // Close waits for it
 	}
@@ -100,9 +106,13 @@ func (s *Session) Refuse(e *Event, err error) {
 
 func (s *Session) handleEvents() {
 	for e := s.backlog.next(); e != nil; e = s.backlog.next() {
-		if err := s.dispatch(e); err != nil {
-			e.Ack(ResultOf(err))
-		}
+		s.handle(e)
+	}
+}
+
+func (s *Session) handle(e *Event) {
+	if err := s.dispatch(e); err != nil {
+		e.Ack(ResultOf(err))
 	}
 }
 

@@ -102,7 +102,7 @@ func (n *Node) publishBarriers(q barrierRequest) {
 		for _, p := range priorities {
 			m := &wire.Message{Namespace: t.Namespace, Rooms: []string{t.Room}, Flags: wire.Barrier | p}
 			n.cluster.Publish(m)
-			n.pushLocked(&Delivery{Message: m})
+			push(n.shards, &Delivery{Message: m})
 		}
 	}
 }

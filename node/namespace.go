@@ -21,7 +21,7 @@ type Namespace struct {
 	leaving      []func(*Session, string) // OnDisconnecting
 	onDisconnect []func(*Session, string)
 	use          []func(*Event) error
-	on           map[string]func(*Event)
+	on           map[string]handler
 	onAny        []func(*Event) bool
 	onServer     map[string]func(*ServerEvent)
 
@@ -29,6 +29,12 @@ type Namespace struct {
 	dynamic  bool // goes with its last session
 	servers  bool // other nodes' server events are wanted
 	sessions int
+}
+
+// handler is one of an event.
+type handler struct {
+	run    func(*Event)
+	inline bool // see OnInline
 }
 
 // dynamic is a rule for namespaces that are made when a client asks for them.
@@ -60,7 +66,7 @@ func (n *Node) Namespace(name string) *Namespace {
 func (n *Node) namespaceLocked(name string) *Namespace {
 	ns := n.namespaces[name]
 	if ns == nil {
-		ns = &Namespace{node: n, name: name, on: map[string]func(*Event){}}
+		ns = &Namespace{node: n, name: name, on: map[string]handler{}}
 		n.namespaces[name] = ns
 	}
 	return ns
@@ -124,7 +130,7 @@ func (n *Node) makeDynamic(name string, rules []dynamic) (made *Namespace) {
 	defer n.recoverHandler("", "namespace "+name, &err)
 	for _, r := range rules {
 		if r.match(name) {
-			ns := &Namespace{node: n, name: name, on: map[string]func(*Event){}, dynamic: true}
+			ns := &Namespace{node: n, name: name, on: map[string]handler{}, dynamic: true}
 			r.setup(ns)
 			return ns
 		}
@@ -183,7 +189,23 @@ func (ns *Namespace) Use(check func(e *Event) error) {
 func (ns *Namespace) On(event string, h func(e *Event)) {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
-	ns.on[event] = h
+	ns.on[event] = handler{run: h}
+}
+
+// OnInline is On for a handler that waits for nobody: not for an answer of its client,
+// nor for other nodes. When no other event of the client waits it runs on the client's
+// reader, without a goroutine of its own; a check of Use may wait, so with one it does not.
+func (ns *Namespace) OnInline(event string, h func(e *Event)) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.on[event] = handler{h, true}
+}
+
+// runsInline tells whether events of that name are handled by the client's reader.
+func (ns *Namespace) runsInline(event string) bool {
+	ns.mu.RLock()
+	defer ns.mu.RUnlock()
+	return ns.on[event].inline && len(ns.use) == 0
 }
 
 // OnAny adds a handler of events that have none of their own. They run in
@@ -197,7 +219,7 @@ func (ns *Namespace) OnAny(h func(e *Event) (handled bool)) {
 func (ns *Namespace) handlers(event string) (use []func(*Event) error, on func(*Event), any []func(*Event) bool) {
 	ns.mu.RLock()
 	defer ns.mu.RUnlock()
-	return ns.use, ns.on[event], ns.onAny
+	return ns.use, ns.on[event].run, ns.onAny
 }
 
 func (ns *Namespace) connectHandlers() []func(*Session) error {

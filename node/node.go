@@ -75,8 +75,20 @@ type Node struct {
 // room is a topic with local members.
 type room struct {
 	members int
+	only    *shard // has all members; nil when several shards may have some
 	changed bool   // is in Node.recount
 	version uint64 // of the interest that its first member raised
+}
+
+// shards are those with members of r, which is nil when there are none.
+func (r *room) shards(n *Node) []*shard {
+	switch {
+	case r == nil:
+		return nil
+	case r.only != nil:
+		return n.only(r.only)
+	}
+	return n.shards
 }
 
 type counters struct {
@@ -102,8 +114,8 @@ func New(cfg Config) (*Node, error) {
 		sessions: map[wire.SessionID]*Session{}, rooms: map[wire.Topic]*room{}, asksFor: asksFor{},
 		lingering: map[wire.SessionID]*Session{}, protocols: map[string]RequestHandler{}, done: make(chan struct{})}
 	n.servers.queue = make(chan *ServerEvent, maxServerEvents)
-	for range cfg.Shards {
-		n.shards = append(n.shards, newShard(&n.stats))
+	for i := range cfg.Shards {
+		n.shards = append(n.shards, newShard(i, &n.stats))
 	}
 	c, err := cluster.New(cfg.Cluster, remote{n})
 	if err != nil {

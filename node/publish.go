@@ -212,7 +212,6 @@ func (o Operator) message(payload []byte, attachments [][]byte) (*wire.Message, 
 func (n *Node) publish(m *wire.Message, local bool) error {
 	n.slowDown()
 	n.stats.published.Add(1)
-	d := &Delivery{Message: m}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -221,15 +220,15 @@ func (n *Node) publish(m *wire.Message, local bool) error {
 	if !local {
 		n.cluster.Publish(m)
 	}
-	if n.hasMembersLocked(m) {
-		n.pushLocked(d)
+	if to := n.shardsLocked(m); len(to) > 0 {
+		push(to, &Delivery{Message: m})
 	}
 	return nil
 }
 
-// pushLocked puts a message on the inbox of every shard.
-func (n *Node) pushLocked(d *Delivery) {
-	for _, s := range n.shards {
+// push puts a message on the inboxes of shards. Node.mu is held.
+func push(to []*shard, d *Delivery) {
+	for _, s := range to {
 		s.push(item{op: opMessage, d: d})
 	}
 }
@@ -251,17 +250,36 @@ func (n *Node) slowDown() {
 	}
 }
 
-func (n *Node) hasMembersLocked(m *wire.Message) bool {
+// shardsLocked are those that a message is for: none, one or all. Most rooms have few
+// members, and to wake a shard that has none of them costs as much as a delivery. A shard
+// gets the same messages in the same order whether others do or not.
+func (n *Node) shardsLocked(m *wire.Message) []*shard {
 	if len(m.Rooms) == 0 {
-		return n.rooms[wire.Topic{Namespace: m.Namespace}] != nil
+		return n.rooms[wire.Topic{Namespace: m.Namespace}].shards(n)
 	}
+	var to []*shard
 	for _, r := range m.Rooms {
-		if n.rooms[wire.Topic{Namespace: m.Namespace, Room: r}] != nil || n.sessions[wire.SessionID(r)] != nil {
-			return true
+		to = n.both(to, n.rooms[wire.Topic{Namespace: m.Namespace, Room: r}].shards(n))
+		if s := n.sessions[wire.SessionID(r)]; s != nil {
+			to = n.both(to, n.only(s.shard))
 		}
 	}
-	return false
+	return to
 }
+
+// both are the shards of two parts of those that a message is for.
+func (n *Node) both(a, b []*shard) []*shard {
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0 || len(a) == len(b) && a[0] == b[0]:
+		return a
+	}
+	return n.shards
+}
+
+// only is one shard.
+func (n *Node) only(s *shard) []*shard { return n.shards[s.number : s.number+1] }
 
 // remote is the Node as the cluster sees it.
 type remote struct{ n *Node }
@@ -278,17 +296,18 @@ func (r remote) HandleMessage(m *wire.Message) {
 	for _, s := range n.shards {
 		s.waitSpace()
 	}
-	d := &Delivery{Message: m}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.hasMembersLocked(m) {
+	to := n.shardsLocked(m)
+	if len(to) == 0 {
 		n.stats.useless.Add(1) // its last member has just left
 		return
 	}
+	d := &Delivery{Message: m}
 	if m.Flags&wire.WantAck != 0 {
-		n.askForLocked(d)
+		n.askForLocked(d, len(to))
 	}
-	n.pushLocked(d)
+	push(to, d)
 }
 
 // Direct sends an event to one session, wherever it is. It is unavailable when

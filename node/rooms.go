@@ -78,7 +78,7 @@ func (s *Session) join(rooms []string) (version uint64, err error) {
 			continue
 		}
 		s.rooms[r] = struct{}{}
-		version = max(version, n.countInLocked(t))
+		version = max(version, n.countInLocked(t, s.shard))
 		s.pushLocked(item{op: opJoin, topic: t})
 	}
 	return version, nil
@@ -159,11 +159,16 @@ func (s *Session) Rooms() []string {
 
 // countInLocked counts a member in and gives the version of the interest that
 // must be in force for it.
-func (n *Node) countInLocked(t wire.Topic) uint64 {
+func (n *Node) countInLocked(t wire.Topic, s *shard) uint64 {
 	r := n.rooms[t]
 	if r == nil {
 		r = &room{version: n.cluster.SetInterest(t, true)}
 		n.rooms[t] = r
+	}
+	if r.members == 0 {
+		r.only = s
+	} else if r.only != s {
+		r.only = nil
 	}
 	r.members++
 	n.changedLocked(t, r)

@@ -133,7 +133,7 @@ func (s *Session) register() (version uint64, err error) {
 	defer n.mu.Unlock()
 	n.sessions[s.id] = s
 	topic := wire.Topic{Namespace: s.ns.name}
-	version = n.countInLocked(topic)
+	version = n.countInLocked(topic, s.shard)
 	if n.closed {
 		return 0, ErrClosed
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/meshrt/meshrt/wire"
 )
@@ -42,7 +43,9 @@ const (
 // messages and changes of membership keep their order. Publishing costs a
 // reference per shard, not per member, and what waits is delivered in one sweep.
 type shard struct {
-	stats *counters
+	number int // in Node.shards
+	stats  *counters
+	full   atomic.Bool // the inbox is over its limits
 
 	mu     sync.Mutex
 	space  sync.Cond // the inbox was emptied, or the shard closed
@@ -63,8 +66,8 @@ type shard struct {
 // broadcast does, and a map costs four times as much (STYLE §9.9).
 type group struct{ list []*Session }
 
-func newShard(stats *counters) *shard {
-	s := &shard{stats: stats, wake: make(chan struct{}, 1), members: map[wire.Topic]*group{}, byID: map[wire.SessionID]*Session{}, gated: map[*Session]*gates{}}
+func newShard(number int, stats *counters) *shard {
+	s := &shard{number: number, stats: stats, wake: make(chan struct{}, 1), members: map[wire.Topic]*group{}, byID: map[wire.SessionID]*Session{}, gated: map[*Session]*gates{}}
 	s.space.L = &s.mu
 	return s
 }
@@ -80,6 +83,9 @@ func (s *shard) push(it item) {
 	if it.d != nil {
 		s.bytes += it.d.size()
 	}
+	if len(s.inbox) > inboxItems || s.bytes > inboxBytes {
+		s.full.Store(true)
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -88,9 +94,12 @@ func (s *shard) push(it item) {
 
 // waitSpace blocks while the inbox is over its limits.
 func (s *shard) waitSpace() {
+	if !s.full.Load() {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !s.closed && (len(s.inbox) > inboxItems || s.bytes > inboxBytes) {
+	for s.full.Load() {
 		s.space.Wait()
 	}
 }
@@ -133,7 +142,9 @@ func (s *shard) take(empty []item) []item {
 	defer s.mu.Unlock()
 	batch := s.inbox
 	s.inbox, s.bytes = empty, 0
-	s.space.Broadcast()
+	if s.full.Swap(false) {
+		s.space.Broadcast()
+	}
 	return batch
 }
 
@@ -141,6 +152,7 @@ func (s *shard) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed, s.inbox = true, nil
+	s.full.Store(false)
 	s.space.Broadcast()
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,7 @@ func newTestSession(s *shard, ns *Namespace) *Session {
 }
 
 func TestShardForgetsDroppedSessions(t *testing.T) {
-	s := newShard(&counters{})
+	s := newShard(0, &counters{})
 	ns := &Namespace{name: "/"}
 	for range 3 {
 		x := newTestSession(s, ns)
@@ -49,7 +50,7 @@ func TestFullInboxMakesPublishersWait(t *testing.T) {
 				s.push(item{op: opMessage, d: d})
 			},
 		} {
-			s := newShard(&counters{})
+			s := newShard(0, &counters{})
 			fill(s)
 			s.waitSpace() // exactly at the limit
 			s.push(item{op: opTell, d: &Delivery{}})
@@ -67,12 +68,59 @@ func TestFullInboxMakesPublishersWait(t *testing.T) {
 }
 
 func TestClosedShardHoldsNobody(t *testing.T) {
-	s := newShard(&counters{})
+	s := newShard(0, &counters{})
 	s.push(item{d: &Delivery{Message: &wire.Message{Payload: make([]byte, inboxBytes+1)}}})
 	s.close()
 	s.waitSpace()
 	s.push(item{op: opTell, d: &Delivery{}})
 	if s.waiting() != 0 {
 		t.Error("a closed shard collects items")
+	}
+}
+
+// A message comes to the shards that may have members, and to no other.
+func TestMessageWakesTheShardsOfItsMembersOnly(t *testing.T) {
+	n, err := New(Config{Shards: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Namespace("/")
+	var sessions []*Session
+	for i := range 3 {
+		s := n.newSession(wire.NewSessionID(n.ID()), n.Namespace("/"), SessionConfig{Sink: deaf{}, Affinity: Affinity(i)})
+		if _, err := s.register(); err != nil {
+			t.Fatal(err)
+		}
+		sessions = append(sessions, s)
+	}
+	join := func(i int, room string) {
+		if _, err := sessions[i].join([]string{room}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	join(1, "one")
+	join(1, "two")
+	join(2, "two")
+	join(0, "was two")
+	join(2, "was two")
+	sessions[0].Leave("was two")
+	join(2, "again")
+	sessions[2].Leave("again")
+	join(1, "again")
+	id := func(i int) string { return sessions[i].ID() }
+	for _, tt := range []struct {
+		rooms []string
+		want  []int // shards
+	}{
+		{nil, []int{0, 1, 2}}, {[]string{"none"}, nil}, {[]string{"one"}, []int{1}}, {[]string{"one", "again", "none", id(1)}, []int{1}},
+		{[]string{"two"}, []int{0, 1, 2}}, {[]string{"was two"}, []int{0, 1, 2}}, {[]string{id(2)}, []int{2}}, {[]string{"one", id(2)}, []int{0, 1, 2}},
+	} {
+		var got []int
+		for _, s := range n.shardsLocked(&wire.Message{Namespace: "/", Rooms: tt.rooms}) {
+			got = append(got, s.number)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("rooms %q: shards %v, want %v", tt.rooms, got, tt.want)
+		}
 	}
 }

@@ -39,7 +39,7 @@ func SplitArgs(text []byte) (Args, error) {
 	if i = skipSpace(text, i+1); i < len(text) && text[i] == ']' {
 		return Args{}, nil
 	}
-	var args Args
+	args := make(Args, 0, 4) // most have no more
 	for i < len(text) {
 		if len(args) == MaxArgs {
 			return nil, fmt.Errorf("more than %d arguments", MaxArgs)
@@ -59,6 +59,9 @@ func SplitArgs(text []byte) (Args, error) {
 
 // CheckDepth fails when a valid JSON text nests deeper than MaxDepth.
 func CheckDepth(text []byte) error {
+	if len(text) <= MaxDepth { // a level takes a byte at least
+		return nil
+	}
 	depth := 0
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
@@ -77,8 +80,14 @@ func CheckDepth(text []byte) error {
 
 // String decodes argument i, which must be a JSON string.
 func (a Args) String(i int) (string, bool) {
+	if i >= len(a) || len(a[i]) == 0 || a[i][0] != '"' {
+		return "", false
+	}
+	if end := len(a[i]) - 1; end > 0 && a[i][end] == '"' && Plain(a[i][1:end]) {
+		return string(a[i][1:end]), true
+	}
 	var s string
-	if i >= len(a) || len(a[i]) == 0 || a[i][0] != '"' || json.Unmarshal(a[i], &s) != nil {
+	if json.Unmarshal(a[i], &s) != nil {
 		return "", false
 	}
 	return s, true
@@ -86,11 +95,7 @@ func (a Args) String(i int) (string, bool) {
 
 // Join is the JSON text of the array of the elements.
 func (a Args) Join() []byte {
-	n := 2
-	for _, v := range a {
-		n += len(v) + 1
-	}
-	b := append(make([]byte, 0, n), '[')
+	b := append(make([]byte, 0, 2+a.size()), '[')
 	for i, v := range a {
 		if i > 0 {
 			b = append(b, ',')
@@ -98,6 +103,32 @@ func (a Args) Join() []byte {
 		b = append(b, v...)
 	}
 	return append(b, ']')
+}
+
+// JoinEvent is Join with the name of an event in front.
+func (a Args) JoinEvent(event string) ([]byte, error) {
+	b := make([]byte, 0, 4+len(event)+a.size())
+	if Plain(event) {
+		b = append(append(append(b, '[', '"'), event...), '"')
+	} else {
+		name, err := MarshalJSON(event)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, '['), name...)
+	}
+	for _, v := range a {
+		b = append(append(b, ','), v...)
+	}
+	return append(b, ']'), nil
+}
+
+// size is that of the elements, each with a comma.
+func (a Args) size() (n int) {
+	for _, v := range a {
+		n += len(v) + 1
+	}
+	return n
 }
 
 // MarshalArgs is the payload and the attachments of event(args...). Arguments
@@ -122,7 +153,7 @@ func MarshalArgs(event string, args ...any) (payload []byte, attachments [][]byt
 
 // MarshalJSON is json.Marshal without HTML escapes.
 func MarshalJSON(v any) ([]byte, error) {
-	if raw, ok := v.(json.RawMessage); ok && json.Valid(raw) && utf8.Valid(raw) {
+	if raw, ok := v.(json.RawMessage); ok && ValidJSON(raw) && utf8.Valid(raw) {
 		return raw, nil // not compacted: the text stays as its author wrote it
 	}
 	var b bytes.Buffer
@@ -250,13 +281,15 @@ func skipSpace(b []byte, i int) int {
 
 // skipString is the index behind the string that starts at b[i].
 func skipString(b []byte, i int) int {
-	for i++; i < len(b); i++ {
-		switch b[i] {
-		case '\\':
-			i++
-		case '"':
+	for i++; i < len(b); {
+		i += plain(b[i:])
+		if i < len(b) && b[i] == '"' {
 			return i + 1
 		}
+		if i < len(b) && b[i] == '\\' {
+			i++
+		}
+		i++
 	}
 	return len(b)
 }

@@ -27,13 +27,17 @@ import (
 func Attach(ns *node.Namespace) {
 	ns.On("join", join)
 	ns.On("leave", leave)
-	ns.On("publish", publish)
-	ns.On("broadcast", broadcast)
-	ns.On("direct", direct)
+	ns.OnInline("publish", publish)
+	ns.OnInline("broadcast", broadcast)
+	ns.OnInline("direct", direct)
 }
 
 // answer acks with {ok:true} or what went wrong.
-func answer(e *node.Event, err error) { e.Ack(node.ResultOf(err)) }
+func answer(e *node.Event, err error) {
+	if e.HasAck {
+		e.Ack(node.ResultOf(err))
+	}
+}
 
 // join is acknowledged when it is in force in the whole cluster. It does not
 // hold up the client's next event, a heartbeat maybe, while it waits for that.
@@ -105,7 +109,7 @@ func direct(e *node.Event) {
 // better refused.
 func first(e *node.Event, key, what string) (s string, priority node.Priority, err error) {
 	var object map[string]json.RawMessage // a struct would take "ROOM" for "room"
-	if len(e.Args) == 0 || json.Unmarshal(e.Args[0], &object) != nil || object == nil {
+	if len(e.Args) == 0 || len(e.Args[0]) == 0 || e.Args[0][0] != '{' || json.Unmarshal(e.Args[0], &object) != nil {
 		s, err = name(e, 0, what)
 		return s, priority, err
 	}

@@ -1,7 +1,6 @@
 package sio
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -179,11 +178,11 @@ func checkData(t Type, data []byte, attachments int) error {
 		}
 		return nil
 	}
-	if strings.IndexByte(payloadStart(t), data[0]) < 0 || !json.Valid(data) {
+	if strings.IndexByte(payloadStart(t), data[0]) < 0 || !wire.ValidJSON(data) {
 		return fmt.Errorf("invalid payload of %v: %w", t, ErrMalformed)
 	}
 	if t == Event {
-		if name, ok := EventName(data); !ok || wire.ReservedEvent(name) {
+		if reserved, ok := reservedName(data); !ok || reserved {
 			return fmt.Errorf("invalid or reserved event name: %w", ErrMalformed)
 		}
 	}

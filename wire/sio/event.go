@@ -3,6 +3,8 @@ package sio
 import (
 	"bytes"
 	"encoding/json"
+
+	"github.com/meshrt/meshrt/wire"
 )
 
 // EventName is the first element of data, the valid JSON text of an event's
@@ -65,4 +67,16 @@ func numberName(b []byte) (string, bool) {
 	}
 	text, err := json.Marshal(*f) // writes numbers as JavaScript does
 	return string(text), err == nil
+}
+
+// reservedName tells whether the name of an event is one that nobody may send. It
+// makes a string of names with escapes alone.
+func reservedName(data []byte) (reserved, ok bool) {
+	if len(data) > 2 && data[0] == '[' && data[1] == '"' {
+		if end := bytes.IndexByte(data[2:], '"'); end >= 0 && bytes.IndexByte(data[2:2+end], '\\') < 0 {
+			return wire.ReservedEvent(string(data[2 : 2+end])), true
+		}
+	}
+	name, ok := EventName(data)
+	return wire.ReservedEvent(name), ok
 }

@@ -50,7 +50,7 @@ func AppendMessagePack(dst []byte, p Packet) ([]byte, error) {
 
 // appendPackedJSON appends a JSON text as msgpack.
 func appendPackedJSON(dst, text []byte, attachments [][]byte) ([]byte, error) {
-	if !json.Valid(text) {
+	if !wire.ValidJSON(text) {
 		return nil, errNoJSON
 	}
 	k := packer{text: text, out: dst, lengths: countElements(text)}
