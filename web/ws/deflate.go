@@ -65,9 +65,9 @@ const (
 // deflateTail ends each compressed message, and is not sent (RFC 7692, section 7.2.1).
 var deflateTail = []byte{0, 0, 0xff, 0xff}
 
-// wants says that a frame of g may be worth compressing.
+// wants says that a frame of g may be worth compressing, and that nobody has yet.
 func (d *Deflater) wants(g *Group) bool {
-	return !g.raw && slices.ContainsFunc(g.frames, d.takes)
+	return !g.raw && !g.deflated.done.Load() && slices.ContainsFunc(g.frames, d.takes)
 }
 
 func (d *Deflater) takes(f Frame) bool { return f.Opcode != Ping && len(f.Data) >= d.threshold }
@@ -120,12 +120,14 @@ func appendHead(head []byte, first byte, size int) []byte {
 // deflated are the frames of a Group as they go out compressed.
 type deflated struct {
 	once   sync.Once
+	done   atomic.Bool
 	frames [][]byte // by frame; nil for one that goes out as it is
 }
 
 // deflate gives the compressed frame of each frame, made by the first to ask.
 func (g *Group) deflate(d *Deflater) [][]byte {
 	g.deflated.once.Do(func() {
+		defer g.deflated.done.Store(true)
 		g.deflated.frames = make([][]byte, len(g.frames))
 		if g.raw {
 			return

@@ -144,13 +144,18 @@ func TestFlushNowCompressesNothing(t *testing.T) {
 	if !c.writeNow() || c.cfg.Traffic.MessagesOut.Load() != 2 {
 		t.Error("what is not compressed is left to the writer")
 	}
-	q.out.Push(NewGroup(Frame{Text, make([]byte, 100)}))
+	packed := NewGroup(Frame{Text, make([]byte, 100)})
+	q.out.Push(packed)
 	done := c.writeNow()
 	if got := c.cfg.Deflater.Stats().Messages; got != 0 || len(c.pending.batch) != 1 || done {
 		t.Errorf("%d messages compressed, %d groups left to the writer, want 0 and 1", got, len(c.pending.batch))
 	}
 	if err := c.writePending(); err != nil || c.cfg.Deflater.Stats().Messages != 1 {
 		t.Errorf("the writer compressed nothing, error %v", err)
+	}
+	q.out.Push(packed)
+	if !c.writeNow() {
+		t.Error("what is compressed already is left to the writer")
 	}
 }
 
