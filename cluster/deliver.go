@@ -237,11 +237,10 @@ const ackEvery = 1024
 
 // accept tells whether message seq of a peer's stream is new. Its numbers rise on a
 // link and over the links of one peer; what is not above the frontier has been here.
-func (c *core) accept(id wire.NodeID, k wire.Stream, seq uint64) bool {
+func (c *core) accept(p *peer, k wire.Stream, seq uint64) bool {
 	if c.breaks(breakNumbers) {
 		k = wire.StreamNormal
 	}
-	p := c.peer(id)
 	s := &p.streams[k]
 	if seq <= s.frontier {
 		return false
@@ -249,7 +248,7 @@ func (c *core) accept(id wire.NodeID, k wire.Stream, seq uint64) bool {
 	s.frontier = seq
 	if p.processed++; p.processed >= ackEvery {
 		p.processed = 0
-		c.send(id, wire.AppendAck(nil, p.frontiers()))
+		c.send(p.id, wire.AppendAck(nil, p.frontiers()))
 	}
 	return true
 }

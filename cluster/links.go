@@ -310,8 +310,9 @@ func (h links) data(id wire.NodeID, fs []wire.Frame) error {
 	messages, err := wire.AppendMessages(few[:0], fs, id)
 	fresh := 0
 	h.c.mu.Lock()
+	p := h.c.core.peer(id)
 	for i, m := range messages {
-		if !h.c.core.accept(id, m.Flags.Stream(), m.Seq) {
+		if !h.c.core.accept(p, m.Flags.Stream(), m.Seq) {
 			continue
 		}
 		if fresh != i { // most are new, and to write a pointer costs while the collector runs

@@ -100,7 +100,7 @@ func (s *sim) receive(n *simNode, from wire.NodeID, f wire.Frame) {
 		if err != nil {
 			panic(err)
 		}
-		if n.core.accept(from, m.Flags.Stream(), m.Seq) {
+		if n.core.accept(n.core.peer(from), m.Flags.Stream(), m.Seq) {
 			s.h.delivered(n, m)
 		} else {
 			s.h.problem("node %d was sent %v message %d of node %d twice", n.id, m.Flags.Stream(), m.Seq, from)
