@@ -48,6 +48,7 @@ func (s *sim) send(from wire.NodeID, e effect) bool {
 	if !l.alive {
 		return true
 	}
+	lane.refused = lane.refused || e.more
 	for b := bytes.Clone(e.frame); len(b) > 0; { // as a link does
 		size := 4 + int(binary.BigEndian.Uint32(b))
 		var f wire.Frame
