@@ -39,7 +39,7 @@ func TestFewMessagesDoNotHoldOnToManyChunks(t *testing.T) {
 		}
 	}
 	for i, seq := range c.peers[3].streams[wire.StreamNormal].out.refs {
-		if got := log.at(seq).frame; !bytes.Equal(got, want[i]) {
+		if got := log.at(seq).frame(); !bytes.Equal(got, want[i]) {
 			t.Fatalf("message %d is %x, want %x", seq, got[:40], want[i][:40])
 		}
 	}
@@ -72,7 +72,7 @@ func TestChunksAreFilledAgain(t *testing.T) {
 			continue
 		}
 		for _, seq := range c.peers[2].streams[wire.StreamNormal].out.refs {
-			if got := log.at(seq).frame; !bytes.Equal(got, want[seq]) {
+			if got := log.at(seq).frame(); !bytes.Equal(got, want[seq]) {
 				t.Fatalf("message %d is %x, want %x", seq, got[:40], want[seq][:40])
 			}
 			delete(want, seq)
@@ -100,7 +100,7 @@ func TestFramesOfAllSizesStayWhole(t *testing.T) {
 		want = append(want, wire.AppendData(nil, m, false))
 	}
 	for i, seq := range c.peers[2].streams[wire.StreamNormal].out.refs {
-		if got := log.at(seq).frame; !bytes.Equal(got, want[i]) {
+		if got := log.at(seq).frame(); !bytes.Equal(got, want[i]) {
 			t.Fatalf("message %d differs", seq)
 		}
 	}
@@ -146,5 +146,61 @@ func TestWantsFollowsTheInterest(t *testing.T) {
 	got += fmt.Sprint(len(c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}})))
 	if want := "001100111"; got != want {
 		t.Errorf("nodes reached: %s, want %s", got, want)
+	}
+}
+
+// A link may still write what the log has let go of: the log was full, or a peer confirmed what it
+// has not got.
+func TestLentChunksAreNotFilledAgain(t *testing.T) {
+	c := newCore()
+	c.linkUp(2)
+	c.sync(2, wire.Sync{Topics: []wire.Topic{{Namespace: "/", Room: "r"}}})
+	c.granted(2, uint64(c.now), wire.Frontiers{})
+	c.applied()
+	publish := func() effect {
+		c.applied()
+		c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: make([]byte, 1000)})
+		return c.take()[0]
+	}
+	first := publish()
+	first.lent.Add(1)
+	want := bytes.Clone(first.frame)
+	for range 2 {
+		for range 1000 {
+			publish()
+			c.ackedTo(2, wire.Frontiers{wire.StreamNormal: c.logs.of[wire.StreamNormal].last()})
+		}
+		if !bytes.Equal(first.frame, want) {
+			t.Fatal("a frame was written over that a link has")
+		}
+		want = first.frame
+		first.lent.Add(-1)
+	}
+}
+
+// What a burst needed is let go of when it is over.
+func TestAQuietLogKeepsNoChunks(t *testing.T) {
+	c := newCore()
+	c.member(2)
+	log := &c.logs.of[wire.StreamNormal]
+	burst := func() {
+		for range 2000 {
+			c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: make([]byte, 1000)})
+			c.applied()
+		}
+		c.ackedTo(2, wire.Frontiers{wire.StreamNormal: log.last()})
+	}
+	for range 20 {
+		burst()
+		c.tick()
+	}
+	if n := len(log.arena.free); n < 30 {
+		t.Errorf("%d chunks are kept between bursts, want all that one takes", n)
+	}
+	for range 10 {
+		c.tick()
+	}
+	if n := len(log.arena.free); n != 0 {
+		t.Errorf("%d chunks are kept for nothing", n)
 	}
 }

@@ -104,7 +104,7 @@ type Cluster struct {
 	newcomers []string        // addresses of links that are new since the last tick
 	silent    silent
 	detection Detection
-	frames    [][]byte // of a batch to one link
+	spans     []mesh.Span // of a batch to one link
 
 	questions   questions     // of this node
 	answers     answers       // to those of others
@@ -119,7 +119,7 @@ type Cluster struct {
 	watch      chan struct{} // closed and replaced at each change of Nodes; guarded by mu
 	settled    chan struct{} // closed when joins count
 	duplicates atomic.Uint64
-	published  atomic.Uint64
+	published  uint64
 	congested  atomic.Bool
 	started    time.Time
 	end        context.CancelCauseFunc // of Run
@@ -148,7 +148,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[laneTo]bool{}, silent: silent{},
 		questions: newQuestions(cfg.ControlBytes / 2), answers: newAnswers(answerBytes), held: held{}, tally: newTally(), server: server{serving: map[wire.NodeID]int{}},
 		told: told{wake: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
-	c.core.logs.limit = cfg.LogBytes
+	c.core.logs.limit, c.core.flushBytes = cfg.LogBytes, min(flushBytes, cfg.QueueBytes/2)
 	if cfg.Profile == gossip.WAN {
 		c.core.timing = wanTiming
 	}
@@ -250,28 +250,37 @@ func (c *Cluster) fail(err error) {
 // It never blocks; the order of calls is the order at every receiver, for messages of
 // one priority.
 func (c *Cluster) Publish(m *wire.Message) {
-	m.Origin = c.cfg.ID
-	c.published.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.core.now = c.clock()
-	c.core.publish(m)
+	c.publishLocked(m)
+}
+
+// publishLocked reads the clock, which takes as long as all else that is done here for a
+// peer, only if it matters; and it writes no atomic value that stays the same, for the same reason.
+func (c *Cluster) publishLocked(m *wire.Message) (to []wire.NodeID) {
+	m.Origin = c.cfg.ID
+	c.published++
+	if !c.core.timeless(m) {
+		c.core.now = c.clock()
+	}
+	to = c.core.publish(m)
 	c.applyLocked() // nothing but frames comes of a publish
-	c.congested.Store(c.core.congested())
+	c.congestedLocked()
+	return to
+}
+
+func (c *Cluster) congestedLocked() {
+	if is := c.core.congested(); is != c.congested.Load() {
+		c.congested.Store(is)
+	}
 }
 
 // PublishTo is Publish that tells for which nodes the message is, or may be: it
 // goes to them now, or waits until it is known whether they want it.
 func (c *Cluster) PublishTo(m *wire.Message) (to []wire.NodeID) {
-	m.Origin = c.cfg.ID
-	c.published.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.core.now = c.clock()
-	to = slices.Clone(c.core.publish(m))
-	c.applyLocked()
-	c.congested.Store(c.core.congested())
-	return to
+	return slices.Clone(c.publishLocked(m))
 }
 
 // SetInterest says that t has local members from now on, or none any more, and

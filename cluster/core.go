@@ -3,6 +3,7 @@ package cluster
 import (
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshrt/meshrt/cluster/mesh"
@@ -36,6 +37,7 @@ type core struct {
 
 	openings   int // peers whose SYNC is under way
 	syncTopics int // of a part
+	flushBytes int // to a lane of a link at a time
 
 	counts counts
 	broken rule // for tests: see rules_test.go
@@ -125,14 +127,27 @@ type peer struct {
 // effect is a frame to send, or a wait that is over.
 type effect struct {
 	to    wire.NodeID
-	frame []byte // good until the next call of the core
-	// seq is set for messages that stay in their log until they are confirmed:
-	// refused takes them back.
+	frame []byte // or several; good until the next call of the core, or while lent is not 0
+	// frames, seq and lent are set for messages: how many, the number of the first if they stay in
+	// the log until they are confirmed, which refused takes back with those behind it, and their chunk's.
+	frames    int
 	seq       uint64
+	lent      *atomic.Int32
 	lane      mesh.Lane
 	droppable bool // data: the link may refuse it
 	more      bool // follows when the link has room: it says so though it refuses nothing
 	done      func()
+}
+
+// effect sends the message of e.
+func (e *entry) effect(to wire.NodeID, seq uint64, lane mesh.Lane) effect {
+	return effect{to: to, frame: e.frame(), frames: 1, seq: seq, lent: &e.chunk.lent, lane: lane, droppable: true}
+}
+
+// lengthen adds the message that follows in the same chunk, of size bytes.
+func (e *effect) lengthen(size int) {
+	e.frame = e.frame[:len(e.frame)+size]
+	e.frames++
 }
 
 // The defaults of Config.
@@ -143,7 +158,7 @@ const (
 )
 
 func newCore() *core {
-	return &core{timing: lanTiming, now: 1, logs: logs{limit: logBytes}, own: map[wire.Topic]int{}, syncTopics: syncTopics,
+	return &core{timing: lanTiming, now: 1, logs: logs{limit: logBytes}, own: map[wire.Topic]int{}, syncTopics: syncTopics, flushBytes: flushBytes,
 		peers: map[wire.NodeID]*peer{}, gone: map[wire.NodeID]*peer{}}
 }
 
@@ -264,6 +279,9 @@ func (c *core) tick() {
 	asking := c.now >= c.nextAsk
 	if asking {
 		c.nextAsk = c.now + c.timing.ask
+	}
+	for k := range c.logs.of {
+		c.logs.of[k].arena.trim()
 	}
 	for id, p := range c.peers {
 		if asking && p.linked {

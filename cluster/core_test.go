@@ -89,7 +89,7 @@ func (x *fakeMesh) receive(c *core, from, at wire.NodeID, f wire.Frame) {
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	if c.accept(from, m.Flags.Stream(), m.Seq) {
+	if c.accept(c.peer(from), m.Flags.Stream(), m.Seq) {
 		x.got[at] = append(x.got[at], m)
 	}
 }
@@ -396,13 +396,13 @@ func TestDuplicateMessagesAreDropped(t *testing.T) {
 		seq  uint64
 		want bool
 	}{{1, true}, {1, false}, {5, true}, {4, false}, {5, false}, {6, true}} {
-		if got := c.accept(7, wire.StreamNormal, tt.seq); got != tt.want {
+		if got := c.accept(c.peer(7), wire.StreamNormal, tt.seq); got != tt.want {
 			t.Errorf("accept(%d) = %v, want %v", tt.seq, got, tt.want)
 		}
 	}
 	c.linkUp(7)
 	c.linkDown(7, false)
-	if c.accept(7, wire.StreamNormal, 6) {
+	if c.accept(c.peer(7), wire.StreamNormal, 6) {
 		t.Error("a new link forgot the frontier")
 	}
 }

@@ -20,15 +20,14 @@ func (c *core) publish(m *wire.Message) []wire.NodeID {
 		if p.down || trusted && !p.wants(id, m.Namespace, m.Rooms) {
 			continue
 		}
-		if e.frame == nil {
+		if e.chunk == nil {
 			b, chunk := log.arena.room(m.Size())
-			e.frame = wire.AppendData(b, m, false)
-			e.chunk = log.arena.placed(e.frame, chunk)
+			e = log.arena.placed(wire.AppendData(b, m, false), chunk)
 		}
 		c.reached = append(c.reached, id)
 		o := &p.streams[k].out
 		if m.Flags&wire.Volatile != 0 {
-			c.offer(id, p, o, effect{to: id, frame: e.frame, lane: lane, droppable: true})
+			c.offer(p, o, e.effect(id, 0, lane))
 			continue
 		}
 		e.refs++
@@ -38,7 +37,7 @@ func (c *core) publish(m *wire.Message) []wire.NodeID {
 		}
 		if o.ready(1) && c.flows(p) || c.jumps(k) && p.synced && p.wants(id, m.Namespace, m.Rooms) {
 			o.sent = len(o.refs)
-			c.effects = append(c.effects, effect{to: id, frame: e.frame, seq: m.Seq, lane: lane, droppable: true})
+			c.effects = append(c.effects, e.effect(id, m.Seq, lane))
 		}
 	}
 	if e.refs == 0 {
@@ -51,6 +50,18 @@ func (c *core) publish(m *wire.Message) []wire.NodeID {
 	return c.reached
 }
 
+// timeless tells that m is for every peer by the interest that was told last. Then it makes no
+// difference whether that may still be trusted, so the owner need not set the time before
+// publish: to send a message, or to keep it, to a peer that does not want it any more loses nothing.
+func (c *core) timeless(m *wire.Message) bool {
+	for _, p := range c.everyPeer() {
+		if !p.down && !p.wants(p.id, m.Namespace, m.Rooms) {
+			return false
+		}
+	}
+	return true
+}
+
 // jumps is for tests: messages of a stream overtake those of it that wait.
 func (c *core) jumps(k wire.Stream) bool {
 	return c.breaks(breakOrder) || c.breaks(breakLow) && k == wire.StreamLow
@@ -59,7 +70,7 @@ func (c *core) jumps(k wire.Stream) bool {
 // offer sends a volatile message if it can go at once, and does not keep it. Where
 // others of its stream wait it would overtake them, and its number would make them
 // duplicates.
-func (c *core) offer(id wire.NodeID, p *peer, o *outbox, e effect) {
+func (c *core) offer(p *peer, o *outbox, e effect) {
 	if !c.flows(p) || !o.ready(0) {
 		c.counts.volatile++
 		return
@@ -108,7 +119,8 @@ func (c *core) shrink() {
 }
 
 // flushBytes is what one call sends to a peer that lacks very much; the link says when it
-// may have more: from half of queueBytes down, so that it refuses none of them.
+// may have more: from half of queueBytes down, so that it refuses none of them. As many
+// are an arena's chunk, which then is sent whole.
 const flushBytes = 64 << 10
 
 // flushWalk is how much one call looks through, with what the peer does not want.
@@ -136,8 +148,10 @@ func (c *core) flushStream(id wire.NodeID, p *peer, k wire.Stream) {
 	}
 	o.gap = 0
 	keep, rest, bytes, walked := o.refs[:o.sent], o.refs[o.sent:], 0, 0
+	var last entry // that is sent
 	for i, seq := range rest {
-		if bytes > flushBytes || walked > flushWalk {
+		e := log.at(seq)
+		if bytes > c.flushBytes || walked > flushWalk || bytes > c.flushBytes/2 && e.chunk != last.chunk {
 			if o.blocked = true; bytes > 0 {
 				c.effects[len(c.effects)-1].more = true
 			} // else a tick goes on
@@ -146,19 +160,23 @@ func (c *core) flushStream(id wire.NodeID, p *peer, k wire.Stream) {
 			}
 			break
 		}
-		e := log.at(seq)
-		walked += len(e.frame)
-		if seq <= o.unsure && !c.wanted(id, p, e.frame) {
+		walked += int(e.size)
+		if seq <= o.unsure && !c.wanted(id, p, e.frame()) {
 			log.release(seq)
 			continue
 		}
-		bytes += len(e.frame)
+		bytes += int(e.size)
 		if seq <= o.again {
 			c.counts.resent++
 		}
 		keep = append(keep, seq)
 		o.sent = len(keep)
-		c.effects = append(c.effects, effect{to: id, frame: e.frame, seq: seq, lane: lane, droppable: true})
+		if e.chunk == last.chunk && e.at == last.at+last.size {
+			c.effects[len(c.effects)-1].lengthen(int(e.size))
+		} else {
+			c.effects = append(c.effects, e.effect(id, seq, lane))
+		}
+		last = *e
 	}
 	o.refs = keep
 	log.trim()
@@ -237,11 +255,10 @@ const ackEvery = 1024
 
 // accept tells whether message seq of a peer's stream is new. Its numbers rise on a
 // link and over the links of one peer; what is not above the frontier has been here.
-func (c *core) accept(id wire.NodeID, k wire.Stream, seq uint64) bool {
+func (c *core) accept(p *peer, k wire.Stream, seq uint64) bool {
 	if c.breaks(breakNumbers) {
 		k = wire.StreamNormal
 	}
-	p := c.peer(id)
 	s := &p.streams[k]
 	if seq <= s.frontier {
 		return false
@@ -249,7 +266,7 @@ func (c *core) accept(id wire.NodeID, k wire.Stream, seq uint64) bool {
 	s.frontier = seq
 	if p.processed++; p.processed >= ackEvery {
 		p.processed = 0
-		c.send(id, wire.AppendAck(nil, p.frontiers()))
+		c.send(p.id, wire.AppendAck(nil, p.frontiers()))
 	}
 	return true
 }

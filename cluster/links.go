@@ -21,8 +21,8 @@ func (c *Cluster) doNow(event func()) (done []func()) {
 	c.core.now = c.clock()
 	event()
 	done = c.applyLocked()
-	c.flushLocked()                       // behind the messages that the event has sent
-	c.congested.Store(c.core.congested()) // whoever waits for its end publishes nothing meanwhile
+	c.flushLocked()     // behind the messages that the event has sent
+	c.congestedLocked() // whoever waits for its end publishes nothing meanwhile
 	return done
 }
 
@@ -63,12 +63,13 @@ func (c *Cluster) sendDataLocked(to laneTo, effects []effect) {
 	if l == nil || len(c.full) > 0 && c.full[to] {
 		return
 	}
-	c.frames = c.frames[:0]
+	c.spans = c.spans[:0]
 	for i := range effects {
-		c.frames = append(c.frames, effects[i].frame)
+		e := &effects[i]
+		c.spans = append(c.spans, mesh.Span{Bytes: e.frame, Frames: e.frames, Lent: e.lent})
 	}
-	taken, err := l.SendAll(to.lane, c.frames, effects[len(effects)-1].more)
-	clear(c.frames)
+	taken, err := l.SendAll(to.lane, c.spans, effects[len(effects)-1].more)
+	clear(c.spans)
 	if err != mesh.ErrFull {
 		return
 	}
@@ -310,8 +311,9 @@ func (h links) data(id wire.NodeID, fs []wire.Frame) error {
 	messages, err := wire.AppendMessages(few[:0], fs, id)
 	fresh := 0
 	h.c.mu.Lock()
+	p := h.c.core.peer(id)
 	for i, m := range messages {
-		if !h.c.core.accept(id, m.Flags.Stream(), m.Seq) {
+		if !h.c.core.accept(p, m.Flags.Stream(), m.Seq) {
 			continue
 		}
 		if fresh != i { // most are new, and to write a pointer costs while the collector runs

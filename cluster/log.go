@@ -53,10 +53,14 @@ type outLog struct {
 // entry is a message as it goes over a link. Whom it is for is read from there: the log
 // may have a million of them, and the garbage collector goes through all that they refer to.
 type entry struct {
-	frame []byte
-	chunk *chunk // that frame is in, or nil
-	refs  int    // peers that lack it
+	chunk *chunk // that its frame is in, from at on; nil when nobody lacks it
+	at    uint32
+	size  uint32
+	refs  uint32 // peers that lack it
 }
+
+// frame may be lengthened by those that follow it in its chunk.
+func (e *entry) frame() []byte { return e.chunk.bytes[e.at : e.at+e.size] }
 
 // What an entry costs beside its frame, about, and each number in an outbox:
 // where many peers are cut off, the numbers are most of it.
@@ -65,7 +69,7 @@ const (
 	refBytes   = 12
 )
 
-func (e *entry) bytes() int { return len(e.frame) + entryBytes + e.refs*refBytes }
+func (e *entry) bytes() int { return int(e.size) + entryBytes + int(e.refs)*refBytes }
 
 // last is the number of the last message.
 func (l *outLog) last() uint64 {
@@ -86,7 +90,7 @@ func (l *outLog) add(e entry) {
 	l.ring[(l.head+l.count)&(len(l.ring)-1)] = e
 	l.count++
 	l.bytes += e.bytes()
-	l.arena.keep(e.chunk, e.frame)
+	l.arena.keep(e)
 }
 
 // minRing and keepRing are how many entries the ring has at least, and how many it
@@ -112,9 +116,9 @@ func (l *outLog) release(seq uint64) {
 	e := l.at(seq)
 	l.bytes -= refBytes
 	if e.refs--; e.refs == 0 {
-		l.bytes -= len(e.frame)
-		l.arena.leave(e.chunk, e.frame)
-		e.frame, e.chunk = nil, nil
+		l.bytes -= int(e.size)
+		l.arena.leave(*e)
+		e.chunk, e.size = nil, 0
 	}
 }
 
@@ -129,7 +133,7 @@ func (l *outLog) trim() {
 func (l *outLog) drop() {
 	e := &l.ring[l.head]
 	l.bytes -= e.bytes()
-	l.arena.leave(e.chunk, e.frame)
+	l.arena.leave(*e)
 	*e = entry{}
 	l.head = (l.head + 1) & (len(l.ring) - 1)
 	l.first++

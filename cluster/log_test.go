@@ -33,6 +33,36 @@ func TestTrustEndsWithoutATick(t *testing.T) {
 	})
 }
 
+// The clock is read for a message that a peer does not want, and only then.
+func TestTheTimeMattersForWhoWouldBeLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id := range wire.NodeID(2) {
+			c.do(func() {
+				c.core.linkUp(2 + id)
+				c.core.sync(2+id, wire.Sync{Topics: []wire.Topic{{Namespace: "/", Room: "r"}, {Namespace: "/", Room: fmt.Sprint(id)}}})
+				c.core.granted(2+id, uint64(c.core.now), wire.Frontiers{})
+			})
+		}
+		time.Sleep(lanTiming.lease)
+		before := c.core.now
+		for _, tt := range []struct {
+			room string
+			read bool
+		}{{"r", false}, {"0", true}} {
+			if to := c.PublishTo(&wire.Message{Namespace: "/", Rooms: []string{tt.room}}); len(to) != 2 {
+				t.Errorf("room %s: for %v, want both peers, that may not be trusted", tt.room, to)
+			}
+			if read := c.core.now != before; read != tt.read {
+				t.Errorf("room %s: the clock was read: %v, want %v", tt.room, read, tt.read)
+			}
+		}
+	})
+}
+
 // A peer that never had a link may have been promised messages all the same.
 func TestWhatIsDroppedForAPeerThatWasNeverLinkedIsTold(t *testing.T) {
 	x := newFakeMesh(t, 2)
@@ -125,5 +155,38 @@ func TestTheLogIsBoundedForManyPeers(t *testing.T) {
 	}
 	if c.logs.bytes() != 0 {
 		t.Errorf("the log counts %d bytes that nobody lacks", c.logs.bytes())
+	}
+}
+
+// What waits for a peer goes as it lies in memory, many messages a frame of the core, and what
+// the link does not take is sent again from there.
+func TestWaitingMessagesAreSentTogether(t *testing.T) {
+	c := newCore()
+	c.linkUp(2)
+	c.sync(2, wire.Sync{Topics: []wire.Topic{{Namespace: "/", Room: "r"}}})
+	var want []byte
+	for i := range 3000 {
+		m := &wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: make([]byte, 10+i%100)}
+		c.publish(m)
+		want = wire.AppendData(want, m, false)
+	}
+	c.applied()
+	c.granted(2, uint64(c.now), wire.Frontiers{})
+	var got []byte
+	for spans := 0; len(got) < len(want); spans++ {
+		e := c.take()[0]
+		if spans > 2*len(want)/chunkBytes+2 || !e.more && len(got)+len(e.frame) < len(want) || len(e.frame) > flushBytes+200 {
+			t.Fatalf("span %d has %d messages in %d bytes, and more: %v", spans, e.frames, len(e.frame), e.more)
+		}
+		if spans == 1 { // the link is full
+			c.refused(2, e.lane, e.seq)
+		} else {
+			got = append(got, e.frame...)
+		}
+		c.applied()
+		c.ready(2, e.lane)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("the frames are others than those that were published")
 	}
 }

@@ -100,13 +100,13 @@ type Stats struct {
 
 // Stats is a snapshot.
 func (c *Cluster) Stats() Stats {
-	s := Stats{Published: c.published.Load(), Duplicates: c.duplicates.Load()}
+	s := Stats{Duplicates: c.duplicates.Load()}
 	if c.mesh != nil {
 		s.Mesh, s.Gossip = c.mesh.Stats(), c.gossip.Stats()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.Detection = c.detection
+	s.Published, s.Detection = c.published, c.detection
 	s.Topics, s.Links, s.JoinsWait = len(c.core.own), len(c.links), len(c.core.waits)
 	n := c.core.counts
 	s.Resent, s.Expired, s.Lost, s.Gaps, s.Volatile = n.resent, n.expired, n.lost, n.gaps, n.volatile

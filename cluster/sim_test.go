@@ -121,6 +121,7 @@ func (s *sim) start(logBytes int) {
 	s.next++
 	n := &simNode{id: s.next, core: newCore(), rate: 1 + (s.r.Float64()-0.5)/50, offset: s.between(1, time.Hour)}
 	n.core.logs.limit, n.core.broken = logBytes, s.broken
+	n.core.flushBytes = 1000            // several to a lane's room
 	n.core.syncTopics = 1 + s.r.IntN(3) // SYNCs take several ticks
 	s.nodes[n.id] = n
 	for id := wire.NodeID(1); id < n.id; id++ {
@@ -278,7 +279,13 @@ var priorities = []wire.Flags{0, wire.High, wire.Low}
 
 func (s *sim) publish(n *simNode, room string, flags wire.Flags) {
 	m := &wire.Message{Origin: n.id, Namespace: "/", Rooms: []string{room}, Flags: flags, Payload: []byte(`["e"]`)}
-	s.do(n, func() { n.core.publish(m) })
+	before := n.core.now // that of the last event
+	s.do(n, func() {
+		if n.core.timeless(m) {
+			n.core.now = before
+		}
+		n.core.publish(m)
+	})
 	if flags&wire.Volatile == 0 && n.core.settled { // a node that starts does not know the others yet
 		s.h.published(m, s.nodes)
 	}

@@ -48,6 +48,7 @@ func (s *sim) send(from wire.NodeID, e effect) bool {
 	if !l.alive {
 		return true
 	}
+	lane.refused = lane.refused || e.more
 	for b := bytes.Clone(e.frame); len(b) > 0; { // as a link does
 		size := 4 + int(binary.BigEndian.Uint32(b))
 		var f wire.Frame
@@ -100,7 +101,7 @@ func (s *sim) receive(n *simNode, from wire.NodeID, f wire.Frame) {
 		if err != nil {
 			panic(err)
 		}
-		if n.core.accept(from, m.Flags.Stream(), m.Seq) {
+		if n.core.accept(n.core.peer(from), m.Flags.Stream(), m.Seq) {
 			s.h.delivered(n, m)
 		} else {
 			s.h.problem("node %d was sent %v message %d of node %d twice", n.id, m.Flags.Stream(), m.Seq, from)

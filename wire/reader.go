@@ -13,7 +13,7 @@ const (
 	// slabBytes is one allocation at most for many small DATA frames that came together, those
 	// of at most smallFrame. A message that somebody keeps holds on to its slab: larger ones
 	// would be hardly faster and cost slow clients more.
-	slabBytes  = 4 << 10
+	slabBytes  = 3 << 10
 	smallFrame = 1 << 10
 )
 

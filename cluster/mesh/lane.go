@@ -1,5 +1,7 @@
 package mesh
 
+import "sync/atomic"
+
 // Lane is one of the queues of a link's direction. Frames of a lane keep their
 // order; those of different lanes may overtake each other.
 type Lane uint8
@@ -21,9 +23,21 @@ const (
 	// writeBytes is how much is written at a time, but for a frame that is larger:
 	// what comes after a choice has been made waits for no more.
 	writeBytes = 64 << 10
+	// lendBytes is from where on it is cheaper not to copy: a write that is smaller costs more.
+	lendBytes = 8 << 10
 	// keepBlocks is how many written blocks a link keeps for what comes next.
 	keepBlocks = 4
 )
+
+// Span is one or more whole frames of one kind.
+type Span struct {
+	Bytes  []byte
+	Frames int
+	// Lent is nil when Bytes may change after the call. Otherwise a link may keep them
+	// instead of a copy, and counts itself in Lent until it has written them: Bytes must not
+	// change before it is 0. A link that ends may never take itself off.
+	Lent *atomic.Int32
+}
 
 // lanes are the frames that wait, in blocks of at most writeBytes of whole frames. A
 // lane's turn comes by the bytes that it has sent, divided by its weight: the lane that
@@ -36,8 +50,14 @@ type lanes struct {
 	free  [][]byte // written blocks
 }
 
+// block is what is written at a time at most, or a part of it.
+type block struct {
+	bytes []byte
+	lent  *atomic.Int32 // of a Span, or nil: the block is the link's own
+}
+
 type laneQueue struct {
-	blocks [][]byte
+	blocks []block
 	bytes  int
 	turn   int // bytes sent by weight
 }
@@ -45,20 +65,33 @@ type laneQueue struct {
 // put appends whole frames to a lane.
 func (q *lanes) put(lane Lane, frame []byte) {
 	l := &q.of[lane]
-	if last := len(l.blocks) - 1; last < 0 || len(l.blocks[last])+len(frame) > writeBytes {
-		q.begin(l)
+	if last := len(l.blocks) - 1; last < 0 || l.blocks[last].lent != nil || len(l.blocks[last].bytes)+len(frame) > writeBytes {
+		q.begin(l, block{bytes: q.written()})
 	}
 	b := &l.blocks[len(l.blocks)-1]
-	*b = append(*b, frame...)
+	b.bytes = append(b.bytes, frame...)
 	l.bytes += len(frame)
 	q.bytes += len(frame)
 }
 
-func (q *lanes) begin(l *laneQueue) {
+// putSpan appends a span to a lane, not copied if that is worth it.
+func (q *lanes) putSpan(lane Lane, s Span) {
+	if s.Lent == nil || len(s.Bytes) < lendBytes {
+		q.put(lane, s.Bytes)
+		return
+	}
+	s.Lent.Add(1)
+	l := &q.of[lane]
+	q.begin(l, block{s.Bytes, s.Lent})
+	l.bytes += len(s.Bytes)
+	q.bytes += len(s.Bytes)
+}
+
+func (q *lanes) begin(l *laneQueue, b block) {
 	if len(l.blocks) == 0 {
 		l.turn = max(l.turn, q.clock)
 	}
-	l.blocks = append(l.blocks, q.written())
+	l.blocks = append(l.blocks, b)
 }
 
 // written is a block to be used again, or none.
@@ -72,22 +105,24 @@ func (q *lanes) written() []byte {
 	return b
 }
 
-// take removes what is written next: a block, and those behind it that fit in too.
-func (q *lanes) take() []byte {
+// take removes what is written next: a block, and behind one of the link's own those that
+// fit in too. Without bytes there is none.
+func (q *lanes) take() block {
 	lane, ok := q.next()
 	if !ok {
-		return nil
+		return block{}
 	}
 	b := q.pop(lane)
-	for {
+	for b.lent == nil {
 		lane, ok := q.next()
-		if !ok || len(b)+len(q.of[lane].blocks[0]) > writeBytes {
-			return b
+		if !ok || len(b.bytes)+len(q.of[lane].blocks[0].bytes) > writeBytes {
+			break
 		}
 		more := q.pop(lane)
-		b = append(b, more...)
+		b.bytes = append(b.bytes, more.bytes...)
 		q.give(more)
 	}
+	return b
 }
 
 func (q *lanes) next() (best Lane, ok bool) {
@@ -99,24 +134,27 @@ func (q *lanes) next() (best Lane, ok bool) {
 	return best, ok
 }
 
-func (q *lanes) pop(lane Lane) []byte {
+func (q *lanes) pop(lane Lane) block {
 	l := &q.of[lane]
 	b := l.blocks[0]
-	l.blocks[0] = nil
+	l.blocks[0] = block{}
 	if l.blocks = l.blocks[1:]; len(l.blocks) == 0 {
 		l.blocks = nil
 	}
 	q.clock = l.turn
-	l.turn += len(b) * weights[LaneControl] / weights[lane]
-	l.bytes -= len(b)
-	q.bytes -= len(b)
+	l.turn += len(b.bytes) * weights[LaneControl] / weights[lane]
+	l.bytes -= len(b.bytes)
+	q.bytes -= len(b.bytes)
 	return b
 }
 
-// give takes a written block back.
-func (q *lanes) give(b []byte) {
-	if len(q.free) < keepBlocks && cap(b) <= 2*writeBytes {
-		q.free = append(q.free, b[:0])
+// give takes a written block back, or gives it back to who has lent it.
+func (q *lanes) give(b block) {
+	switch {
+	case b.lent != nil:
+		b.lent.Add(-1)
+	case len(q.free) < keepBlocks && cap(b.bytes) <= 2*writeBytes:
+		q.free = append(q.free, b.bytes[:0])
 	}
 }
 

@@ -3,6 +3,7 @@ package mesh
 import (
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,10 +47,10 @@ func TestLanesShareALinkThatIsAlwaysFull(t *testing.T) {
 	for range 1500 {
 		fill()
 		b := q.take()
-		if len(b) > writeBytes {
-			t.Fatalf("a write of %d bytes", len(b))
+		if len(b.bytes) > writeBytes {
+			t.Fatalf("a write of %d bytes", len(b.bytes))
 		}
-		ids, sizes := sent(t, b)
+		ids, sizes := sent(t, b.bytes)
 		for _, id := range ids {
 			if lane := id >> 32; id&(1<<32-1) != last[lane] {
 				t.Fatalf("frame %d of lane %d came for %d", id&(1<<32-1), lane, last[lane])
@@ -67,7 +68,7 @@ func TestLanesShareALinkThatIsAlwaysFull(t *testing.T) {
 			t.Errorf("lane %d has %d/15 of the link, want %d", lane, share, weight)
 		}
 	}
-	for q.take() != nil {
+	for q.take().bytes != nil {
 	}
 	if q.bytes != 0 || q.of[LaneLow].bytes != 0 {
 		t.Errorf("nothing waits, and %d bytes do", q.bytes)
@@ -84,7 +85,7 @@ func TestALaneThatWasEmptyIsNext(t *testing.T) {
 		for range 10 {
 			q.take()
 			q.put(LaneControl, numbered(LaneControl, 1, 10))
-			if ids, _ := sent(t, q.take()); ids[0]>>32 != uint64(LaneControl) {
+			if ids, _ := sent(t, q.take().bytes); ids[0]>>32 != uint64(LaneControl) {
 				t.Fatalf("after lane %d: %x is before control", busy, ids[0])
 			}
 		}
@@ -99,10 +100,10 @@ func TestLargeFramesGoWhole(t *testing.T) {
 		q.put(LaneLow, numbered(LaneLow, n, 10))
 	}
 	var ids []uint64
-	for b := q.take(); b != nil; b = q.take() {
-		got, _ := sent(t, b)
-		if len(got) > 1 && len(b) > writeBytes {
-			t.Errorf("%d frames in %d bytes", len(got), len(b))
+	for b := q.take(); b.bytes != nil; b = q.take() {
+		got, _ := sent(t, b.bytes)
+		if len(got) > 1 && len(b.bytes) > writeBytes {
+			t.Errorf("%d frames in %d bytes", len(got), len(b.bytes))
 		}
 		ids = append(ids, got...)
 		q.give(b)
@@ -117,6 +118,46 @@ func TestLargeFramesGoWhole(t *testing.T) {
 	}
 }
 
+// What is lent goes as it is, in its order, and is given back.
+func TestLentSpansAreNotCopied(t *testing.T) {
+	var q lanes
+	var lent atomic.Int32
+	var n uint64
+	var large []byte
+	for _, size := range []int{10, lendBytes, 10, lendBytes, lendBytes - 1000} {
+		s := Span{Bytes: numbered(LaneNormal, n, size), Frames: 1, Lent: &lent}
+		if n == 1 {
+			large = append(make([]byte, 0, 2*size), s.Bytes...) // behind it are other frames of its owner
+			s.Bytes = large
+		}
+		q.putSpan(LaneNormal, s)
+		n++
+	}
+	q.putSpan(LaneNormal, Span{Bytes: numbered(LaneNormal, n, lendBytes), Frames: 1})
+	if got := lent.Load(); got != 2 {
+		t.Errorf("%d spans are lent, want 2", got)
+	}
+	var ids []uint64
+	for b := q.take(); b.bytes != nil; b = q.take() {
+		got, _ := sent(t, b.bytes)
+		if ids = append(ids, got...); got[0]&7 == 1 && &b.bytes[0] != &large[0] {
+			t.Error("a large span was copied")
+		}
+		q.give(b)
+	}
+	for i, id := range ids {
+		if id&(1<<32-1) != uint64(i) {
+			t.Fatalf("frame %d came for %d", id&(1<<32-1), i)
+		}
+	}
+	if behind := large[len(large):cap(large)]; slices.Max(behind) != 0 {
+		t.Error("the memory behind a lent span was written to")
+	}
+	if len(ids) != 6 || q.bytes != 0 || lent.Load() != 0 {
+		t.Errorf("%d frames came, want 6; %d bytes wait, %d spans are lent", len(ids), q.bytes, lent.Load())
+	}
+}
+
 // stuck are two nodes of which y reads nothing, until its block is closed: each lane of data of
 // the link from x is full.
 func stuck(t *testing.T, b *lab) (x, y *node, count [Lanes]int) {
@@ -126,7 +167,7 @@ func stuck(t *testing.T, b *lab) (x, y *node, count [Lanes]int) {
 	pass(time.Second)
 	for lane := LaneLow; lane > LaneControl; lane-- {
 		for {
-			taken, err := x.link(2).SendAll(lane, [][]byte{numbered(lane, uint64(count[lane]), 1000)}, false)
+			taken, err := x.link(2).SendAll(lane, []Span{{Bytes: numbered(lane, uint64(count[lane]), 1000), Frames: 1}}, false)
 			if count[lane] += taken; errors.Is(err, ErrFull) {
 				break
 			}

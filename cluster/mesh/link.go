@@ -73,7 +73,7 @@ func (l *Link) Queued() int {
 // read. On a link that has ended Send returns ErrClosed.
 func (l *Link) Send(frame []byte, droppable bool) error {
 	if droppable {
-		_, err := l.SendAll(LaneNormal, [][]byte{frame}, false)
+		_, err := l.SendAll(LaneNormal, []Span{{Bytes: frame, Frames: 1}}, false)
 		return err
 	}
 	return l.SendIn(LaneNormal, frame)
@@ -120,31 +120,33 @@ func (l *Link) roomLocked(frame []byte, limit int) error {
 	return nil
 }
 
-// SendAll queues droppable frames, all of one kind, that belong together, and
-// tells how many were taken before one was refused: with ErrFull, when more than QueueBytes
+// SendAll queues spans of droppable frames, all of one kind, that belong together, and
+// tells how many spans were taken before one was refused: with ErrFull, when more than QueueBytes
 // wait in the lane. LinkReady follows, also with more: then there are others, for
 // which there may be no room.
-func (l *Link) SendAll(lane Lane, frames [][]byte, more bool) (taken int, err error) {
-	if len(frames) == 0 {
+func (l *Link) SendAll(lane Lane, spans []Span, more bool) (taken int, err error) {
+	if len(spans) == 0 {
 		return 0, nil
 	}
+	frames := 0
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended != nil {
 		return 0, ErrClosed
 	}
-	for ; taken < len(frames); taken++ {
+	for ; taken < len(spans); taken++ {
 		waiting := l.lanes.of[lane].bytes + l.writing
-		if waiting > 0 && waiting+len(frames[taken]) > l.m.cfg.QueueBytes {
+		if waiting > 0 && waiting+len(spans[taken].Bytes) > l.m.cfg.QueueBytes {
 			l.m.counters.refused.Add(1)
 			err = ErrFull
 			break
 		}
-		l.lanes.put(lane, frames[taken])
+		l.lanes.putSpan(lane, spans[taken])
+		frames += spans[taken].Frames
 	}
 	l.refused[lane] = l.refused[lane] || more || err != nil
 	if taken > 0 {
-		l.m.counters.out[countAs(wire.Frame(frames[0][4:]))].Add(uint64(taken))
+		l.m.counters.out[countAs(wire.Frame(spans[0].Bytes[4:]))].Add(uint64(frames))
 		l.poke()
 	}
 	return taken, err
@@ -343,11 +345,11 @@ func (l *Link) writeLoop() {
 func (l *Link) writeAll() bool {
 	for {
 		b, ended := l.take()
-		if len(b) == 0 {
+		if len(b.bytes) == 0 {
 			return !ended
 		}
-		_, err := l.conn.Write(b)
-		l.m.counters.bytesO.Add(uint64(len(b)))
+		_, err := l.conn.Write(b.bytes)
+		l.m.counters.bytesO.Add(uint64(len(b.bytes)))
 		ready := l.give(b)
 		if err != nil {
 			l.writeFailed(fmt.Errorf("write link: %w", err))
@@ -361,22 +363,22 @@ func (l *Link) writeAll() bool {
 	}
 }
 
-func (l *Link) take() (b []byte, ended bool) {
+func (l *Link) take() (b block, ended bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended != nil && !l.flush {
-		return nil, true
+		return block{}, true
 	}
-	if b = l.lanes.take(); b == nil {
-		b, l.last = l.last, nil
+	if b = l.lanes.take(); b.bytes == nil {
+		b.bytes, l.last = l.last, nil
 	}
-	l.writing = len(b)
+	l.writing = len(b.bytes)
 	return b, l.ended != nil
 }
 
 // give hands a written block back, and tells which lanes were full and have half
 // of their room again.
-func (l *Link) give(b []byte) (ready [Lanes]bool) {
+func (l *Link) give(b block) (ready [Lanes]bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writing = 0

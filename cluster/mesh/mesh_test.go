@@ -535,9 +535,9 @@ func TestSendAllTakesWhatFits(t *testing.T) {
 		x.mesh.SetPeers([]Peer{y.peer()})
 		pass(time.Second)
 		l := x.link(2)
-		var frames [][]byte
+		var frames []Span
 		for i := range uint64(100) {
-			frames = append(frames, wire.AppendNumber(nil, wire.KindIntAck, i)) // 7 bytes
+			frames = append(frames, Span{Bytes: wire.AppendNumber(nil, wire.KindIntAck, i), Frames: 1}) // 7 bytes
 		}
 		taken, err := l.SendAll(LaneNormal, frames, false)
 		if taken != 14 || !errors.Is(err, ErrFull) {
