@@ -74,11 +74,15 @@ func (r *rig) config(scenario string) bench.Config {
 	return c
 }
 
-// delivered are the metrics of a run with messages.
-func delivered(r *bench.Report) values {
-	v := values{cpu: r.ServerCPU, p50: r.Latency.P50, p99: r.Latency.P99, rate: r.PerSecond, generator: r.Generator.PerDelivery}
-	if m := r.Messages; m != nil {
+// deliveries are the metrics of a load with messages.
+func (r *rig) deliveries(ctx context.Context, s server, nodes int, c bench.Config) (values, error) {
+	report, err := r.load(ctx, s, nodes, c)
+	if err != nil {
+		return nil, err
+	}
+	v := values{cpu: report.ServerCPU, p50: report.Latency.P50, p99: report.Latency.P99, rate: report.PerSecond, generator: report.Generator.PerDelivery}
+	if m := report.Messages; m != nil {
 		v[lost] = float64(m.Lost + m.Doubled + m.OutOfOrder + m.Stray + m.Damaged)
 	}
-	return v
+	return v, nil
 }

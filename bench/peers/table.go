@@ -20,10 +20,36 @@ var lines = []line{
 	{"fan-out, 1,000 clients, 60,000 deliveries/s: CPU us a delivery", "fanout", cpu},
 	{"the same: p50 ms", "fanout", p50},
 	{"the same: p99 ms", "fanout", p99},
+	{"ramp, 1,000 clients: deliveries/s that hold, p99 < 250 ms", "ramp-1000", rate},
+	{"p99 ms at half of that", "ramp-1000", halfP99},
+	{"ramp, 3,000 clients: deliveries/s that hold", "ramp-3000", rate},
+	{"p99 ms at half of that", "ramp-3000", halfP99},
+	{"1,000 rooms of 10, 8,000 deliveries/s: CPU us a delivery", "rooms", cpu},
+	{"the same: p99 ms", "rooms", p99},
+	{"one hop, 200 messages/s: p50 ms", "hop", p50},
+	{"the same: CPU us a message", "hop", cpu},
+	{"one stream, as fast as it goes: messages/s", "stream", rate},
+	{"10,000 idle clients: bytes (PSS) of each", "idle", memory},
+	{"400 connects/s: CPU us of each", "connect", cpu},
+	{"the same: p99 ms until joined", "connect", p99},
+	{"fan-out of 1 KiB messages: p99 ms", "slow", p99},
+	{"the same beside a client that does not read: p99 ms of the others", "slow", slowP99},
 }
 
 // alone are the rows of what is measured of meshrt only.
-var alone = []line{}
+var alone = []line{
+	{"fan-out over wss: CPU us a delivery", "wss", cpu},
+	{"the same: p50 ms", "wss", p50},
+	{"the same: p99 ms", "wss", p99},
+	{"18,000 idle clients: bytes (PSS) of each", "idle-18000", memory},
+	{"fan-out, 1 node: CPU us a delivery", "nodes-1", cpu},
+	{"3 nodes", "nodes-3", cpu},
+	{"10 nodes", "nodes-10", cpu},
+	{"100 rooms of one: CPU us a message", "rooms-100", cpu},
+	{"1,000 rooms", "rooms-1000", cpu},
+	{"10,000 rooms", "rooms-10000", cpu},
+	{"100,000 rooms", "rooms-100000", cpu},
+}
 
 // markdown is the page RESULTS.md.
 func (r *Results) markdown() string {
