@@ -63,7 +63,7 @@ func (o options) run(ctx context.Context) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	r := &rig{site: s, log: log, span: o.span, runs: o.runs, lock: o.lock, held: map[string]float64{}}
+	r := &rig{site: s, log: log, span: o.span, runs: o.runs, lock: &lock{name: o.lock}, held: map[string]float64{}}
 	for _, k := range kinds {
 		log.Info("install", "server", k.name)
 		if err := k.install(ctx, s); err != nil {

@@ -15,7 +15,7 @@ type rig struct {
 	log     *slog.Logger
 	span    time.Duration // that is measured in each run
 	runs    int           // of each measurement and server
-	lock    string        // file held while something is measured, "" for none
+	lock    *lock         // held while something is measured
 	results *Results
 	held    map[string]float64 // by measurement and server: what a ramp held last, messages/s
 }
@@ -29,9 +29,14 @@ type measurement struct {
 
 // turns makes all runs of a measurement: each server has its turn, then all again.
 func (r *rig) turns(ctx context.Context, m measurement, list []server) error {
+	defer r.lock.release()
 	for i := range r.runs {
+		r.lock.release()
 		for _, s := range list {
-			v, err := r.turn(ctx, m, s)
+			if err := r.lock.hold(ctx); err != nil {
+				return err
+			}
+			v, err := m.run(ctx, r, s)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -46,15 +51,6 @@ func (r *rig) turns(ctx context.Context, m measurement, list []server) error {
 		}
 	}
 	return nil
-}
-
-func (r *rig) turn(ctx context.Context, m measurement, s server) (values, error) {
-	unlock, err := lockFile(r.lock)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	return m.run(ctx, r, s)
 }
 
 // load starts a server anew, makes a run of bench against it and stops it.

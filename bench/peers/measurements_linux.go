@@ -19,6 +19,7 @@ var (
 func measurements() []measurement {
 	return []measurement{
 		{"fanout", append(withFloor[:len(withFloor):len(withFloor)], nameSingle), fanout},
+		{"wss", []string{nameWSS}, nodes(three)},
 		{"ramp-1000", peers, ramp("ramp-1000", 1000)},
 		{"ramp-3000", peers, ramp("ramp-3000", 3000)},
 		{"rooms", withFloor, rooms},
@@ -27,9 +28,14 @@ func measurements() []measurement {
 		{"idle", peers, idle(10_000)},
 		{"idle-18000", []string{nameMeshrt}, idle(18_000)},
 		{"connect", peers, connect},
+		{"slow", peers, slow},
 		{"nodes-1", []string{nameMeshrt}, nodes(1)},
 		{"nodes-3", []string{nameMeshrt}, nodes(3)},
 		{"nodes-10", []string{nameMeshrt}, nodes(10)},
+		{"rooms-100", []string{nameMeshrt}, manyRooms(100, 1)},
+		{"rooms-1000", []string{nameMeshrt}, manyRooms(1000, 1)},
+		{"rooms-10000", []string{nameMeshrt}, manyRooms(10_000, 10)},
+		{"rooms-100000", []string{nameMeshrt}, manyRooms(100_000, 100)},
 	}
 }
 
@@ -127,4 +133,32 @@ func connect(ctx context.Context, r *rig, s server) (values, error) {
 		return nil, err
 	}
 	return values{cpu: report.ServerCPUConnection, p50: report.TimeToJoined.P50, p99: report.TimeToJoined.P99, lost: float64(report.Failed)}, nil
+}
+
+// slow is a fan-out of 1 KiB messages, without and with a client that reads nothing.
+func slow(ctx context.Context, r *rig, s server) (values, error) {
+	c := r.config(bench.Fanout)
+	c.Rate, c.Size = 40, 1024
+	v, err := r.deliveries(ctx, s, three, c)
+	if err != nil {
+		return nil, err
+	}
+	c.Slow = 1
+	with, err := r.deliveries(ctx, s, three, c)
+	if err != nil {
+		return nil, err
+	}
+	v[slowP99] = with[p99]
+	v[lost] += with[lost]
+	return v, nil
+}
+
+// manyRooms is 4,000 messages a second to rooms of one client each; every client is in
+// so many of them.
+func manyRooms(rooms, joins int) func(context.Context, *rig, server) (values, error) {
+	return func(ctx context.Context, r *rig, s server) (values, error) {
+		c := r.config(bench.Rooms)
+		c.Rooms, c.Joins, c.Clients, c.Publishers, c.Rate = rooms, joins, 1, 10, 4000
+		return r.deliveries(ctx, s, three, c)
+	}
 }

@@ -13,6 +13,8 @@ func servers() []server {
 		{nameMeshrt, buildMeshrt, func(ctx context.Context, s *site, nodes int) (*cluster, error) { return startMeshrt(ctx, s, nodes) }},
 		{nameRedis, installSocketIO, socketIO("redis")},
 		{nameStreams, installSocketIO, socketIO("streams")},
+		{nameNATS, installNATS, startNATS},
+		{nameWSS, buildMeshrt, startSecure},
 		{nameSingle, installNode, socketIO("")},
 		{nameFloor, nothing, func(ctx context.Context, s *site, _ int) (*cluster, error) { return startFloor(ctx, s) }},
 	}

@@ -15,6 +15,14 @@ var columns = []column{{nameMeshrt, "meshrt"}, {nameRedis, "Socket.IO, Redis"}, 
 // line is a row of a table: the medians of one metric.
 type line struct{ title, measurement, metric string }
 
+// server is the one of a line that has one only.
+func (l line) server() string {
+	if l.measurement == "wss" {
+		return nameWSS
+	}
+	return nameMeshrt
+}
+
 // lines are the rows of the main table.
 var lines = []line{
 	{"fan-out, 1,000 clients, 60,000 deliveries/s: CPU us a delivery", "fanout", cpu},
@@ -163,8 +171,8 @@ func (r *Results) writeBars(b *strings.Builder) {
 func (r *Results) writeAlone(b *strings.Builder) {
 	head := "## meshrt alone\n\n| | |\n|---|---:|\n"
 	for _, l := range alone {
-		if _, ok := r.median(l.measurement, nameMeshrt, l.metric); ok {
-			fmt.Fprintf(b, "%s| %s | %s |\n", head, l.title, r.cell(l, nameMeshrt))
+		if _, ok := r.median(l.measurement, l.server(), l.metric); ok {
+			fmt.Fprintf(b, "%s| %s | %s |\n", head, l.title, r.cell(l, l.server()))
 			head = ""
 		}
 	}
