@@ -64,19 +64,34 @@ func (o options) run(ctx context.Context) error {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	r := &rig{site: s, log: log, span: o.span, runs: o.runs, lock: &lock{name: o.lock}, held: map[string]float64{}}
-	for _, k := range kinds {
-		log.Info("install", "server", k.name)
-		if err := k.install(ctx, s); err != nil {
-			return fmt.Errorf("install %s: %w", k.name, err)
-		}
+	r.results = &Results{Date: today(time.Now()), Machine: machine(), Seconds: o.span.Seconds()}
+	kinds = r.install(ctx, kinds)
+	r.results.Version = versions(ctx, s)
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	r.results = &Results{Date: today(time.Now()), Machine: machine(), Version: versions(ctx, s), Seconds: o.span.Seconds()}
 	for _, m := range list {
 		if err := r.turns(ctx, m, among(kinds, m.servers)); err != nil {
 			return err
 		}
 	}
 	return o.write(r.results)
+}
+
+// install installs servers and returns those that are there: what cannot be had is told
+// in the results, and the others are measured.
+func (r *rig) install(ctx context.Context, kinds []server) (list []server) {
+	for _, k := range kinds {
+		r.log.Info("install", "server", k.name)
+		if err := k.install(ctx, r.site); err != nil {
+			r.log.Error("not measured", "server", k.name, "err", err)
+			result := r.results.of("install", k.name)
+			result.Errors = append(result.Errors, err.Error())
+			continue
+		}
+		list = append(list, k)
+	}
+	return list
 }
 
 // write prints the results and keeps them where -out says.

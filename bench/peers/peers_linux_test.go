@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -62,5 +66,18 @@ func TestChoose(t *testing.T) {
 		if len(kinds) > 0 && (kinds[0].name == nameMeshrt) != tt.first {
 			t.Errorf("choose(%q, %q) begins with %s", tt.only, tt.peers, kinds[0].name)
 		}
+	}
+}
+
+// TestWhatCannotBeInstalledIsTold: the others are measured all the same.
+func TestWhatCannotBeInstalledIsTold(t *testing.T) {
+	r := &rig{log: slog.New(slog.DiscardHandler), results: &Results{}}
+	broken := func(context.Context, *site) error { return errors.New("no network") }
+	list := r.install(t.Context(), []server{{name: nameNATS, install: broken}, {name: nameFloor, install: nothing}})
+	if len(list) != 1 || list[0].name != nameFloor {
+		t.Errorf("left: %v", list)
+	}
+	if page := r.results.markdown(); !strings.Contains(page, "install, nats: 1 of 1, no network") {
+		t.Errorf("not told:\n%s", page)
 	}
 }
