@@ -14,7 +14,7 @@ PICTURES ?= $(CURDIR)/web/ui/pictures
 
 TARGETS := linux/amd64 linux/arm64 linux/arm darwin/arm64 windows/amd64
 
-.PHONY: run build client cross test fmt lint unit sim fuzz e2e torture loss measure deps pictures clean
+.PHONY: run build client cross test fmt lint unit sim fuzz e2e torture loss measure bench-peers deps pictures clean
 
 run: build
 	@HTTP=$(HTTP) API=$(API) BIND=$(BIND) deploy/three-nodes
@@ -80,7 +80,7 @@ fuzz:
 # Real processes, the official npm clients, a browser.
 e2e: build deps
 	@echo '== end to end'
-	MESHRT_E2E=1 $(GO) test -count=1 -v -timeout 15m ./$(E2E)/...
+	MESHRT_E2E=1 $(GO) test -count=1 -v -timeout 15m ./$(E2E)/... ./bench/peers
 
 # Five nodes and their clients, killed, paused, cut off and slowed down for T by the
 # chance of SEED, in namespaces of cluster/netlab: Linux, and root or sudo.
@@ -105,6 +105,14 @@ loss:
 measure:
 	@$(MAKE) torture RUN=TestMeasure T=$(T)
 
+# meshrt beside Socket.IO with Redis, NATS and the least that a server can do, about half an
+# hour: writes bench/RESULTS.md. Some of it prints only: make bench-peers ONLY=fanout,hop PEERS=meshrt,nats T=8s N=5
+bench-peers:
+	@mkdir -p bin
+	$(GO) build -o bin/bench-peers ./bench/peers
+	@bin/bench-peers -only '$(ONLY)' -peers '$(PEERS)' -t $(if $(filter command line,$(origin T)),$(T),6s) -n $(or $(N),3) -lock '$(LOCK)' \
+	  -out '$(or $(OUT),$(if $(ONLY)$(PEERS),,bench/RESULTS))'
+
 deps:
 	@$(E2E)/deps
 
@@ -113,4 +121,4 @@ pictures: build deps
 	cd $(E2E) && MESHRT=$(CURDIR)/bin/meshrt SHOTS=$(PICTURES) node clients/pictures.mjs
 
 clean:
-	rm -rf bin $(E2E)/node_modules
+	rm -rf bin $(E2E)/node_modules bench/peers/node_modules

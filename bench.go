@@ -29,7 +29,8 @@ message was lost, doubled or out of order.
 
 Protocols: meshrt is Socket.IO with the events join(room), acknowledged, and
 publish(room, event, text); socketio is the same for any Socket.IO 4 server that
-handles events named -join and -publish; plain is meshrt's plain websocket.
+handles events named -join and -publish; plain is meshrt's plain websocket; nats is
+core NATS, -url tcp://host:4222. https:// is TLS, of which no certificate is checked.
 
 A small server for Node.js that can be measured beside meshrt:
 
@@ -58,6 +59,8 @@ func (f *benchFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&c.Publish, "publish", c.Publish, "`event` to publish, with -protocol socketio")
 	fs.IntVar(&c.Clients, "clients", c.Clients, "clients, in rooms of each room")
 	fs.IntVar(&c.Rooms, "rooms", c.Rooms, "rooms, in scenario rooms")
+	fs.IntVar(&c.Joins, "joins", c.Joins, "rooms that each client joins, in scenario rooms")
+	fs.IntVar(&c.Slow, "slow", c.Slow, "more clients in the room that read nothing, in scenario fanout")
 	fs.IntVar(&c.Publishers, "publishers", c.Publishers, "connections that publish, not in the room")
 	fs.StringVar(&f.rate, "rate", strconv.FormatFloat(c.Rate, 'g', -1, 64), "messages, in connect connections, `a second`; in ramp the first rate; in hop also max")
 	fs.IntVar(&c.Window, "window", c.Window, "messages on their way with -rate max")

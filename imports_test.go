@@ -18,6 +18,7 @@ var allowed = map[string][]string{
 	"wire/plain":          {"wire"},
 	"bench/swarm":         {},
 	"bench":               {"bench/swarm", "wire/eio", "wire/sio"},
+	"bench/peers":         {"bench"},
 	"cluster/port":        {},
 	"cluster/gossip":      {"wire"},
 	"cluster/mesh":        {"wire"},

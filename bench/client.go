@@ -12,6 +12,8 @@ import (
 // client is one connection, of its loop.
 type client struct {
 	stage   stage
+	room    int    // that it joins; -1 for none
+	more    int    // rooms that it joins after that
 	first   uint32 // stream of the first tally
 	tallies []tally
 	due     int64 // when it was to connect, nanoseconds of Swarm.Now
@@ -39,6 +41,7 @@ type crowd struct {
 	arrived chan struct{}
 
 	joined, failed, lost atomic.Int64 // connections; lost ones had joined
+	cut                  atomic.Int64 // slow ones
 	mu                   sync.Mutex
 	first                error // the first of failed and lost
 }
@@ -55,10 +58,14 @@ func newCrowd(c Config, p plan, run uint32) *crowd {
 	for i := range p.rooms {
 		w.rooms = append(w.rooms, roomName(run, i))
 	}
-	tallies := make([]tally, p.subscribers()*p.streams)
-	for id := p.publishers; id < p.conns(); id++ {
-		first, count := p.tallies(p.room(id))
-		w.clients[id].first, w.clients[id].tallies = uint32(first), tallies[:count:count]
+	tallies := make([]tally, p.subscribers()*p.joins*p.streams)
+	for id := range w.clients {
+		c := &w.clients[id]
+		if c.room = p.room(id); id < p.publishers || p.isSlow(id) {
+			continue
+		}
+		first, count := p.tallies(c.room)
+		c.first, c.tallies, c.more = uint32(first), tallies[:count:count], p.joins-1
 		tallies = tallies[count:]
 	}
 	return w
@@ -75,6 +82,9 @@ func (w *crowd) Message(c *swarm.Conn, data []byte, binary bool, at int64) {
 		return
 	}
 	m := &w.meters[c.Loop()]
+	if w.plan.isSlow(c.ID) {
+		return // it was read before the pause
+	}
 	if !whole {
 		m.damaged.Add(1)
 		return
@@ -116,10 +126,15 @@ func (w *crowd) control(c *swarm.Conn, data []byte, binary bool, at int64) {
 	if client.stage == gone {
 		return
 	}
-	if r := w.plan.room(c.ID); r >= 0 {
-		room = w.rooms[r]
+	if client.room >= 0 {
+		room = w.rooms[client.room]
 	}
 	next, reply, err := w.dialect.hear(client.stage, data, binary, room)
+	if err == nil && next == ready && client.stage < ready && client.more > 0 {
+		client.more--
+		client.room++
+		next, reply = joining, w.dialect.join(w.rooms[client.room])
+	}
 	if err == nil && reply != nil {
 		err = c.Send(swarm.Text, reply, uint32(at))
 	}
@@ -131,12 +146,19 @@ func (w *crowd) control(c *swarm.Conn, data []byte, binary bool, at int64) {
 		w.meters[c.Loop()].joining.Record(time.Duration(at - client.due))
 		w.joined.Add(1)
 		<-w.slots
+		if w.plan.isSlow(c.ID) {
+			_ = c.Pause() // else it has ended, and Closed is next
+		}
 	}
 	client.stage = next
 }
 
 // Closed implements swarm.Handler.
 func (w *crowd) Closed(c *swarm.Conn, err error) {
+	if w.plan.isSlow(c.ID) && w.clients[c.ID].stage == ready {
+		w.cut.Add(1) // as it may be
+		return
+	}
 	if w.clients[c.ID].stage == ready {
 		w.lost.Add(1)
 	}

@@ -27,10 +27,11 @@ const (
 	Meshrt   = "meshrt"   // Socket.IO, with the verbs of meshrt
 	SocketIO = "socketio" // Socket.IO, with verbs of names that Config tells
 	Plain    = "plain"    // the plain websocket of meshrt
+	NATS     = "nats"     // core NATS over bare TCP
 )
 
 // Protocols are their names.
-var Protocols = []string{Meshrt, SocketIO, Plain}
+var Protocols = []string{Meshrt, SocketIO, Plain, NATS}
 
 // Limits of a Config.
 const (
@@ -44,6 +45,7 @@ const (
 	maxTallies = 8_000_000
 	maxWindow  = 1_000_000
 	maxURLs    = 1024
+	maxJoins   = 10_000
 	maxPIDs    = 1024
 )
 
@@ -58,6 +60,8 @@ type Config struct {
 
 	Clients    int // that get messages, in Rooms: of each room
 	Rooms      int
+	Joins      int // rooms that each client of Rooms joins; Rooms is a multiple
+	Slow       int // further clients of Fanout that read nothing once they joined; not counted
 	Publishers int
 	Rate       float64 // messages a second of all publishers, in Connect connections; in Ramp the first
 	Unlimited  bool    // in place of Rate, Hop only: Window messages are on their way at any time
@@ -77,7 +81,7 @@ type Config struct {
 
 // Defaults is a Config that lacks only URLs.
 func Defaults(scenario string) Config {
-	c := Config{Scenario: scenario, Protocol: Meshrt, Join: "join", Publish: "publish", Clients: 1000, Rooms: 1, Publishers: 1, Rate: 10,
+	c := Config{Scenario: scenario, Protocol: Meshrt, Join: "join", Publish: "publish", Clients: 1000, Rooms: 1, Joins: 1, Publishers: 1, Rate: 10,
 		Window: 1000, Size: 128, Warmup: 2 * time.Second, Duration: 10 * time.Second, Tail: 5 * time.Second, ConnectTimeout: time.Minute,
 		Step: 1.25, Limit: 250 * time.Millisecond, Loops: 1}
 	switch scenario {
@@ -123,12 +127,16 @@ func (c Config) validateClients() error {
 	}
 	silent := c.Scenario == Idle || c.Scenario == Connect
 	switch {
-	case c.Clients < 1 || c.Clients > swarm.MaxConns || c.Rooms < 1 || c.Rooms > swarm.MaxConns || c.Clients*c.Rooms > swarm.MaxConns:
-		return fmt.Errorf("-clients %d, -rooms %d: want at least 1 of each, and at most %d in all", c.Clients, c.Rooms, swarm.MaxConns)
+	case c.Clients < 1 || c.Clients > swarm.MaxConns || c.Rooms < 1 || c.Rooms > swarm.MaxConns || c.Clients*c.Rooms > maxTallies:
+		return fmt.Errorf("-clients %d, -rooms %d: want at least 1 of each, and at most %d in all", c.Clients, c.Rooms, maxTallies)
+	case c.Joins < 1 || c.Joins > maxJoins || c.Rooms%c.Joins != 0:
+		return fmt.Errorf("-joins %d: want 1 to %d, and -rooms a multiple", c.Joins, maxJoins)
+	case c.Slow < 0 || c.Slow > 0 && c.Scenario != Fanout:
+		return fmt.Errorf("-slow %d: only for fanout", c.Slow)
 	case c.Rooms > 1 && c.Scenario != Rooms:
 		return fmt.Errorf("-rooms: scenario %s has one", c.Scenario)
-	case c.Publishers < 0 || c.Publishers > swarm.MaxConns-c.Clients*c.Rooms:
-		return fmt.Errorf("-publishers %d: want at most %d connections in all", c.Publishers, swarm.MaxConns)
+	case c.Publishers < 0 || c.Publishers > swarm.MaxConns || c.Slow > swarm.MaxConns || newPlan(c).conns() > swarm.MaxConns:
+		return fmt.Errorf("-clients %d, -rooms %d, -publishers %d, -slow %d: want at most %d connections in all", c.Clients, c.Rooms, c.Publishers, c.Slow, swarm.MaxConns)
 	case silent != (c.Publishers == 0):
 		return fmt.Errorf("-publishers %d: idle and connect have none, the others at least one", c.Publishers)
 	case c.Scenario == Rooms && c.Publishers > c.Rooms:

@@ -31,14 +31,19 @@ type dialect interface {
 	hear(at stage, data []byte, binary bool, room string) (next stage, reply []byte, err error)
 	// publish is what to put before and behind a message for room.
 	publish(room string) (before, after []byte)
+	// join is how a client asks for a room.
+	join(room string) []byte
 }
 
 // eventName is what the clients of a run get.
 const eventName = "m"
 
 func newDialect(c Config) dialect {
-	if c.Protocol == Plain {
+	switch c.Protocol {
+	case Plain:
 		return plainJSON{}
+	case NATS:
+		return nats{c.Size}
 	}
 	return socketIO{quote(c.Join), quote(c.Publish)}
 }
@@ -62,12 +67,16 @@ func refused(answer []byte) error {
 }
 
 // socketIO is Socket.IO 5 over Engine.IO 4.
-type socketIO struct{ join, verb string }
+type socketIO struct{ enter, verb string }
 
 func (socketIO) path() (path, query string) { return "/socket.io/", "EIO=4&transport=websocket" }
 
 func (d socketIO) publish(room string) (before, after []byte) {
 	return []byte("42[" + d.verb + "," + quote(room) + `,"` + eventName + `","`), []byte(`"]`)
+}
+
+func (d socketIO) join(room string) []byte {
+	return []byte("420[" + d.enter + "," + quote(room) + "]")
 }
 
 func (d socketIO) hear(at stage, data []byte, binary bool, room string) (stage, []byte, error) {
@@ -102,7 +111,7 @@ func (d socketIO) packet(at stage, data []byte, room string) (stage, []byte, err
 	case p.Type == sio.Connect && at == connected && room == "":
 		return ready, nil, nil
 	case p.Type == sio.Connect && at == connected:
-		return joining, []byte("420[" + d.join + "," + quote(room) + "]"), nil
+		return joining, d.join(room), nil
 	case p.Type == sio.Ack && at == joining && p.HasAck && p.AckID == 0:
 		var answers []json.RawMessage
 		if json.Unmarshal(p.Data, &answers) == nil && len(answers) > 0 {
@@ -122,7 +131,11 @@ func (plainJSON) publish(room string) (before, after []byte) {
 	return []byte(`{"type":"publish","room":` + quote(room) + `,"event":"` + eventName + `","data":"`), []byte(`"}`)
 }
 
-func (plainJSON) hear(at stage, data []byte, _ bool, room string) (stage, []byte, error) {
+func (plainJSON) join(room string) []byte {
+	return []byte(`{"type":"join","id":1,"room":` + quote(room) + `}`)
+}
+
+func (d plainJSON) hear(at stage, data []byte, _ bool, room string) (stage, []byte, error) {
 	var f struct {
 		Type  string
 		Error json.RawMessage
@@ -136,7 +149,7 @@ func (plainJSON) hear(at stage, data []byte, _ bool, room string) (stage, []byte
 	case f.Type == "welcome" && at == opening && room == "":
 		return ready, nil, nil
 	case f.Type == "welcome" && at == opening:
-		return joining, []byte(`{"type":"join","id":1,"room":` + quote(room) + `}`), nil
+		return joining, d.join(room), nil
 	case f.Type == "ack" && at == joining:
 		return ready, nil, refused(data)
 	}

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 )
@@ -37,6 +38,12 @@ func TestDialects(t *testing.T) {
 		{plainJSON{}, ready, `{"type":"error","error":"no","code":"invalid"}`, "r", ready, "", `refuses a command: "no"`},
 		{plainJSON{}, ready, `{"type":"event","event":"e"}`, "r", ready, "", ""},
 		{plainJSON{}, ready, `<html>`, "r", ready, "", "no JSON"},
+		{nats{48}, opening, "INFO {}\r\n", "r", joining, "CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"go\",\"version\":\"0\"}\r\nSUB r r\r\nPING\r\n", ""},
+		{nats{48}, opening, "INFO {}\r\n", "", joining, "CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"go\",\"version\":\"0\"}\r\nPING\r\n", ""},
+		{nats{48}, joining, "PONG\r\n", "r", ready, "", ""},
+		{nats{48}, ready, "INFO {}\r\n", "r", ready, "", ""},
+		{nats{48}, ready, "PING\r\n", "r", ready, "PONG\r\n", ""},
+		{nats{48}, joining, "-ERR 'Permissions Violation'\r\n", "r", joining, "", "Permissions"},
 	} {
 		next, reply, err := tt.d.hear(tt.at, []byte(tt.in), false, tt.room)
 		if next != tt.next || string(reply) != tt.reply {
@@ -54,9 +61,10 @@ func TestPublishIsWhatTheServerTakes(t *testing.T) {
 	}{
 		{Meshrt, `42["publish","r\"","m","TEXT"]`},
 		{Plain, `{"type":"publish","room":"r\"","event":"m","data":"TEXT"}`},
+		{NATS, "PUB r\" 6\r\n\"TEXT\"\r\n"},
 	} {
 		c := Defaults(Fanout)
-		c.Protocol = tt.protocol
+		c.Protocol, c.Size = tt.protocol, len("TEXT")
 		before, after := newDialect(c).publish(`r"`)
 		if got := string(before) + "TEXT" + string(after); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.protocol, got, tt.want)
@@ -77,6 +85,50 @@ func FuzzHear(f *testing.F) {
 			if next < from || next > from+1 || next == gone || err == nil && next == ready && from < joining {
 				t.Errorf("%T: %q at stage %d leads to %d, %v", d, text, from, next, err)
 			}
+		}
+	})
+}
+
+func TestSplitNATS(t *testing.T) {
+	for _, tt := range []struct {
+		in    string
+		n     int
+		fails bool
+	}{
+		{"", 0, false},
+		{"PING\r", 0, false},
+		{"PING\r\nPONG\r\n", 6, false},
+		{"MSG r 1 5\r\nhello\r\n+OK", 18, false},
+		{"MSG r 1 inbox 5\r\nhello\r\n", 24, false},
+		{"MSG r 1 5\r\nhello\r", 0, false},
+		{"MSG r 1 0\r\n\r\n", 13, false},
+		{"MSG r 1 -1\r\n", 0, true},
+		{"MSG r 1 99999999999\r\n", 0, true},
+		{"MSG \r\n", 0, true},
+		{strings.Repeat("x", maxLine-1), 0, false},
+		{strings.Repeat("x", maxLine), 0, true},
+	} {
+		if n, err := splitNATS([]byte(tt.in)); n != tt.n || (err != nil) != tt.fails {
+			t.Errorf("%.40q: %d, %v, want %d", tt.in, n, err, tt.n)
+		}
+	}
+}
+
+func FuzzSplitNATS(f *testing.F) {
+	f.Add([]byte("MSG r 1 5\r\nhello\r\n"))
+	f.Add([]byte("INFO {}\r\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n, err := splitNATS(b)
+		if n < 0 || n > len(b) || err != nil && n != 0 {
+			t.Errorf("%q: %d, %v", b, n, err)
+		}
+		if n > 0 {
+			if again, err := splitNATS(b[:n]); again != n || err != nil {
+				t.Errorf("%q: %d bytes alone are %d, %v", b, n, again, err)
+			}
+		}
+		if _, _, err := (nats{}).hear(opening, b[:n], false, "r"); err != nil && !bytes.HasPrefix(bytes.ToUpper(bytes.TrimSpace(b)), []byte("-ERR")) {
+			t.Errorf("%q: %v", b, err)
 		}
 	})
 }

@@ -7,33 +7,41 @@ import (
 )
 
 // plan is who is there and who gets what. Connections have ids: the publishers
-// first, then the subscribers, room by room. A stream is what one publisher
+// first, then the subscribers, room by room, then the slow ones. With joins, those that are
+// together in one room are together in the following ones too. A stream is what one publisher
 // sends to one room, numbered from 0; those of a room have ids beside each other.
 type plan struct {
 	rooms, perRoom int // subscribers
+	joins          int // rooms of each subscriber
 	publishers     int
+	slow           int
 	streams        int // of each room
 }
 
 func newPlan(c Config) plan {
-	p := plan{rooms: c.Rooms, perRoom: c.Clients, publishers: c.Publishers, streams: c.Publishers}
+	p := plan{rooms: c.Rooms, perRoom: c.Clients, joins: c.Joins, publishers: c.Publishers, slow: c.Slow, streams: c.Publishers}
 	if c.Scenario == Rooms {
 		p.streams = 1
 	}
 	return p
 }
 
-func (p plan) subscribers() int { return p.rooms * p.perRoom }
+func (p plan) subscribers() int { return p.rooms / p.joins * p.perRoom }
 
-func (p plan) conns() int { return p.publishers + p.subscribers() }
+func (p plan) conns() int { return p.publishers + p.subscribers() + p.slow }
 
-// room is that of a connection; -1 for a publisher, which is in none.
+// room is the first of a connection; -1 for a publisher, which is in none.
 func (p plan) room(id int) int {
-	if id < p.publishers {
+	switch {
+	case id < p.publishers:
 		return -1
+	case p.isSlow(id):
+		return 0
 	}
-	return (id - p.publishers) / p.perRoom
+	return (id - p.publishers) / p.perRoom * p.joins
 }
+
+func (p plan) isSlow(id int) bool { return id >= p.publishers+p.subscribers() }
 
 func (p plan) allStreams() int { return p.rooms * p.streams }
 
@@ -42,8 +50,9 @@ func (p plan) publisher(stream int) int { return stream % p.publishers }
 
 func (p plan) roomOf(stream int) int { return stream / p.streams }
 
-// tallies is how many tallies a subscriber has, and the stream of its first.
-func (p plan) tallies(room int) (first, count int) { return room * p.streams, p.streams }
+// tallies is how many tallies a subscriber has whose first room that is, and the
+// stream of its first.
+func (p plan) tallies(room int) (first, count int) { return room * p.streams, p.joins * p.streams }
 
 // roomName is unique to a run, so that runs beside each other do not mix.
 func roomName(run uint32, room int) string { return fmt.Sprintf("bench-%08x-%d", run, room) }

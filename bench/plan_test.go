@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meshrt/meshrt/bench/swarm"
 )
 
 func TestEveryStreamHasOnePublisherAndItsRoom(t *testing.T) {
@@ -13,8 +15,11 @@ func TestEveryStreamHasOnePublisherAndItsRoom(t *testing.T) {
 		scenario                   string
 		rooms, clients, publishers int
 		conns, streams             int
-	}{{Fanout, 1, 5, 3, 8, 3}, {Rooms, 7, 2, 3, 17, 7}, {Hop, 1, 1, 1, 2, 1}, {Idle, 1, 4, 0, 4, 0}} {
+		joins, slow                int
+	}{{Fanout, 1, 5, 3, 8, 3, 1, 0}, {Fanout, 1, 5, 3, 10, 3, 1, 2}, {Rooms, 7, 2, 3, 17, 7, 1, 0}, {Rooms, 6, 4, 3, 11, 6, 3, 0},
+		{Hop, 1, 1, 1, 2, 1, 1, 0}, {Idle, 1, 4, 0, 4, 0, 1, 0}} {
 		c := Defaults(tt.scenario)
+		c.Joins, c.Slow = tt.joins, tt.slow
 		c.Rooms, c.Clients, c.Publishers = tt.rooms, tt.clients, tt.publishers
 		p := newPlan(c)
 		if p.conns() != tt.conns || p.allStreams() != tt.streams {
@@ -25,12 +30,12 @@ func TestEveryStreamHasOnePublisherAndItsRoom(t *testing.T) {
 			members[p.room(id)]++
 			first, count := p.tallies(max(p.room(id), 0))
 			for s := first; s < first+count; s++ {
-				if p.roomOf(s) != max(p.room(id), 0) || p.publisher(s) >= tt.publishers {
+				if first := max(p.room(id), 0); p.roomOf(s) < first || p.roomOf(s) >= first+tt.joins || p.publisher(s) >= tt.publishers {
 					t.Errorf("%s: stream %d is of room %d and publisher %d", tt.scenario, s, p.roomOf(s), p.publisher(s))
 				}
 			}
 		}
-		if members[-1] != tt.publishers || members[tt.rooms-1] != tt.clients || len(members) > tt.rooms+1 {
+		if members[-1] != tt.publishers || members[tt.rooms-tt.joins] != tt.clients+tt.slow || len(members) > tt.rooms+1 {
 			t.Errorf("%s: members %v", tt.scenario, members)
 		}
 	}
@@ -103,18 +108,11 @@ func FuzzStamp(f *testing.F) {
 	})
 }
 
-func TestUsageOfProcesses(t *testing.T) {
-	const stat = "5 (a) b) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 1\n"
-	if got, err := parseStat(stat); err != nil || got != 3*time.Second {
-		t.Errorf("CPU time %v, %v, want 3s", got, err)
-	}
+func TestMemoryOfProcesses(t *testing.T) {
 	if got, err := parseRollup("00400000 [rollup]\nRss:  99 kB\nPss:       1234 kB\nPss_Dirty: 7 kB\n"); err != nil || got != 1234<<10 {
 		t.Errorf("PSS %d, %v, want %d", got, err, 1234<<10)
 	}
-	for _, text := range []string{"", "5 (a) S 1", ")", "5 (a) S 1 2 3 4 5 6 7 8 9 10 x 50 0", "Pss:\n", "Pss: 5 MB\n", "Pss: x kB"} {
-		if _, err := parseStat(text); err == nil {
-			t.Errorf("parseStat(%q) is no error", text)
-		}
+	for _, text := range []string{"", "Pss:\n", "Pss: 5 MB\n", "Pss: x kB"} {
 		if _, err := parseRollup(text); err == nil {
 			t.Errorf("parseRollup(%q) is no error", text)
 		}
@@ -141,6 +139,13 @@ func TestValidateNamesTheFlag(t *testing.T) {
 		{Fanout, func(c *Config) { c.Clients = 0 }, "-clients"},
 		{Rooms, func(c *Config) { c.Clients, c.Rooms = 2000, 2000 }, "-rooms 2000"},
 		{Fanout, func(c *Config) { c.Rooms = 2 }, "-rooms"},
+		{Rooms, func(c *Config) { c.Clients, c.Rooms = 20_000, 2000 }, "-rooms 2000"},
+		{Rooms, func(c *Config) { c.Joins = 0 }, "-joins"},
+		{Rooms, func(c *Config) { c.Joins = 3 }, "-joins"},
+		{Rooms, func(c *Config) { c.Rooms, c.Joins = 2*maxJoins, 2*maxJoins }, "-joins"},
+		{Rooms, func(c *Config) { c.Slow = 1 }, "-slow"},
+		{Fanout, func(c *Config) { c.Slow = -1 }, "-slow"},
+		{Fanout, func(c *Config) { c.Slow = swarm.MaxConns }, "-slow"},
 		{Fanout, func(c *Config) { c.Publishers = 0 }, "-publishers"},
 		{Idle, func(c *Config) { c.Publishers = 1 }, "-publishers"},
 		{Rooms, func(c *Config) { c.Publishers = c.Rooms + 1 }, "-publishers"},

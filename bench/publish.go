@@ -99,7 +99,7 @@ func (p *press) add(stream int, due int64) {
 	p.text = p.crowd.stamper.append(p.text, stamp{uint32(stream), p.sent[stream], due})
 	p.text = append(p.text, p.after...)
 	had := len(p.frames[publisher])
-	p.frames[publisher] = swarm.AppendFrame(p.frames[publisher], swarm.Text, p.text, rand.Uint32())
+	p.frames[publisher] = p.conns[publisher].Append(p.frames[publisher], swarm.Text, p.text, rand.Uint32())
 	p.bytes += len(p.frames[publisher]) - had
 	p.sent[stream]++
 }

@@ -21,8 +21,10 @@ type Report struct {
 
 	Joined       int64   `json:"joined"` // publishers too
 	Failed       int64   `json:"failed"`
-	Disconnected int64   `json:"disconnected"` // after they joined
-	JoinSeconds  float64 `json:"join_s"`       // for all
+	Disconnected int64   `json:"disconnected"`       // after they joined
+	JoinSeconds  float64 `json:"join_s"`             // for all
+	Slow         int     `json:"slow,omitempty"`     // clients that read nothing
+	SlowCut      int64   `json:"slow_cut,omitempty"` // of those, disconnected
 	FirstError   string  `json:"first_error,omitempty"`
 
 	Messages     *Messages `json:"messages,omitempty"`
@@ -98,8 +100,8 @@ type Step struct {
 }
 
 func newReport(c Config) *Report {
-	r := &Report{Scenario: c.Scenario, Protocol: c.Protocol, URLs: c.URLs, Clients: c.Clients * c.Rooms, Rooms: c.Rooms,
-		Publishers: c.Publishers, Rate: c.Rate, Size: c.Size}
+	r := &Report{Scenario: c.Scenario, Protocol: c.Protocol, URLs: c.URLs, Clients: newPlan(c).subscribers(), Rooms: c.Rooms,
+		Publishers: c.Publishers, Slow: c.Slow, Rate: c.Rate, Size: c.Size}
 	if c.Unlimited {
 		r.Rate = 0
 	}

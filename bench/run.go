@@ -50,6 +50,9 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 		if err != nil {
 			return nil, err
 		}
+		if c.Protocol == NATS {
+			t.Split = splitNATS
+		}
 		r.targets = append(r.targets, t)
 	}
 	var err error
@@ -118,7 +121,9 @@ func (r *run) connect(ctx context.Context) error {
 // dialOne begins connection i, to the URLs round robin.
 func (r *run) dialOne(i int) (*swarm.Conn, error) {
 	r.crowd.clients[i].due = r.swarm.Now()
-	return r.swarm.Dial(r.targets[i%len(r.targets)])
+	target := r.targets[i%len(r.targets)]
+	target.Narrow = r.plan.isSlow(i)
+	return r.swarm.Dial(target)
 }
 
 // notJoined is why not all clients have joined.

@@ -202,6 +202,31 @@ func TestMessagesOfOtherRoomsAreStrays(t *testing.T) {
 	}
 }
 
+// TestClientsOfSeveralRooms get all that is sent to each of them.
+func TestClientsOfSeveralRooms(t *testing.T) {
+	t.Parallel()
+	c := small(Rooms, (&fake{join: "430[]"}).start(t))
+	c.Rooms, c.Joins = 12, 3
+	r := mustRun(t, c)
+	if m := *r.Messages; m != (Messages{Sent: 100, Expected: 400, Delivered: 400}) || r.Clients != 16 || r.Joined != 19 {
+		t.Errorf("got %+v of %d clients, %d joined", m, r.Clients, r.Joined)
+	}
+}
+
+// TestSlowClientsAreNotCounted: neither what they do not get nor that they are cut.
+func TestSlowClientsAreNotCounted(t *testing.T) {
+	t.Parallel()
+	for _, f := range []*fake{{}, {hangUp: 200}} {
+		f.join = "430[]"
+		c := small(Fanout, f.start(t))
+		c.Slow = 2
+		r := mustRun(t, c)
+		if m := *r.Messages; m != (Messages{Sent: 100, Expected: 400, Delivered: 400}) || r.Joined != 7 || r.Faults() != nil {
+			t.Errorf("got %+v, %d joined, faults %v", m, r.Joined, r.Faults())
+		}
+	}
+}
+
 func TestEachScenarioOfAnHonestServer(t *testing.T) {
 	t.Parallel()
 	for _, scenario := range Scenarios {

@@ -176,6 +176,7 @@ func (r *run) judge(rate float64, latencies, lag Counts, missing int64) Step {
 // finish counts what the clients got, after the swarm ended.
 func (r *run) finish() {
 	w, report := r.crowd, r.report
+	report.SlowCut = w.cut.Load()
 	report.Joined, report.Failed, report.Disconnected = w.joined.Load(), int64(r.plan.conns())-w.joined.Load(), w.lost.Load()
 	if err := w.noted(); err != nil {
 		report.FirstError = err.Error()

@@ -14,6 +14,9 @@ func (r *Report) Write(out io.Writer) error {
 	}
 	row("scenario", "%s, %s: %d clients in %d rooms, %d publishers, %s", r.Scenario, r.Protocol, r.Clients, r.Rooms, r.Publishers, r.asked())
 	row("clients", "%d joined in %.2f s, %d failed, %d disconnected", r.Joined, r.JoinSeconds, r.Failed, r.Disconnected)
+	if r.Slow > 0 {
+		row("slow", "%d more that read nothing, %d of them disconnected", r.Slow, r.SlowCut)
+	}
 	if r.FirstError != "" {
 		row("first error", "%s", r.FirstError)
 	}

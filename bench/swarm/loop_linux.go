@@ -15,6 +15,8 @@ type engine struct {
 	loops []*loop
 	life  sync.RWMutex // held by dial, so that the descriptors below stay
 	ended bool
+	// handshakes are of TLS; they end before the descriptors that they use are closed.
+	handshakes sync.WaitGroup
 }
 
 // loop is one thread with its connections.
@@ -93,17 +95,40 @@ func (s *Swarm) Run(ctx context.Context) error {
 	return nil
 }
 
-// goodbye is the close frame of a client that leaves: code 1000.
-var goodbye = AppendFrame(nil, Close, []byte{0x03, 0xe8}, 0)
+// goodbye is the close frame of a client that leaves: code 1000. Bare TCP has none,
+// and one that is not open yet cannot say it.
+func (c *Conn) goodbye() []byte {
+	if c.target.Split != nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	frame := AppendFrame(nil, Close, []byte{0x03, 0xe8}, 0)
+	if c.target.TLS {
+		if c.tls == nil {
+			return nil
+		}
+		frame, _ = c.tls.seal(frame) // a courtesy
+	}
+	return frame
+}
+
+// over tells whether the swarm has ended.
+func (s *Swarm) over() bool {
+	s.life.RLock()
+	defer s.life.RUnlock()
+	return s.ended
+}
 
 // leave closes what is open; nothing opens any more.
 func (s *Swarm) leave() {
 	s.life.Lock()
 	s.ended = true
 	s.life.Unlock()
+	s.handshakes.Wait()
 	for i := range s.conns {
 		if c := s.conns[i].Swap(nil); c != nil {
-			c.close(goodbye)
+			c.close(c.goodbye())
 		}
 	}
 }

@@ -15,7 +15,9 @@ type sock struct {
 	loop      *loop
 	fd        int // -1: closed
 	connected bool
-	pending   []byte // what the system has not taken yet
+	paused    bool        // of the loop, which holds mu when it sets it
+	pending   []byte      // what the system has not taken yet
+	tls       *secureConn // nil without
 }
 
 // Loop is the number of the loop that calls the handler for c, from 0.
@@ -28,27 +30,56 @@ func (s *Swarm) dial(c *Conn) error {
 	if s.ended {
 		return ErrClosed
 	}
-	addr, family := c.target.Addr, unix.AF_INET
-	if addr.Addr().Is6() {
-		family = unix.AF_INET6
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := open(c.target, c.ID)
 	if err != nil {
-		return fmt.Errorf("socket: %w", err)
-	}
-	if err := connect(fd, addr, source(addr.Addr(), c.ID)); err != nil {
-		unix.Close(fd)
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.loop, c.fd = s.loops[c.ID%len(s.loops)], fd
 	s.conns[c.ID].Store(c)
+	if c.target.TLS {
+		s.handshakes.Go(c.secure)
+		return nil
+	}
 	if err := c.watch(unix.EPOLL_CTL_ADD); err != nil {
 		s.conns[c.ID].Store(nil)
 		c.fd = -1
 		unix.Close(fd)
 		return fmt.Errorf("epoll: %w", err)
+	}
+	return nil
+}
+
+// open makes a socket that connects.
+func open(t Target, id int) (fd int, err error) {
+	family := unix.AF_INET
+	if t.Addr.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	if fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
+		return -1, fmt.Errorf("socket: %w", err)
+	}
+	if t.Narrow {
+		err = narrow(fd)
+	}
+	if err == nil {
+		err = connect(fd, t.Addr, source(t.Addr.Addr(), id))
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// narrow makes the other side keep little for us: its send buffer grows with segments.
+func narrow(fd int) error {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, 536); err != nil {
+		return fmt.Errorf("TCP_MAXSEG: %w", err)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4096); err != nil {
+		return fmt.Errorf("SO_RCVBUF: %w", err)
 	}
 	return nil
 }
@@ -81,7 +112,10 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 
 // watch tells epoll what c waits for. c.mu is held.
 func (c *Conn) watch(how int) error {
-	events := uint32(unix.EPOLLIN)
+	events := uint32(0)
+	if !c.paused {
+		events = unix.EPOLLIN
+	}
 	if !c.connected || len(c.pending) > 0 {
 		events |= unix.EPOLLOUT
 	}
@@ -95,6 +129,15 @@ func (c *Conn) Write(frames []byte) error {
 	defer c.mu.Unlock()
 	if c.fd < 0 {
 		return ErrClosed
+	}
+	if c.target.TLS {
+		if c.tls == nil {
+			return ErrClosed // or not open yet
+		}
+		var err error
+		if frames, err = c.tls.seal(frames); err != nil {
+			return err
+		}
 	}
 	if !c.connected || len(c.pending) > 0 {
 		if len(c.pending)+len(frames) > maxPending {
@@ -123,13 +166,29 @@ func write(fd int, b []byte) (int, error) {
 // ready does what epoll says can be done. It is of the loop.
 func (c *Conn) ready(events uint32) {
 	err := c.writable(events)
-	if err == nil && events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR|unix.EPOLLRDHUP) != 0 {
+	if err == nil && c.paused {
+		if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+			err = fmt.Errorf("the server ends the connection: %w", io.ErrUnexpectedEOF)
+		}
+	} else if err == nil && events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR|unix.EPOLLRDHUP) != 0 {
 		err = c.readable()
 	}
 	if err != nil {
 		c.close(nil)
 		c.ended(err)
 	}
+}
+
+// Pause stops reading from c for ever; what was read already may still come. Only the
+// handler may call it, for the same c.
+func (c *Conn) Pause() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return ErrClosed
+	}
+	c.paused = true
+	return c.watch(unix.EPOLL_CTL_MOD)
 }
 
 // writable ends the connect, then writes what waits.
@@ -145,7 +204,9 @@ func (c *Conn) writable(events uint32) error {
 			return fmt.Errorf("connect to %v: %w", c.target.Addr, unix.Errno(code))
 		}
 		c.connected = true
-		c.pending = append(request(c.target.Host, c.target.Path), c.pending...)
+		if c.target.Split == nil {
+			c.pending = append(request(c.target.Host, c.target.Path), c.pending...)
+		}
 	}
 	n, err := write(c.fd, c.pending)
 	if err != nil {
@@ -159,6 +220,9 @@ func (c *Conn) writable(events uint32) error {
 
 // readable reads once: epoll calls again when there is more.
 func (c *Conn) readable() error {
+	if c.target.TLS {
+		return c.readSecure()
+	}
 	buf := c.loop.buf
 	held := copy(buf, c.rest)
 	n, errno := read(c.fd, buf[held:])

@@ -4,6 +4,7 @@ package swarm
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -23,8 +24,9 @@ type engine struct {
 
 // sock is the system's side of a connection.
 type sock struct {
-	conn net.Conn // nil before it is connected
-	loop int
+	conn   net.Conn // nil before it is connected
+	loop   int
+	paused bool
 }
 
 func (s *Swarm) open(count int) error {
@@ -74,11 +76,16 @@ func (c *Conn) run(ctx context.Context) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if c.target.TLS {
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) // Target says so
+	}
 	c.mu.Lock()
 	c.conn = conn
 	c.mu.Unlock()
-	if err := c.Write(request(c.target.Host, c.target.Path)); err != nil {
-		return err
+	if c.target.Split == nil {
+		if err := c.Write(request(c.target.Host, c.target.Path)); err != nil {
+			return err
+		}
 	}
 	buf := make([]byte, maxResponse)
 	for {
@@ -89,7 +96,17 @@ func (c *Conn) run(ctx context.Context) error {
 		if err := c.take(append(c.rest, buf[:n]...), c.swarm.Now()); err != nil {
 			return err
 		}
+		if c.paused { // set by its handler, in this goroutine
+			<-ctx.Done()
+			return nil
+		}
 	}
+}
+
+// Pause stops reading from c for ever. Only the handler may call it, for the same c.
+func (c *Conn) Pause() error {
+	c.paused = true
+	return nil
 }
 
 // writeTimeout is how long a server may not read.

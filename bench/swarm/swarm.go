@@ -96,7 +96,16 @@ type Conn struct {
 
 // Send sends one message. It does not block: what the system does not take waits.
 func (c *Conn) Send(op Opcode, payload []byte, mask uint32) error {
-	return c.Write(AppendFrame(nil, op, payload, mask))
+	return c.Write(c.Append(nil, op, payload, mask))
+}
+
+// Append appends a message as it is written on this connection: as a frame, but for
+// bare TCP.
+func (c *Conn) Append(dst []byte, op Opcode, payload []byte, mask uint32) []byte {
+	if c.target.Split != nil {
+		return append(dst, payload...)
+	}
+	return AppendFrame(dst, op, payload, mask)
 }
 
 // take hands out what b holds and keeps what is left of it.
@@ -121,6 +130,9 @@ func (c *Conn) take(b []byte, at int64) error {
 // step hands out the first message of b, of which it takes n bytes; 0 when it is
 // not whole.
 func (c *Conn) step(b []byte, at int64) (n int, err error) {
+	if c.target.Split != nil {
+		return c.split(b, at)
+	}
 	if !c.opened {
 		if n, err = parseResponse(b); n > 0 && err == nil {
 			c.opened = true
@@ -141,6 +153,24 @@ func (c *Conn) step(b []byte, at int64) (n int, err error) {
 		err = closeError(m.data)
 	}
 	return n, err
+}
+
+// split is step for bare TCP.
+func (c *Conn) split(b []byte, at int64) (n int, err error) {
+	if !c.opened {
+		c.opened = true
+		c.swarm.handler.Opened(c)
+	}
+	n, err = c.target.Split(b)
+	switch {
+	case err != nil:
+		return 0, err
+	case n > 0:
+		c.swarm.handler.Message(c, b[:n], false, at)
+	case len(b) >= MaxMessage:
+		return 0, fmt.Errorf("message over %d bytes: %w", MaxMessage, ErrProtocol)
+	}
+	return n, nil
 }
 
 // ended tells the handler.

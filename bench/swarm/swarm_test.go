@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -86,7 +88,14 @@ func (l *log) wait(t *testing.T, line string) {
 // start runs a swarm against a handler of websockets until the test ends.
 func start(t *testing.T, l *log, loops int, serve func(ctx context.Context, c *websocket.Conn)) (*Swarm, Target) {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(accepting(t, serve))
+	s := run(t, l, loops, server.Close)
+	return s, targetOf(t, server.URL)
+}
+
+// accepting serves websockets; without serve it refuses them.
+func accepting(t *testing.T, serve func(ctx context.Context, c *websocket.Conn)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if serve == nil {
 			http.Error(w, "full", http.StatusServiceUnavailable)
 			return
@@ -98,8 +107,13 @@ func start(t *testing.T, l *log, loops int, serve func(ctx context.Context, c *w
 		}
 		defer c.CloseNow()
 		serve(r.Context(), c)
-	}))
-	s, err := New(1000, loops, l)
+	})
+}
+
+// run runs a swarm until the test ends, and then calls after.
+func run(t *testing.T, h Handler, loops int, after func()) *Swarm {
+	t.Helper()
+	s, err := New(1000, loops, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,13 +125,18 @@ func start(t *testing.T, l *log, loops int, serve func(ctx context.Context, c *w
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		server.Close()
+		after()
 	})
-	target, err := ParseTarget(t.Context(), server.URL, "/", "")
+	return s
+}
+
+func targetOf(t *testing.T, url string) Target {
+	t.Helper()
+	target, err := ParseTarget(t.Context(), url, "/", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, target
+	return target
 }
 
 func dial(t *testing.T, s *Swarm, target Target) *Conn {
@@ -131,28 +150,59 @@ func dial(t *testing.T, s *Swarm, target Target) *Conn {
 
 func TestMessagesGoBothWays(t *testing.T) {
 	l := &log{echo: true}
-	s, target := start(t, l, 2, func(ctx context.Context, c *websocket.Conn) {
-		c.SetReadLimit(1 << 20)
-		for i := 0; ; i++ {
-			_, data, err := c.Read(ctx)
-			if err != nil {
-				return
-			}
-			if i == 0 {
-				data = []byte("x" + string(data))
-			}
-			if len(data) > 500_000 {
-				data = append([]byte("last"), data...)
-			}
-			kind := websocket.MessageText
-			if len(data) > 100 {
-				kind = websocket.MessageBinary
-			}
-			if c.Write(ctx, kind, append(data, data...)) != nil || len(data) > 500_000 {
-				return
-			}
+	s, target := start(t, l, 2, growing)
+	threeGrow(t, l, s, target)
+}
+
+// TestMessagesGoBothWaysOverTLS: those of many records too.
+func TestMessagesGoBothWaysOverTLS(t *testing.T) {
+	l := &log{echo: true}
+	server := httptest.NewTLSServer(accepting(t, growing))
+	s := run(t, l, 2, server.Close)
+	threeGrow(t, l, s, targetOf(t, server.URL))
+}
+
+// TestTLSWithWhatSpeaksNone: the handshake ends, and a swarm that ends waits for it.
+func TestTLSWithWhatSpeaksNone(t *testing.T) {
+	l := &log{}
+	s, target := start(t, l, 1, func(ctx context.Context, c *websocket.Conn) {})
+	target.TLS = true
+	dial(t, s, target)
+	l.wait(t, "0 closed: ")
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	dial(t, s, targetOf(t, "https://"+silent.Addr().String()))
+}
+
+// growing answers with twice of what it got, until that is long.
+func growing(ctx context.Context, c *websocket.Conn) {
+	c.SetReadLimit(1 << 20)
+	for i := 0; ; i++ {
+		_, data, err := c.Read(ctx)
+		if err != nil {
+			return
 		}
-	})
+		if i == 0 {
+			data = []byte("x" + string(data))
+		}
+		if len(data) > 500_000 {
+			data = append([]byte("last"), data...)
+		}
+		kind := websocket.MessageText
+		if len(data) > 100 {
+			kind = websocket.MessageBinary
+		}
+		if c.Write(ctx, kind, append(data, data...)) != nil || len(data) > 500_000 {
+			return
+		}
+	}
+}
+
+func threeGrow(t *testing.T, l *log, s *Swarm, target Target) {
+	t.Helper()
 	for range 3 {
 		dial(t, s, target)
 	}
@@ -248,4 +298,77 @@ func TestServerThatDoesNotReadIsGivenUp(t *testing.T) {
 		return
 	}
 	t.Errorf("%d bytes wait", sent)
+}
+
+// TestBareTCP: without websocket, Split tells messages apart, in whatever pieces they come.
+func TestBareTCP(t *testing.T) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c, err := server.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		for _, piece := range []string{"one.", "tw", "o.three.", "hello"} {
+			c.Write([]byte(piece))
+			time.Sleep(5 * time.Millisecond) // so that the pieces are read apart, mostly
+		}
+		got := make([]byte, 15)
+		if _, err := io.ReadFull(c, got); err != nil || string(got) != "one.two.three.x" {
+			t.Errorf("server got %q, %v", got, err)
+		}
+		c.Write(bytes.Repeat([]byte("x"), MaxMessage)) // no dot
+		c.Read(got)
+	}()
+	l := &log{}
+	s := run(t, l, 1, func() { server.Close(); <-ended })
+	target := targetOf(t, "tcp://"+server.Addr().String())
+	target.Split = func(b []byte) (int, error) { return bytes.IndexByte(b, '.') + 1, nil }
+	c := dial(t, s, target)
+	for _, want := range []string{"0 opened", "0 one. 4 false", "0 two. 4 false", "0 three. 6 false"} {
+		l.wait(t, want)
+	}
+	if err := c.Write(c.Append(c.Append(nil, Text, []byte("one.two.three."), 1), Text, []byte("x"), 2)); err != nil {
+		t.Error(err)
+	}
+	l.wait(t, "0 closed: message over")
+}
+
+// pausing is a handler that reads nothing after the first message.
+type pausing struct{ log }
+
+func (p *pausing) Message(c *Conn, data []byte, binary bool, at int64) {
+	p.log.Message(c, data, binary, at)
+	if err := c.Pause(); err != nil {
+		p.add(c, err.Error())
+	}
+}
+
+// TestPause: the server's writes come to a stop, soon when the connection is narrow.
+func TestPause(t *testing.T) {
+	const most = 512 << 10 // a wide one takes megabytes
+	stopped := make(chan int, 1)
+	h := &pausing{}
+	server := httptest.NewServer(accepting(t, func(ctx context.Context, c *websocket.Conn) {
+		wait, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+		defer cancel()
+		sent := 0
+		for c.Write(wait, websocket.MessageText, make([]byte, 1000)) == nil && sent < 64<<20 {
+			sent += 1000
+		}
+		stopped <- sent
+	}))
+	s := run(t, h, 1, server.Close)
+	target := targetOf(t, server.URL)
+	target.Narrow = true
+	dial(t, s, target)
+	if sent := <-stopped; sent < 1000 || runtime.GOOS == "linux" && sent > most {
+		t.Errorf("the server sent %d bytes to who does not read", sent)
+	}
 }

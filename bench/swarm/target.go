@@ -11,16 +11,23 @@ import (
 	"strings"
 )
 
-// Target is where clients connect.
+// Target is where clients connect, and how.
 type Target struct {
 	Addr netip.AddrPort
 	Host string // of the Host header
 	Path string // with the query
+	// TLS is for https and wss. No certificate is checked: this is for measuring.
+	TLS bool
+	// Split is nil for websocket. Else the connection is bare TCP, and Split tells how many
+	// bytes the first message of b takes, up to MaxMessage; 0 when more must be read first.
+	Split func(b []byte) (n int, err error)
+	// Narrow keeps what the systems hold for a client that does not read small: segments
+	// and receive buffer.
+	Narrow bool
 }
 
 // ParseTarget reads a URL and looks its host up; of several addresses the first
-// is taken, IPv4 ones before others. http and ws mean the same; https and wss are
-// refused. A URL without a path gets path. query, without "?", is added to that of the URL.
+// is taken, IPv4 ones before others. http, ws and tcp mean the same, also https and wss. A URL without a path gets path. query, without "?", is added to that of the URL.
 func ParseTarget(ctx context.Context, text, path, query string) (Target, error) {
 	u, err := parseURL(text)
 	if err != nil {
@@ -33,11 +40,15 @@ func ParseTarget(ctx context.Context, text, path, query string) (Target, error) 
 	if query != "" {
 		path += "?" + query
 	}
-	addr, err := lookUp(ctx, u.Hostname(), u.Port())
+	port := "80"
+	if secure(u) {
+		port = "443"
+	}
+	addr, err := lookUp(ctx, u.Hostname(), cmp.Or(u.Port(), port))
 	if err != nil {
 		return Target{}, fmt.Errorf("url %q: %w", text, err)
 	}
-	return Target{addr, u.Host, path}, nil
+	return Target{Addr: addr, Host: u.Host, Path: path, TLS: secure(u)}, nil
 }
 
 // CheckURL tells whether ParseTarget takes a URL, if its host has an address.
@@ -55,16 +66,16 @@ func parseURL(text string) (*url.URL, error) {
 		return nil, fmt.Errorf("url %q: want a port up to 65535", text)
 	}
 	switch u.Scheme {
-	case "http", "ws":
+	case "http", "ws", "https", "wss", "tcp":
 		return u, nil
-	case "https", "wss":
-		return nil, fmt.Errorf("url %q: no TLS here: it would be measured too", text)
 	}
 	return nil, fmt.Errorf("url %q: want http://host:port", text)
 }
 
+func secure(u *url.URL) bool { return u.Scheme == "https" || u.Scheme == "wss" }
+
 func lookUp(ctx context.Context, host, port string) (netip.AddrPort, error) {
-	number, err := strconv.ParseUint(cmp.Or(port, "80"), 10, 16)
+	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("port %q: %w", port, err)
 	}
