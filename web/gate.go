@@ -49,13 +49,15 @@ type gate struct {
 	closed   map[string]uint64
 }
 
-// guest is one connection.
+// guest is one connection, also as a ws.Guest.
 type guest struct {
+	gate     *gate
 	conn     net.Conn
 	since    time.Time
 	in       *list.List // halfOpen, idle, or nil: a request is served
 	place    *list.Element
 	hijacked bool
+	stays    bool // as a websocket, when its request has been served
 }
 
 func newGate(most int, notices *ws.Notices) *gate {
@@ -70,7 +72,8 @@ type guestKey struct{}
 func (g *gate) mount(server *http.Server) {
 	server.Handler = g.handler(server.Handler)
 	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		return context.WithValue(ctx, guestKey{}, g.enter(c))
+		x := g.enter(c)
+		return ws.WithGuest(context.WithValue(ctx, guestKey{}, x), x)
 	}
 	server.ConnState = func(c net.Conn, state http.ConnState) {
 		switch state {
@@ -83,7 +86,7 @@ func (g *gate) mount(server *http.Server) {
 }
 
 // handler notes which connections have a request. A hijacked one ends with its
-// handler: net/http tells nothing of it any more.
+// handler, unless it is a websocket: net/http tells nothing of it any more.
 func (g *gate) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(guestKey{}).(*guest); ok {
@@ -97,7 +100,7 @@ func (g *gate) handler(next http.Handler) http.Handler {
 // enter lets c in, or closes it, or another.
 func (g *gate) enter(c net.Conn) *guest {
 	now := time.Now()
-	x := &guest{conn: c, since: now}
+	x := &guest{gate: g, conn: c, since: now}
 	g.mu.Lock()
 	victim, cause := g.victimLocked(now, g.fullLocked(0))
 	switch {
@@ -206,6 +209,7 @@ func (g *gate) served(x *guest) {
 	defer g.mu.Unlock()
 	switch {
 	case g.conns[x.conn] != x:
+	case x.stays:
 	case x.hijacked:
 		g.removeLocked(x)
 	default:
@@ -228,6 +232,16 @@ func (g *gate) leave(c net.Conn) {
 		g.removeLocked(x)
 	}
 }
+
+// Stayed implements ws.Guest.
+func (x *guest) Stayed() {
+	x.gate.mu.Lock()
+	defer x.gate.mu.Unlock()
+	x.stays = true
+}
+
+// Left implements ws.Guest.
+func (x *guest) Left() { x.gate.leave(x.conn) }
 
 // stats are the numbers of now, and how many were closed by cause.
 func (g *gate) stats() (open, halfOpen int, closed map[string]uint64) {

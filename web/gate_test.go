@@ -149,6 +149,16 @@ func TestGateMakesRoom(t *testing.T) {
 			x.g.served(a)
 			x.open(3)
 		}, []int{2}},
+		"a websocket counts until its end": {1, 9, func(x *guests) {
+			a := x.open(1)
+			x.g.move(a, nil)
+			x.g.hijacked(a.conn)
+			a.Stayed()
+			x.g.served(a)
+			x.open(2)
+			a.Left()
+			x.open(3)
+		}, []int{2}},
 		"who has left makes room": {1, 9, func(x *guests) {
 			x.g.leave(x.open(1).conn)
 			x.open(2)

@@ -38,6 +38,7 @@ type arrival struct {
 	webSocket
 	from  Incoming
 	timer *time.Timer // UpgradeTimeout
+	stay  func() bool // undoes what closes the websocket when the server ends
 	asked bool        // the reader's: the client has sent its probe
 	begun bool        // the reader's: what comes are packets of the session
 
@@ -78,14 +79,22 @@ func (s *Server) serveArrival(conn *ws.Conn, r *http.Request, sid string, in Inc
 	a := &arrival{webSocket: webSocket{conn: conn}, from: in}
 	a.socket = newSocket(s, sid, newRequest(r), a)
 	a.timer = time.AfterFunc(s.cfg.UpgradeTimeout, func() { a.fail(ws.StatusRefused, "the upgrade took too long") })
-	defer context.AfterFunc(s.ending, func() { a.fail(ws.StatusGoingAway, ReasonShutdown.String()) })()
-	conn.Serve(a)
+	a.stay = context.AfterFunc(s.ending, func() { a.fail(ws.StatusGoingAway, ReasonShutdown.String()) })
+	s.roster.Stay()
+	conn.Go(a)
+}
+
+// Ended implements ws.Handler.
+func (a *arrival) Ended() {
+	s := a.socket.server
+	defer s.roster.Leave()
+	a.stay()
 	if a.fail(0, ""); a.came() {
 		a.socket.finish()
 		return
 	}
-	in.GiveUp()
-	s.cfg.Left(r.RemoteAddr)
+	a.from.GiveUp()
+	s.cfg.Left(a.socket.request.RemoteAddr)
 }
 
 // fail gives the websocket up, unless the session moves.

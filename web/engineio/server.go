@@ -29,9 +29,10 @@ type Server struct {
 	counters counters
 	notices  *ws.Notices
 
-	// roster has the sockets by sid, until the transport is gone. Each session on
-	// a websocket holds that request in until it has ended, and each one on
-	// polling holds itself in.
+	websockets ws.Config
+
+	// roster has the sockets by sid, until the transport is gone. Each websocket
+	// and each session on polling stays in until it has ended.
 	roster ws.Roster[string, *Socket]
 	ending context.Context // ends when Run begins to end sessions
 	end    context.CancelFunc
@@ -55,6 +56,8 @@ func NewServer(cfg Config, h Handler) *Server {
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.notices = ws.NewNotices(s.cfg.Logger)
+	s.websockets = ws.Config{MaxPayload: s.cfg.MaxPayload, WriteTimeout: s.cfg.PingTimeout, Deflater: s.cfg.Deflater,
+		Poller: &ws.Poller{}, Traffic: &s.counters.traffic, Logger: s.cfg.Logger}
 	transports := map[string]http.HandlerFunc{Polling: s.servePolling, WebSocket: s.serveWebSocket}
 	for _, name := range s.cfg.Transports {
 		s.serve[name] = transports[name]
@@ -81,8 +84,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// ServeHTTP serves one request of the engine path. For a websocket it returns when
-// the session has ended, or when it was not taken for an upgrade.
+// ServeHTTP serves one request of the engine path. A websocket goes on when it has
+// returned; whoever counts connections is told of the end as a ws.Guest.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	sid := query.Get("sid")

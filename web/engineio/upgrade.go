@@ -20,6 +20,7 @@ type upgrade struct {
 	webSocket
 	polling *polling
 	timer   *time.Timer // UpgradeTimeout
+	stay    func() bool // undoes what closes the websocket when the server on its way leaves
 	moved   bool        // the reader's: what comes are packets of the session
 
 	// Guarded by Socket.mu.
@@ -36,12 +37,19 @@ func (s *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, socket *So
 		return
 	}
 	u := &upgrade{webSocket: webSocket{socket: socket, conn: conn}}
+	s.roster.Stay()
 	if !u.begin() {
-		conn.Reject(ws.StatusRefused, "the session cannot upgrade")
+		conn.Reject(ws.StatusRefused, "the session cannot upgrade", s.roster.Leave)
 		return
 	}
-	defer context.AfterFunc(detourOf(r).Leaving, u.leave)()
-	conn.Serve(u)
+	u.stay = context.AfterFunc(detourOf(r).Leaving, u.leave)
+	conn.Go(u)
+}
+
+// Ended implements ws.Handler.
+func (u *upgrade) Ended() {
+	defer u.socket.server.roster.Leave()
+	u.stay()
 	u.fail(0, "")
 	u.settle()
 }

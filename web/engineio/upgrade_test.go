@@ -337,6 +337,7 @@ func TestAnswerToAPollComesBeforeTheWebSocket(t *testing.T) {
 
 		p = h.polling(app)
 		p.raw("GET", "\r\n")
+		synctest.Wait() // it waits for packets
 		p.s.Send(message("never read", false))
 		p.s.Flush()
 		c = p.upgrade()

@@ -13,30 +13,32 @@ type webSocket struct {
 	conn   *ws.Conn
 }
 
-// serveWebSocket is the whole life of a session that opens on a websocket.
+// serveWebSocket begins a session that opens on a websocket, which goes on when the
+// request has been served.
 func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	conn := s.accept(w, r)
 	if conn == nil {
 		s.cfg.Left(r.RemoteAddr)
 		return
 	}
+	s.roster.Stay()
 	t := &webSocket{conn: conn}
 	t.socket = newSocket(s, s.cfg.NewSID(), newRequest(r), t)
 	if err := s.register(t.socket); err != nil {
 		reason := s.turnedAway(t.socket, err)
-		conn.Reject(reasons[reason].status, reason.String())
-		s.cfg.Left(r.RemoteAddr)
+		conn.Reject(reasons[reason].status, reason.String(), func() {
+			s.cfg.Left(t.socket.request.RemoteAddr)
+			s.roster.Leave()
+		})
 		return
 	}
 	t.socket.start()
-	conn.Serve(t)
-	t.socket.finish()
+	conn.Go(t)
 }
 
 // accept makes the websocket handshake, or answers the request and returns nil.
 func (s *Server) accept(w http.ResponseWriter, r *http.Request) *ws.Conn {
-	conn, err := ws.Accept(w, r, ws.Config{MaxPayload: s.cfg.MaxPayload, WriteTimeout: s.cfg.PingTimeout, Deflater: s.cfg.Deflater,
-		Traffic: &s.counters.traffic, Logger: s.cfg.Logger})
+	conn, err := ws.Accept(w, r, &s.websockets)
 	if err != nil {
 		s.counters.refused[codeBadRequest].Add(1)
 		s.cfg.Logger.Debug("engineio: websocket handshake failed", "addr", r.RemoteAddr, "err", err)
@@ -64,6 +66,12 @@ func (t *webSocket) Take() ([]*ws.Group, bool) { return t.socket.take() }
 
 // Failed implements ws.Handler.
 func (t *webSocket) Failed(cause ws.Cause) { t.socket.end(causes[cause]) }
+
+// Ended implements ws.Handler.
+func (t *webSocket) Ended() {
+	defer t.socket.server.roster.Leave()
+	t.socket.finish()
+}
 
 // name implements transport.
 func (t *webSocket) name() string { return WebSocket }

@@ -115,8 +115,30 @@ func (f *Forwarder) handler(own http.Handler) http.Handler {
 		defer f.counts.in[served].Add(1)
 		leaving, done := conn.from.serve(r)
 		defer done()
+		stay := stay{ended: make(chan struct{})}
+		r = r.WithContext(ws.WithGuest(r.Context(), &stay))
 		own.ServeHTTP(w, engineio.Detour{Leaving: leaving, Lost: conn.lost}.Request(r))
+		stay.wait()
 	})
+}
+
+// stay is a websocket that goes on when its request has been served. Its place is
+// kept until its end.
+type stay struct {
+	stays bool
+	ended chan struct{}
+}
+
+// Stayed implements ws.Guest.
+func (s *stay) Stayed() { s.stays = true }
+
+// Left implements ws.Guest.
+func (s *stay) Left() { close(s.ended) }
+
+func (s *stay) wait() {
+	if s.stays {
+		<-s.ended
+	}
 }
 
 // callers are the nodes that have connections to this one, by PeerName.

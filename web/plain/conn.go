@@ -105,7 +105,7 @@ func (c *conn) Flush() {
 }
 
 // Close implements node.Sink. The connection is the session's alone, so it ends
-// either way; finish tells the node.
+// either way; Ended tells the node.
 func (c *conn) Close(bool) { c.end(reasonServer) }
 
 // send queues g, or reports that the connection has ended, perhaps for this g.
@@ -202,8 +202,15 @@ func (c *conn) endLocked(why reason) {
 	c.ws.End(reasons[why].status, why.text())
 }
 
-// finish is the last act, when the websocket is closed and nothing of it runs.
-func (c *conn) finish() {
+// leave counts the connection out.
+func (c *conn) leave() {
+	c.server.cfg.Left(c.handshake.Remote)
+	c.server.roster.Leave()
+}
+
+// Ended implements ws.Handler.
+func (c *conn) Ended() {
+	defer c.leave()
 	c.mu.Lock()
 	why, slow := c.reason, c.slow
 	c.out.Drop() // handlers may keep the session

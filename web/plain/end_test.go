@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"testing"
@@ -190,6 +191,7 @@ func TestMessagesThatNoClientMaySend(t *testing.T) {
 func TestBreachOfTheWebSocketProtocolCuts(t *testing.T) {
 	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
 		c := h.rawOpen()
+		go io.Copy(io.Discard, c)
 		c.Write([]byte{0x81, 1, '{'}) // unmasked
 		h.wantLeft("transport error")
 		if got := h.server.Stats().Closed["transport error"]; got != 1 {

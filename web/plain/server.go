@@ -20,7 +20,9 @@ type Server struct {
 	counters counters
 	notices  *ws.Notices
 
-	// roster has the clients. Each holds its request in until it has ended.
+	websockets ws.Config
+
+	// roster has the clients. Each stays in until it has ended.
 	roster ws.Roster[client, client]
 
 	ctx    context.Context // ends when Run does: no session waits to be opened then
@@ -34,6 +36,8 @@ type client interface{ end(why reason) }
 func NewServer(cfg Config, n *node.Node) *Server {
 	cfg = cfg.withDefaults()
 	s := &Server{cfg: cfg, node: n, nodeName: n.Name(), log: cfg.Logger, notices: ws.NewNotices(cfg.Logger)}
+	s.websockets = ws.Config{MaxPayload: cfg.MaxPayload, WriteTimeout: cfg.PingTimeout, Deflater: cfg.Deflater,
+		Poller: &ws.Poller{}, Traffic: &s.counters.sockets.traffic, Logger: s.log}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -52,8 +56,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// ServeHTTP serves one request. For a websocket it returns when the session has
-// ended.
+// ServeHTTP serves one request. A websocket goes on when it has returned; whoever
+// counts connections is told of the end as a ws.Guest.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.roster.Enter() {
 		s.refuse(w, refusedShutdown, http.StatusServiceUnavailable, reasonShutdown.String())
@@ -61,7 +65,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.roster.Leave()
 	if s.verify(w, r) {
-		defer s.cfg.Left(r.RemoteAddr)
 		s.serve(w, r)
 	}
 }
@@ -112,21 +115,21 @@ func (s *Server) left(of *endpoint, h node.Handshake, why reason, slow ws.Slow) 
 	s.notices.Say(cause, "client cut", slog.String("addr", h.Remote), slog.String("protocol", h.Protocol), slog.String("reason", why.String()))
 }
 
-// serve is the whole life of a connection.
+// serve begins a connection, which goes on when the request has been served.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	socket, err := ws.Accept(w, r, ws.Config{MaxPayload: s.cfg.MaxPayload, WriteTimeout: s.cfg.PingTimeout, Deflater: s.cfg.Deflater,
-		Traffic: &s.counters.sockets.traffic, Logger: s.log})
+	socket, err := ws.Accept(w, r, &s.websockets)
 	if err != nil { // has been answered
 		s.counters.sockets.refused[refusedHandshake].Add(1)
 		s.log.Debug("websocket handshake failed", "addr", r.RemoteAddr, "err", err)
+		s.cfg.Left(r.RemoteAddr)
 		return
 	}
+	s.roster.Stay()
 	c := newConn(s, socket, r)
 	if s.roster.Add(c, c) != nil {
-		socket.Reject(reasons[reasonShutdown].status, reasonShutdown.text())
+		socket.Reject(reasons[reasonShutdown].status, reasonShutdown.text(), c.leave)
 		return
 	}
 	s.counters.sockets.enter()
-	socket.Serve(c)
-	c.finish()
+	socket.Go(c)
 }

@@ -1,20 +1,17 @@
 package ws
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
-
-	"github.com/coder/websocket"
 )
 
 // Cause is why a connection cannot go on.
 type Cause uint8
 
-// The causes. The library has sent the close frame that fits CauseTooBig and some
-// of CauseBreach already.
+// The causes. A close frame that fits CauseBreach was sent, if nothing else was on its
+// way out.
 const (
 	CauseLost        Cause = iota + 1 // closed by the client, or lost
 	CauseBreach                       // the client broke the rules of RFC 6455
@@ -30,14 +27,14 @@ const (
 func causeOf(err error) Cause {
 	var network *net.OpError
 	switch {
-	case errors.Is(err, websocket.ErrMessageTooBig):
+	case errors.Is(err, errTooBig):
 		return CauseTooBig
-	// Of a write, as reads have no deadline before the end. The library gives its
-	// own answers to pings a context of 5 s, also to wait behind a data frame.
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errInvalidText):
+		return CauseInvalidText
+	// Of a write, as reads have no deadline before the end.
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return CauseSlow
-	case websocket.CloseStatus(err) != -1, errors.Is(err, errHungUp), errors.Is(err, net.ErrClosed),
-		errors.Is(err, io.ErrClosedPipe), errors.As(err, &network):
+	case errors.Is(err, errHungUp), errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe), errors.As(err, &network):
 		return CauseLost
 	}
 	return CauseBreach

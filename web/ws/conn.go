@@ -2,14 +2,10 @@ package ws
 
 import (
 	"log/slog"
-	"math"
-	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/coder/websocket"
 )
 
 // CloseTimeout bounds what a graceful end may take: writing what still waits and
@@ -24,13 +20,16 @@ const (
 	DefaultQueueGroups = 64 << 10  // groups
 )
 
-// Config is what a Conn needs. All fields but Deflater must be set.
+// Config is what a Conn needs. All fields but Poller and Deflater must be set,
+// and none changes any more: connections share it.
 type Config struct {
 	// MaxPayload is the largest message of a client, in bytes. A larger one is
 	// CauseTooBig.
 	MaxPayload int
 	// WriteTimeout is how long one batch may take to write; longer is CauseSlow.
 	WriteTimeout time.Duration
+	// Poller waits for input. Nil, each connection has a goroutine for that.
+	Poller *Poller
 	// Deflater compresses for clients that take compressed messages, and lets them
 	// send such. Nil, no compression is negotiated.
 	Deflater *Deflater
@@ -57,84 +56,94 @@ type Handler interface {
 	Received(data []byte, binary bool)
 	// Take hands out what is to be written next, in order, and says whether more may
 	// come. It is asked again after each batch, which is cleared then, and for
-	// Serve, Flush and FlushNow; calls never overlap. Nothing left and no more to come is
+	// Go, Flush and FlushNow; calls never overlap. Nothing left and no more to come is
 	// the end, for which End says how.
 	Take() (batch []*Group, open bool)
 	// Failed says that the connection cannot go on, and why; also after End, when
 	// it means nothing any more. A handler that does not call End is cut.
 	Failed(cause Cause)
+	// Ended comes once and last, when the connection is closed and nothing of the
+	// Handler runs any more. It may block.
+	Ended()
 }
 
 // Conn is one websocket. End and Flush may be called from anywhere, with locks
 // held: they never block and never call back. FlushNow never blocks.
 type Conn struct {
-	cfg    Config
+	cfg    *Config
 	remote string
-	ws     *websocket.Conn
+	guest  Guest // nil mostly
 	tap    *tap
-	packs  bool        // the client takes compressed messages
-	busy   atomic.Bool // the Handler keeps us from reading
+	packs  bool   // the client takes compressed messages
+	early  []byte // what came behind the handshake; nil once received
+
+	in      decoder     // of who reads
+	busy    atomic.Bool // the Handler keeps us from reading
+	hungUp  atomic.Bool // the stream has ended, behind what is to be read
+	reading reading     // where the connection is parked
+	place   int32       // where in the Poller, from 1; guarded by that
 
 	turn    turn    // who writes what Take hands out; see FlushNow
 	handler Handler // and what follows: of who has the turn
 	pending pending
 	failed  bool // a Take that FlushNow called has panicked
 
-	closed sync.WaitGroup // one, from Serve until the connection is closed
+	parts  atomic.Int32 // of Go that have not ended
+	silent latch        // nothing is read any more
 
 	once   sync.Once
-	status Status // as text, set before ended is closed
+	status Status // as text and by, set before ended is
 	text   string
-	ended  chan struct{}
+	by     time.Time // when all must be over
+	ended  latch
 }
 
-// Accept answers a request for a websocket. It judges no web origin. After an
-// error the request has been answered, with a status that fits.
-func Accept(w http.ResponseWriter, r *http.Request, cfg Config) (*Conn, error) {
-	h := &hijacker{ResponseWriter: w}
-	// Inflating is memory and work that a client makes us spend. The library's read
-	// limit counts what comes out of it.
-	mode := websocket.CompressionDisabled
-	if cfg.Deflater != nil {
-		mode = websocket.CompressionNoContextTakeover
-	}
-	conn, err := websocket.Accept(h, r, &websocket.AcceptOptions{
-		// The server has judged the origin, by one rule for all protocols.
-		InsecureSkipVerify: true,
-		CompressionMode:    mode,
-		// The library compresses nothing: it would for each client anew.
-		CompressionThreshold: math.MaxInt,
-	})
-	if err != nil {
-		return nil, err
-	}
-	conn.SetReadLimit(int64(cfg.MaxPayload))
-	c := &Conn{cfg: cfg, remote: r.RemoteAddr, ws: conn, tap: h.tap, ended: make(chan struct{})}
-	c.packs = w.Header().Get("Sec-WebSocket-Extensions") != ""
-	c.busy.Store(true)
-	c.turn.take() // Serve gives it up
-	return c, nil
-}
-
-// Serve is the life of the connection, once: it returns when the connection is
-// closed and nothing of h runs any more. The caller's goroutine reads. Another one
-// writes what FlushNow has not, while there is such, and closes.
-func (c *Conn) Serve(h Handler) {
+// Go serves h on the connection, once. It returns when h.Opened has: what follows
+// runs on goroutines of the connection, which are there while there is something to do,
+// and the last of them calls h.Ended.
+func (c *Conn) Go(h Handler) {
 	c.handler = h
-	c.closed.Add(1)
-	c.flushTurn() // what was queued before
-	c.guard(h, func() {
-		h.Opened()
-		c.fail(h, c.read(h))
-	})
-	c.closed.Wait()
+	c.parts.Store(2) // reading, and writing with the end
+	c.flushTurn()    // what was queued before
+	switch {
+	case !c.open():
+		c.silence()
+	case c.cfg.Poller.add(c) != nil:
+		go c.read()
+	default:
+		if again, last := c.reading.rest(); again || last {
+			go c.readParked()
+		}
+	}
 }
 
-// Reject closes a connection that is not served, with a close frame.
-func (c *Conn) Reject(status Status, text string) {
-	c.End(status, text)
-	c.hangUp()
+// partEnds is the end of reading, or of writing.
+func (c *Conn) partEnds() {
+	if c.parts.Add(-1) > 0 {
+		return
+	}
+	if c.guest != nil {
+		c.guest.Left()
+	}
+	c.handler.Ended()
 }
+
+// Reject closes a connection that is not served, with a close frame, and calls ended
+// when that is done.
+func (c *Conn) Reject(status Status, text string, ended func()) {
+	c.in.refuse()
+	c.End(status, text)
+	c.Go(rejected(ended))
+}
+
+// rejected is the Handler of a connection that has none.
+type rejected func()
+
+func (rejected) Opened()                           {}
+func (rejected) Received([]byte, bool)             {}
+func (rejected) Take() (batch []*Group, open bool) { return nil, false }
+func (rejected) Failed(Cause)                      {}
+func (ended rejected) Ended()                      { ended() }
 
 // End ends the connection; the first call counts. With a status what waits is
 // written, then a close frame with status and text, of which at most 123 bytes are
@@ -149,9 +158,9 @@ func (c *Conn) End(status Status, text string) {
 		if len(text) > maxCloseText {
 			text = strings.ToValidUTF8(text[:maxCloseText], "")
 		}
-		c.status, c.text = status, text
+		c.status, c.text, c.by = status, text, deadline
 		c.tap.endBy(deadline)
-		close(c.ended)
+		c.ended.set()
 		c.Flush() // writes what waits, and closes
 	})
 }
@@ -172,43 +181,45 @@ func (c *Conn) Heard() time.Time {
 func (c *Conn) Wait(d time.Duration) {
 	select {
 	case <-time.After(d):
-	case <-c.ended:
+	case <-c.ended.whenSet():
 	}
 }
 
-// fail tells h of the end. The first reason counts there, and here.
-func (c *Conn) fail(h Handler, cause Cause) {
-	h.Failed(cause)
+// fail tells the Handler of the end. The first reason counts there, and here.
+func (c *Conn) fail(cause Cause) {
+	c.handler.Failed(cause)
 	c.End(0, "")
 }
 
-// guard runs a part of Serve.
-func (c *Conn) guard(h Handler, part func()) {
-	if !Guard(c.cfg.Logger, c.remote, part) {
-		c.fail(h, CausePanic)
+// guard runs a part of the session, and reports whether it returned.
+func (c *Conn) guard(part func()) (ok bool) {
+	if ok = Guard(c.cfg.Logger, c.remote, part); !ok {
+		c.fail(CausePanic)
 	}
+	return ok
 }
 
 // over says that End was called.
-func (c *Conn) over() bool {
-	select {
-	case <-c.ended:
-		return true
-	default:
-		return false
-	}
-}
+func (c *Conn) over() bool { return c.ended.isSet() }
 
-// hangUp waits for End and closes the connection, which stops the reader. A
-// graceful end waits for the client's close frame: closing at once, with unread
-// input, makes the kernel reset the connection, and the client loses what was
-// written last.
+// cut says that it was called without a status.
+func (c *Conn) cut() bool { return c.over() && c.status == 0 }
+
+// hangUp waits for End and closes the connection, which stops the reader.
 func (c *Conn) hangUp() {
-	<-c.ended
+	<-c.ended.whenSet()
+	if c.status != 0 {
+		c.goodbye()
+	}
+	nobody := c.reading.stop()
+	c.cfg.Poller.remove(c)
 	if c.status == 0 {
 		c.tap.cut()
-		c.ws.CloseNow() // for what the library holds
-		return
+	} else {
+		c.tap.Close() // of TLS, with a word
 	}
-	c.ws.Close(websocket.StatusCode(c.status), c.text) // an error says how the client took it
+	if nobody {
+		c.silence()
+	}
+	c.partEnds()
 }

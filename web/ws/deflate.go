@@ -19,9 +19,6 @@ const DefaultDeflateThreshold = 1024
 // permessage-deflate (RFC 7692), always without context takeover: then a message is
 // compressed once for all clients, and none costs the memory of a window. One is
 // shared by the servers of a process; its methods may be called concurrently.
-//
-// What clients send is inflated by the library, which does not take two messages with
-// a block that is marked as the last one (RFC 7692, section 7.2.3.4): such a client is cut.
 type Deflater struct {
 	threshold int
 	// idle has the compressors, nil for one not made yet: each has about 1 MB, and

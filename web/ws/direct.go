@@ -10,8 +10,8 @@ import "slices"
 //
 // Who writes has the turn, and hands it to the writer with what is left, so that
 // batches go out one after the other, whoever takes them. There is no turn before
-// Serve and after the last batch. Below it tap.out is held until a frame is out,
-// against the pongs and close frames of the library. Neither is waited for here, and
+// Go and after the last batch. Below it tap.out is held until a frame is out,
+// against the pongs and close frames of who reads. Neither is waited for here, and
 // a frame that is cut leaves both to the writer. Only connections with a descriptor
 // of their own are written to here, on Linux; the others have writers.
 func (c *Conn) FlushNow() {

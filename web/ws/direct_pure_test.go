@@ -39,7 +39,7 @@ func unserved(t *testing.T, q *queue) (*Conn, net.Conn) {
 	client.SetDeadline(time.Now().Add(30 * time.Second))
 	server.(*net.TCPConn).SetWriteBuffer(4 << 10)
 	return &Conn{
-		cfg:     Config{WriteTimeout: time.Minute, Traffic: &Traffic{}},
+		cfg:     &Config{WriteTimeout: time.Minute, Traffic: &Traffic{}},
 		tap:     &tap{Conn: server, raw: rawConn(server), out: make(lock, 1)},
 		handler: q,
 	}, client
@@ -70,7 +70,7 @@ func TestCutFrameKeepsTheLock(t *testing.T) {
 		t.Fatal("a pong can get into the frame")
 	}
 	pong := []byte{0x8a, 0}
-	go c.tap.Write(pong)
+	go c.pong(nil)
 	go c.writePending()
 	got := make([]byte, len(want)+len(pong))
 	for n := 0; n < len(got); {
@@ -90,7 +90,7 @@ func TestCloseFrameIsTheLast(t *testing.T) {
 	c, _ := unserved(t, q)
 	q.out.Push(NewGroup(Frame{Text, []byte("a")}))
 	c.writeNow()
-	c.tap.Write([]byte{0x88, 2, 3, 0xe8})
+	c.answerClose([]byte{3, 0xe8})
 	q.out.Push(NewGroup(Frame{Text, []byte("b")}))
 	c.writeNow()
 	if got := c.cfg.Traffic.MessagesOut.Load(); got != 1 || len(c.pending.rest) != 1 {
@@ -99,7 +99,7 @@ func TestCloseFrameIsTheLast(t *testing.T) {
 	if err := c.writePending(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the writer got %v, want %v", err, net.ErrClosed)
 	}
-	if _, err := c.tap.Write([]byte{0x8a, 0}); !errors.Is(err, net.ErrClosed) {
+	if err := c.pong(nil); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a pong got %v, want %v", err, net.ErrClosed)
 	}
 }

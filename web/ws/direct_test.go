@@ -231,7 +231,7 @@ func TestWhatComesAfterTheLastLookGoesOut(t *testing.T) {
 		h.run = func(s *session) {
 			l := &late{session: s}
 			handlers <- l
-			s.Serve(l)
+			s.Go(l)
 		}
 		c, s := h.open()
 		l := <-handlers
@@ -375,7 +375,7 @@ func TestPanicInFlushNowEndsItsConnection(t *testing.T) {
 		h.run = func(s *session) {
 			p := &panicky{session: s}
 			handlers <- p
-			s.Serve(p)
+			s.Go(p)
 		}
 		c, s := h.open()
 		p := <-handlers

@@ -9,17 +9,20 @@
 // Groups of frames, made once and shared by all the clients that they are for. A
 // Roster lets a server end all its sessions and wait for them.
 //
-// The package is the one place that knows the websocket library, which reads, and
-// writes control frames of its own: messages go past it, in frames that are made
-// once for all clients. Everything that a client sends comes from receive: other
-// ways to wait for input (a parked connection) go there and change nothing above.
+// An idle Conn has no goroutine, no buffer and nothing of the request that opened
+// it. One that is TCP and nothing else is parked in a Poller, on Linux; when something
+// has come, a goroutine reads until nothing is left. The others (TLS, other systems) have a goroutine that
+// waits. Either way the bytes go through one decoder, which knows nothing of
+// connections.
 //
-// Reading order: conn.go (Handler, Conn, the life of a connection), read.go,
-// frame.go, turn.go (who writes), write.go, direct.go (writing without waiting),
-// tap.go (what sits between the library and the socket), cause.go. The rest stands
-// alone: deflate.go (compression, once for all), pace.go and notice.go
-// (limits of a rate, and of log lines), slow.go, group.go, outbox.go with
-// lanes.go (what goes before what), roster.go, request.go, guard.go.
+// Reading order: conn.go (Handler, Conn, the life of a connection), accept.go (the
+// handshake), read.go with poller_linux.go and read_linux.go (who reads, and when),
+// decode.go with inflate.go (bytes to messages), frame.go, turn.go (who writes),
+// write.go, direct.go (writing without waiting), control.go (pongs and close frames),
+// tap.go (the connection below), cause.go. The rest stands alone: guest.go (who is
+// told of the end of a connection), deflate.go (compression, once for all), pace.go
+// and notice.go (limits of a rate, and of log lines), slow.go, group.go, outbox.go with
+// lanes.go (what goes before what), roster.go, request.go, guard.go, latch.go.
 //
 // Source: RFC 6455.
 package ws

@@ -173,7 +173,7 @@ func (forgetful) Failed(ws.Cause) {}
 
 func TestHandlerThatDoesNotEndIsCut(t *testing.T) {
 	inBubble(t, limits, nil, func(t *testing.T, h *host) {
-		h.run = func(s *session) { s.Serve(forgetful{s}) }
+		h.run = func(s *session) { s.Go(forgetful{s}) }
 		c, s := h.open()
 		c.CloseNow()
 		synctest.Wait()
@@ -189,7 +189,7 @@ func TestRejectedConnectionIsNotServed(t *testing.T) {
 	inBubble(t, limits, nil, func(t *testing.T, h *host) {
 		h.run = func(s *session) {
 			h.sessions <- s
-			s.Reject(ws.StatusRefused, "no")
+			s.Reject(ws.StatusRefused, "no", s.leave)
 		}
 		c, s := h.open()
 		s.send("x")

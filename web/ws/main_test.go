@@ -38,7 +38,8 @@ type session struct {
 	over   bool // no more to come from Take
 	got    []string
 	causes []ws.Cause
-	served time.Time // when Serve returned
+	served time.Time // when Ended came
+	leave  func()
 }
 
 func (s *session) Opened() {
@@ -74,6 +75,13 @@ func (s *session) Failed(cause ws.Cause) {
 	}[cause], "")
 }
 
+func (s *session) Ended() {
+	s.mu.Lock()
+	s.served = time.Now()
+	s.mu.Unlock()
+	s.leave()
+}
+
 // end ends the session as every Handler must: no more to come, then End.
 func (s *session) end(status ws.Status, text string) {
 	s.mu.Lock()
@@ -102,7 +110,7 @@ func (s *session) messages() string {
 	return strings.Join(s.got, ",")
 }
 
-// cause waits in a bubble until all is still: why Serve has returned, or zero.
+// cause waits in a bubble until all is still: why the session has ended, or zero.
 func (s *session) cause() ws.Cause {
 	synctest.Wait()
 	s.mu.Lock()
@@ -155,6 +163,7 @@ type host struct {
 	run      func(s *session) // serves a connection
 	sessions chan *session    // in the order they open
 	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
+	guests   []ws.Guest   // of each request
 	log      bytes.Buffer // read when all is still
 }
 
@@ -174,8 +183,9 @@ func inBubble(t *testing.T, cfg ws.Config, setup func(*session), test func(t *te
 }
 
 func newHost(t *testing.T, cfg ws.Config, setup func(*session)) *host {
-	h := &host{t: t, setup: setup, run: func(s *session) { s.Serve(s) }, sessions: make(chan *session, 100)}
+	h := &host{t: t, setup: setup, run: func(s *session) { s.Go(s) }, sessions: make(chan *session, 100)}
 	cfg.Traffic = &ws.Traffic{}
+	cfg.Poller = &ws.Poller{}
 	cfg.Logger = slog.New(slog.NewTextHandler(&h.log, nil))
 	h.cfg = cfg
 	return h
@@ -201,7 +211,10 @@ func (h *host) serve(l net.Listener) (stop func()) {
 }
 
 func (h *host) session(roster *ws.Roster[*session, *session], w http.ResponseWriter, r *http.Request) {
-	conn, err := ws.Accept(w, r, h.cfg)
+	for _, g := range h.guests {
+		r = r.WithContext(ws.WithGuest(r.Context(), g))
+	}
+	conn, err := ws.Accept(w, r, &h.cfg)
 	if err != nil {
 		return
 	}
@@ -209,15 +222,16 @@ func (h *host) session(roster *ws.Roster[*session, *session], w http.ResponseWri
 	if h.setup != nil {
 		h.setup(s)
 	}
+	roster.Stay()
 	if roster.Add(s, s) != nil {
-		conn.Reject(ws.StatusGoingAway, "")
+		conn.Reject(ws.StatusGoingAway, "", roster.Leave)
 		return
 	}
-	defer roster.Remove(s)
+	s.leave = func() {
+		roster.Remove(s)
+		roster.Leave()
+	}
 	h.run(s)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.served = time.Now()
 }
 
 // client is one end of a websocket.

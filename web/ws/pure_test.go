@@ -2,7 +2,6 @@ package ws
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
-
-	"github.com/coder/websocket"
 )
 
 func sized(bytes int) *Group { return &Group{frames: make([]Frame, 1), size: bytes} }
@@ -61,16 +58,15 @@ func TestErrorsHaveTheirCause(t *testing.T) {
 		err  error
 		want Cause
 	}{
-		"too big":               {fmt.Errorf("read: %w", websocket.ErrMessageTooBig), CauseTooBig},
+		"too big":               {fmt.Errorf("read: %w", errTooBig), CauseTooBig},
 		"write deadline":        {fmt.Errorf("write: %w", os.ErrDeadlineExceeded), CauseSlow},
 		"write deadline of TCP": {&net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}, CauseSlow},
-		"answer to a ping":      {fmt.Errorf("pong: %w", context.DeadlineExceeded), CauseSlow},
-		"close frame":           {fmt.Errorf("read: %w", websocket.CloseError{Code: 1000}), CauseLost},
+		"invalid text":          {errInvalidText, CauseInvalidText},
 		"hung up":               {errHungUp, CauseLost},
 		"reset":                 {&net.OpError{Op: "read", Err: syscall.ECONNRESET}, CauseLost},
 		"closed":                {net.ErrClosed, CauseLost},
 		"closed pipe":           {io.ErrClosedPipe, CauseLost},
-		"anything else":         {errors.New("received unmasked frame from client"), CauseBreach},
+		"anything else":         {errBreach, CauseBreach},
 	} {
 		if got := causeOf(tt.err); got != tt.want {
 			t.Errorf("%s: cause %d, want %d", name, got, tt.want)

@@ -1,69 +1,163 @@
 package ws
 
-import (
-	"context"
-	"io"
-	"unicode/utf8"
+import "sync/atomic"
 
-	"github.com/coder/websocket"
+// reading is whether somebody reads a connection that is parked in a Poller. Such a
+// connection has no goroutine and no buffer: when something has come, a goroutine
+// reads until nothing is left.
+type reading struct{ state atomic.Uint32 }
+
+// The states.
+const (
+	readRuns  uint32 = iota // somebody reads
+	readAgain               // ... and more has come
+	readIdle                // nobody
+	readStops               // who reads is the last
+	readOver
 )
 
-// read hands on what the client sends, until the stream ends, by itself or by
-// hangUp. The result counts when nobody has ended the connection before.
-func (c *Conn) read(h Handler) Cause {
+// wake says that something has come, and reports whether the caller is to have it read.
+func (r *reading) wake() bool {
 	for {
-		data, binary, cause := c.receive()
-		if cause != 0 {
-			return cause
+		switch state := r.state.Load(); {
+		case state == readIdle && r.state.CompareAndSwap(readIdle, readRuns):
+			return true
+		case state == readRuns && r.state.CompareAndSwap(readRuns, readAgain):
+			return false
+		case state > readIdle || state == readAgain:
+			return false
 		}
-		h.Received(data, binary)
 	}
 }
 
-// receive waits for the next message of the client.
-func (c *Conn) receive() (data []byte, binary bool, cause Cause) {
+// rest says that nothing is left, and reports whether the caller must go on: more has
+// come, or it is the last.
+func (r *reading) rest() (again, last bool) {
+	if r.state.CompareAndSwap(readRuns, readIdle) {
+		return false, false
+	}
+	again = r.state.CompareAndSwap(readAgain, readRuns)
+	return again, !again
+}
+
+// stop lets nobody begin to read, and reports whether nobody reads.
+func (r *reading) stop() (nobody bool) {
+	for {
+		switch state := r.state.Load(); {
+		case state == readIdle && r.state.CompareAndSwap(readIdle, readOver):
+			return true
+		case state < readIdle && r.state.CompareAndSwap(state, readStops):
+			return false
+		case state > readIdle:
+			return false
+		}
+	}
+}
+
+// open is the first part of reading: the Handler opens, and what has come behind the
+// handshake is received.
+func (c *Conn) open() (goesOn bool) {
+	if !c.guard(c.handler.Opened) {
+		c.in.refuse()
+	}
 	c.tap.touch()
 	c.busy.Store(false)
-	defer c.busy.Store(true)
-	typ, r, err := c.ws.Reader(context.Background()) // ended by tap.endBy
-	if err == nil {
-		data, err = readMessage(r, c.cfg.MaxPayload)
-	}
-	binary = typ == websocket.MessageBinary
-	switch {
-	case err != nil:
-		return nil, false, causeOf(err)
-	case !binary && !utf8.Valid(data):
-		return nil, false, CauseInvalidText // RFC 6455, section 8.1; the library leaves it to us
-	}
-	c.cfg.Traffic.MessagesIn.Add(1)
-	c.cfg.Traffic.BytesIn.Add(uint64(len(data)))
-	return data, binary, 0
+	early := c.early
+	c.early = nil
+	return c.receive(early)
 }
 
-// firstRead is what a message gets at first, in bytes: most are smaller.
-const firstRead = 512
+// readSize is what a goroutine that waits for input has, in bytes.
+const readSize = 2 << 10
 
-// readMessage reads a message to its end. It doubles its memory, up to the limit,
-// and so leaves as garbage what the message has; io.ReadAll, which grows by a
-// quarter, leaves five times as much, of which a hostile client can make a lot.
-func readMessage(r io.Reader, most int) ([]byte, error) {
-	data := make([]byte, 0, firstRead)
+// read waits for what the client sends, until the stream ends, by itself or by
+// hangUp.
+func (c *Conn) read() {
+	defer c.silence()
+	b := make([]byte, readSize)
 	for {
-		if len(data) == cap(data) {
-			size := 2 * cap(data)
-			if len(data) < most {
-				size = min(size, most+1) // the end is read with room left
-			}
-			data = append(make([]byte, 0, size), data...)
+		n, err := c.tap.Read(b)
+		if !c.receive(b[:n]) {
+			return
 		}
-		n, err := r.Read(data[len(data):cap(data)])
-		data = data[:len(data)+n]
-		switch {
-		case err == io.EOF:
-			return data, nil
-		case err != nil:
-			return nil, err
+		if err != nil {
+			c.fail(causeOf(err))
+			return
 		}
 	}
+}
+
+// readParked is read for what has come, on a goroutine that a Poller has started.
+func (c *Conn) readParked() {
+	for again := true; again; {
+		last := !c.readAll()
+		if !last {
+			again, last = c.reading.rest()
+		}
+		if last {
+			c.reading.state.Store(readOver)
+			c.cfg.Poller.remove(c)
+			c.silence()
+			return
+		}
+	}
+}
+
+// silence is the end of reading.
+func (c *Conn) silence() {
+	c.silent.set()
+	c.partEnds()
+}
+
+// receive acts on bytes of the client, and reports whether more may come.
+func (c *Conn) receive(b []byte) (goesOn bool) {
+	for len(b) > 0 {
+		m, n, err := c.in.next(b)
+		b = b[n:]
+		if cause := c.act(m, err); cause != 0 {
+			c.fail(cause)
+			if cause == CauseLost || cause == CauseBreach || cause == CauseSlow {
+				return false
+			}
+			c.in.refuse() // its close frame is waited for
+		}
+		if c.cut() {
+			c.fail(CauseLost)
+			return false
+		}
+	}
+	return true
+}
+
+// act acts on a message, or on the error instead of one.
+func (c *Conn) act(m message, err error) Cause {
+	switch {
+	case err == errBreach:
+		c.complain()
+		return CauseBreach
+	case err != nil:
+		return causeOf(err)
+	case m.op == opClose:
+		c.answerClose(m.data)
+		return CauseLost
+	case m.op == Ping && !c.in.deaf:
+		if err := c.pong(m.data); err != nil {
+			return causeOf(err)
+		}
+	case m.op == Text || m.op == Binary:
+		c.message(m)
+	}
+	return 0
+}
+
+// message hands a message on.
+func (c *Conn) message(m message) {
+	c.cfg.Traffic.MessagesIn.Add(1)
+	c.cfg.Traffic.BytesIn.Add(uint64(len(m.data)))
+	c.busy.Store(true)
+	if !c.guard(func() { c.handler.Received(m.data, m.op == Binary) }) {
+		c.in.refuse()
+	}
+	c.tap.touch()
+	c.busy.Store(false)
 }

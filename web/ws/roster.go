@@ -52,7 +52,10 @@ func (r *Roster[K, S]) EnterFor(key K) (s S, ok bool) {
 	return s, ok
 }
 
-// Leave undoes Enter and EnterFor.
+// Stay counts in what goes on when a request that is counted in has left.
+func (r *Roster[K, S]) Stay() { r.requests.Add(1) }
+
+// Leave undoes Enter, EnterFor and Stay.
 func (r *Roster[K, S]) Leave() { r.requests.Done() }
 
 // Add lists s: it is either in the result of Drain, or turned away with

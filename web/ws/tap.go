@@ -1,11 +1,9 @@
 package ws
 
 import (
-	"bufio"
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,20 +13,14 @@ import (
 // errHungUp is the end of the stream, whether in order or within a message.
 var errHungUp = errors.New("ws: the client hung up")
 
-// tap is the connection under a websocket. It gives us what coder/websocket keeps
-// to itself: deadlines, the difference between the end of a message and the end of
-// the stream, and when something came.
-//
-// A deadline in the past stops a blocked reader and writer at once, from any
-// goroutine. A context would cost a timer and an AfterFunc per write, and
-// websocket.Conn.CloseNow waits up to 15 s for a Close in progress instead of
-// breaking it.
+// tap is the connection under a websocket: frames that are not torn, deadlines, and
+// when something came. A deadline in the past stops a blocked reader and writer at
+// once, from any goroutine.
 type tap struct {
 	net.Conn
 	opened time.Time
 	last   atomic.Int64    // nanoseconds after opened: see touch
 	raw    syscall.RawConn // to write without waiting; nil where that cannot be
-	closed atomic.Bool     // Close was called
 
 	// out is held while a frame is on its way out. Whoever leaves a part of one to the
 	// writer leaves it held, so that nothing falls into the frame.
@@ -55,10 +47,7 @@ func (l lock) tryLock() bool {
 	}
 }
 
-// Read never returns io.EOF. coder/websocket v1.8.15 takes one in the middle of a
-// message for the message's end, when it comes between two reads of a frame or
-// between two fragments (read.go, msgReader.Read): half a message would pass for
-// a whole one. TestMessageThatIsCutShortIsNotReceived marks the places.
+// Read never returns io.EOF: the end of the stream is the same everywhere.
 func (c *tap) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
@@ -75,23 +64,6 @@ func (c *tap) touch() { c.last.Store(int64(time.Since(c.opened))) }
 
 // heard is when touch was called last.
 func (c *tap) heard() time.Time { return c.opened.Add(time.Duration(c.last.Load())) }
-
-// Write writes a control frame of the library's: each is one Write, and the library
-// ends the connection after 5 s without it. Nothing may follow a close frame (RFC
-// 6455, section 5.5.1).
-func (c *tap) Write(p []byte) (int, error) {
-	c.out.lock()
-	defer c.out.unlock()
-	c.writeBy(time.Time{}) // an older write's deadline may have passed long ago
-	err := c.writeLocked(p)
-	if err != nil {
-		return 0, err
-	}
-	if len(p) > 0 && p[0] == finBit|opClose {
-		c.dead = net.ErrClosed
-	}
-	return len(p), nil
-}
 
 const opClose = 0x8 // RFC 6455, section 5.2
 
@@ -126,16 +98,7 @@ func (c *tap) writeLocked(pieces ...[]byte) error {
 			_, c.dead = c.Conn.Write(p)
 		}
 	}
-	if c.dead != nil && c.closed.Load() { // by the library: its reason counts
-		return net.ErrClosed
-	}
 	return c.dead
-}
-
-// Close is the library's, after the closing handshake and when it has none.
-func (c *tap) Close() error {
-	c.closed.Store(true)
-	return c.Conn.Close()
 }
 
 // writeBy gives the writes that follow until t, unless the end is near anyway. The
@@ -166,21 +129,4 @@ func Cut(c net.Conn) {
 		c = t.NetConn()
 	}
 	c.Close()
-}
-
-// hijacker is a ResponseWriter whose hijacked connection is a tap.
-type hijacker struct {
-	http.ResponseWriter
-	tap *tap // after Hijack
-}
-
-// Hijack leaves buffered input in place: websocket.Accept reads it before the tap.
-func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	raw, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	h.tap = &tap{Conn: raw, opened: time.Now(), raw: rawConn(raw), out: make(lock, 1)}
-	rw.Writer.Reset(h.tap) // it would write past the tap, and hold http.Server's connection
-	return h.tap, rw, nil
 }

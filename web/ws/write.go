@@ -21,13 +21,12 @@ func (c *Conn) Flush() {
 }
 
 // write is the writer, which has the turn: a goroutine that is there while something
-// waits for the client, and for the end. Serve waits for the one that hangs up.
+// waits for the client, and for the end: the last one hangs up.
 func (c *Conn) write() {
 	released := false
-	c.guard(c.handler, func() { released = c.writeAll() })
+	c.guard(func() { released = c.writeAll() })
 	if !released {
 		c.hangUp()
-		c.closed.Done()
 	}
 }
 
@@ -42,7 +41,7 @@ func (c *Conn) writeAll() (released bool) {
 		switch {
 		case len(c.pending.batch) > 0:
 			if err := c.writePending(); err != nil {
-				c.writeFailed(c.handler, err)
+				c.writeFailed(err)
 				return false
 			}
 		case !open || c.over():
@@ -51,7 +50,7 @@ func (c *Conn) writeAll() (released bool) {
 			return true
 		}
 	}
-	c.fail(c.handler, CausePanic)
+	c.fail(CausePanic)
 	return false
 }
 
@@ -94,10 +93,10 @@ func (c *Conn) written(batch []*Group) {
 	c.cfg.Traffic.BytesOut.Add(uint64(bytes))
 }
 
-// writeFailed leaves net.ErrClosed to the reader: the library has answered a close
-// frame there, or a message that is too big, and the reader has seen why.
-func (c *Conn) writeFailed(h Handler, err error) {
+// writeFailed leaves net.ErrClosed to the reader: it has answered a close frame, or
+// sent one for a breach, and has seen why.
+func (c *Conn) writeFailed(err error) {
 	if !errors.Is(err, net.ErrClosed) {
-		c.fail(h, causeOf(err))
+		c.fail(causeOf(err))
 	}
 }

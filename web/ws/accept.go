@@ -1,0 +1,115 @@
+package ws
+
+import (
+	"bufio"
+	"crypto/sha1"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Accept answers a request for a websocket. It judges no web origin. After an
+// error the request has been answered, with a status that fits.
+//
+// The connection outlives the handler of the request: see Guest.
+func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) {
+	if status, err := verify(w, r); err != nil {
+		http.Error(w, err.Error(), status)
+		return nil, err
+	}
+	packs := cfg.Deflater != nil && offersDeflate(r.Header.Values("Sec-WebSocket-Extensions"))
+	h := w.Header()
+	h.Set("Upgrade", "websocket")
+	h.Set("Connection", "Upgrade")
+	h.Set("Sec-WebSocket-Accept", acceptKey(strings.TrimSpace(r.Header.Get("Sec-WebSocket-Key"))))
+	if packs {
+		h.Set("Sec-WebSocket-Extensions", "permessage-deflate; client_no_context_takeover; server_no_context_takeover")
+	}
+	w.WriteHeader(http.StatusSwitchingProtocols)
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, http.StatusText(http.StatusNotImplemented), http.StatusNotImplemented) // no effect behind the header
+		return nil, fmt.Errorf("take the connection: %w", err)
+	}
+	c := &Conn{cfg: cfg, remote: r.RemoteAddr, packs: packs, guest: guestOf(r.Context())}
+	c.tap = &tap{Conn: conn, opened: time.Now(), raw: rawConn(conn), out: make(lock, 1)}
+	c.in = decoder{most: cfg.MaxPayload, packs: packs}
+	c.early = buffered(rw.Reader)
+	c.busy.Store(true)
+	c.turn.take() // Go gives it up
+	if c.guest != nil {
+		c.guest.Stayed()
+	}
+	return c, nil
+}
+
+// buffered is what the client has sent right behind its request. The reader is not
+// kept: it has net/http's buffer, which an idle connection does without.
+func buffered(r *bufio.Reader) []byte {
+	b, _ := r.Peek(r.Buffered()) // they are there
+	return append([]byte(nil), b...)
+}
+
+// verify is section 4.2.1 of RFC 6455.
+func verify(w http.ResponseWriter, r *http.Request) (status int, err error) {
+	switch keys := r.Header.Values("Sec-WebSocket-Key"); {
+	case !r.ProtoAtLeast(1, 1):
+		return http.StatusUpgradeRequired, errors.New("a websocket needs HTTP/1.1")
+	case !IsUpgrade(r):
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		return http.StatusUpgradeRequired, errors.New("no request for a websocket")
+	case r.Method != http.MethodGet:
+		return http.StatusMethodNotAllowed, errors.New("a websocket is opened with GET")
+	case r.Header.Get("Sec-WebSocket-Version") != "13":
+		w.Header().Set("Sec-WebSocket-Version", "13") // section 4.4
+		return http.StatusBadRequest, errors.New("the version of websockets spoken here is 13")
+	case len(keys) != 1 || !validKey(strings.TrimSpace(keys[0])):
+		return http.StatusBadRequest, errors.New("a websocket needs one Sec-WebSocket-Key of 16 bytes in base64")
+	case r.ProtoMajor > 1:
+		return http.StatusNotImplemented, errors.New("websockets are not opened over HTTP/2")
+	}
+	return 0, nil
+}
+
+func validKey(key string) bool {
+	b, err := base64.StdEncoding.DecodeString(key)
+	return err == nil && len(b) == 16
+}
+
+// acceptKey proves that the key was read: section 4.2.2, step 5.4.
+func acceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// offersDeflate says that one of the offers of permessage-deflate is one that we can
+// keep: RFC 7692, section 7.1. A client may ask for a smaller window of ours, which
+// the compressor has not; that of the client may be of any size.
+func offersDeflate(extensions []string) bool {
+	for _, value := range extensions {
+		for offer := range strings.SplitSeq(value, ",") {
+			name, params, _ := strings.Cut(offer, ";")
+			if strings.TrimSpace(name) == "permessage-deflate" && canKeep(params) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func canKeep(params string) bool {
+	for p := range strings.SplitSeq(params, ";") {
+		p = strings.TrimSpace(p)
+		switch {
+		case p == "", p == "client_no_context_takeover", p == "server_no_context_takeover", p == "server_max_window_bits=15":
+		case p == "client_max_window_bits", strings.HasPrefix(p, "client_max_window_bits="):
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,64 @@
+package ws
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+func handshake() *http.Request {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header = http.Header{"Connection": {"keep-alive, Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"},
+		"Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}}
+	return r
+}
+
+func TestHandshakesThatAreRefused(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*http.Request)
+		status int
+		header string // of the answer
+	}{
+		"none":          {func(r *http.Request) { r.Header.Del("Upgrade") }, 426, "Upgrade"},
+		"no connection": {func(r *http.Request) { r.Header.Set("Connection", "close") }, 426, "Upgrade"},
+		"HTTP/1.0":      {func(r *http.Request) { r.ProtoMinor = 0 }, 426, ""},
+		"POST":          {func(r *http.Request) { r.Method = "POST" }, 405, ""},
+		"version 8":     {func(r *http.Request) { r.Header.Set("Sec-WebSocket-Version", "8") }, 400, "Sec-WebSocket-Version"},
+		"no key":        {func(r *http.Request) { r.Header.Del("Sec-WebSocket-Key") }, 400, ""},
+		"two keys":      {func(r *http.Request) { r.Header.Add("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==") }, 400, ""},
+		"short key":     {func(r *http.Request) { r.Header.Set("Sec-WebSocket-Key", "dGhlIHNhbXBsZQ==") }, 400, ""},
+		"not base64":    {func(r *http.Request) { r.Header.Set("Sec-WebSocket-Key", "------------------------") }, 400, ""},
+	} {
+		r, w := handshake(), httptest.NewRecorder()
+		tt.change(r)
+		if _, err := Accept(w, r, &Config{}); err == nil || w.Code != tt.status || tt.header != "" && w.Header().Get(tt.header) == "" {
+			t.Errorf("%s: error %v, status %d, header %v, want %d", name, err, w.Code, w.Header(), tt.status)
+		}
+	}
+}
+
+// The example of RFC 6455, section 1.3.
+func TestAcceptKeyIsThatOfTheRFC(t *testing.T) {
+	if got := acceptKey("dGhlIHNhbXBsZSBub25jZQ=="); got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestOffersOfCompression(t *testing.T) {
+	for offer, want := range map[string]bool{
+		"":                   false,
+		"permessage-deflate": true,
+		"permessage-deflate; client_max_window_bits":                       true,
+		"permessage-deflate; client_max_window_bits=9":                     true,
+		"permessage-deflate ; server_no_context_takeover":                  true,
+		"permessage-deflate; server_max_window_bits=15":                    true,
+		"permessage-deflate; server_max_window_bits=9":                     false,
+		"permessage-deflate; server_max_window_bits=9, permessage-deflate": true,
+		"x-webkit-deflate-frame":                                           false,
+		"permessage-deflate; unheard_of":                                   false,
+	} {
+		if got := offersDeflate([]string{offer}); got != want {
+			t.Errorf("%q: %v, want %v", offer, got, want)
+		}
+	}
+}

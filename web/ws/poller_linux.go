@@ -1,0 +1,175 @@
+package ws
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Poller waits for the input of connections that are TCP and nothing else, all
+// together, on Linux: one that is idle has neither a goroutine nor a buffer. Others
+// have a goroutine each. The zero Poller is ready; the connections of a server share one.
+// It has descriptors and a goroutine while there are connections, and so ends with
+// the last one.
+//
+// Go's own poller knows the descriptors too, for those who wait to write. That one
+// tells nobody of input for whom nobody waits, hence an epoll instance of our own.
+// It is itself in Go's poller: no thread waits in it.
+type Poller struct {
+	mu    sync.Mutex
+	epoll *epoll // nil without connections
+}
+
+// epoll is an epoll instance with its connections, guarded by Poller.mu.
+type epoll struct {
+	fd     int // of file, which is open
+	file   *os.File
+	places []place
+	free   []int32 // of places
+	conns  int
+}
+
+// place is what the system names when a connection has input. It may have come to
+// another connection when an event is read: then age differs.
+type place struct {
+	conn *Conn
+	age  int32
+}
+
+// maxEvents limits what one call of epoll brings; the rest comes with the next.
+const maxEvents = 256
+
+// Edges, each event once: nothing must be armed again for each message. Who reads goes on
+// until nothing is left.
+const edges = syscall.EPOLLIN | syscall.EPOLLRDHUP | 1<<31 // EPOLLET, which package syscall has as a negative number
+
+// newEpoll makes an instance whose input can be waited for.
+func newEpoll() (*epoll, error) {
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		syscall.Close(fd)
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	e := &epoll{fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
+	if err := e.file.SetReadDeadline(time.Time{}); err != nil { // Go's poller does not take it
+		e.file.Close()
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	return e, nil
+}
+
+var errNotParked = errors.New("ws: the connection cannot be parked")
+
+// add parks c, whose events come from now on.
+func (p *Poller) add(c *Conn) error {
+	if p == nil || c.tap.raw == nil {
+		return errNotParked
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.epoll
+	if e == nil {
+		var err error
+		if e, err = newEpoll(); err != nil {
+			return err
+		}
+		p.epoll = e
+		go p.run(e) // ends when the last connection is removed
+	}
+	if len(e.free) == 0 {
+		e.places = append(e.places, place{})
+		e.free = append(e.free, int32(len(e.places)-1))
+	}
+	i := e.free[len(e.free)-1]
+	e.free = e.free[:len(e.free)-1]
+	e.places[i].conn = c
+	c.place = i + 1
+	e.conns++
+	err := errNotParked
+	c.tap.raw.Control(func(fd uintptr) { // fails when closed
+		err = syscall.EpollCtl(e.fd, syscall.EPOLL_CTL_ADD, int(fd), &syscall.EpollEvent{Events: edges, Fd: i, Pad: e.places[i].age})
+	})
+	if err != nil {
+		p.forget(c)
+	}
+	return err
+}
+
+// remove comes before c is closed: its descriptor may then be another's at once.
+func (p *Poller) remove(c *Conn) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.place == 0 {
+		return
+	}
+	c.tap.raw.Control(func(fd uintptr) { // both fail when it is gone already
+		syscall.EpollCtl(p.epoll.fd, syscall.EPOLL_CTL_DEL, int(fd), &syscall.EpollEvent{})
+	})
+	p.forget(c)
+}
+
+// forget frees the place of c.
+func (p *Poller) forget(c *Conn) {
+	e := p.epoll
+	x := &e.places[c.place-1]
+	x.conn = nil
+	x.age++
+	e.free = append(e.free, c.place-1)
+	c.place = 0
+	if e.conns--; e.conns == 0 {
+		e.file.Close() // ends run
+		p.epoll = nil
+	}
+}
+
+// run has connections read that have input.
+func (p *Poller) run(e *epoll) {
+	raw, err := e.file.SyscallConn()
+	if err != nil {
+		return // closed
+	}
+	events, ready := make([]syscall.EpollEvent, maxEvents), make([]*Conn, 0, maxEvents)
+	for {
+		n := 0
+		err := raw.Read(func(fd uintptr) bool {
+			n, _ = syscall.EpollWait(int(fd), events, 0) // of what is open and does not wait, it does not fail
+			return n > 0
+		})
+		if err != nil {
+			return // closed
+		}
+		ready = p.ready(e, events[:n], ready[:0])
+		for _, c := range ready {
+			if c.reading.wake() {
+				go c.readParked() // counted in by Conn.parts
+			}
+		}
+		clear(ready)
+	}
+}
+
+// ready appends the connections of events.
+func (p *Poller) ready(e *epoll, events []syscall.EpollEvent, ready []*Conn) []*Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, event := range events {
+		x := e.places[event.Fd]
+		if x.conn == nil || x.age != event.Pad {
+			continue
+		}
+		if event.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+			x.conn.hungUp.Store(true)
+		}
+		ready = append(ready, x.conn)
+	}
+	return ready
+}
