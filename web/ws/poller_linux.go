@@ -27,16 +27,9 @@ type Poller struct {
 type epoll struct {
 	fd     int // of file, which is open
 	file   *os.File
-	places []place
+	places []*Conn // the system names the place of a connection that has input
 	free   []int32 // of places
 	conns  int
-}
-
-// place is what the system names when a connection has input. It may have come to
-// another connection when an event is read: then age differs.
-type place struct {
-	conn *Conn
-	age  int32
 }
 
 // maxEvents limits what one call of epoll brings; the rest comes with the next.
@@ -83,17 +76,17 @@ func (p *Poller) add(c *Conn) error {
 		go p.run(e) // ends when the last connection is removed
 	}
 	if len(e.free) == 0 {
-		e.places = append(e.places, place{})
+		e.places = append(e.places, nil)
 		e.free = append(e.free, int32(len(e.places)-1))
 	}
 	i := e.free[len(e.free)-1]
 	e.free = e.free[:len(e.free)-1]
-	e.places[i].conn = c
+	e.places[i] = c
 	c.place = i + 1
 	e.conns++
 	err := errNotParked
 	c.tap.raw.Control(func(fd uintptr) { // fails when closed
-		err = syscall.EpollCtl(e.fd, syscall.EPOLL_CTL_ADD, int(fd), &syscall.EpollEvent{Events: edges, Fd: i, Pad: e.places[i].age})
+		err = syscall.EpollCtl(e.fd, syscall.EPOLL_CTL_ADD, int(fd), &syscall.EpollEvent{Events: edges, Fd: i})
 	})
 	if err != nil {
 		p.forget(c)
@@ -101,7 +94,7 @@ func (p *Poller) add(c *Conn) error {
 	return err
 }
 
-// remove comes before c is closed: its descriptor may then be another's at once.
+// remove comes before c is closed: the number of its descriptor may be another's then.
 func (p *Poller) remove(c *Conn) {
 	if p == nil {
 		return
@@ -120,9 +113,7 @@ func (p *Poller) remove(c *Conn) {
 // forget frees the place of c.
 func (p *Poller) forget(c *Conn) {
 	e := p.epoll
-	x := &e.places[c.place-1]
-	x.conn = nil
-	x.age++
+	e.places[c.place-1] = nil
 	e.free = append(e.free, c.place-1)
 	c.place = 0
 	if e.conns--; e.conns == 0 {
@@ -157,19 +148,20 @@ func (p *Poller) run(e *epoll) {
 	}
 }
 
-// ready appends the connections of events.
+// ready appends the connections of events. A place may have become another's since:
+// that one is read for nothing, once.
 func (p *Poller) ready(e *epoll, events []syscall.EpollEvent, ready []*Conn) []*Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, event := range events {
-		x := e.places[event.Fd]
-		if x.conn == nil || x.age != event.Pad {
+		c := e.places[event.Fd]
+		if c == nil {
 			continue
 		}
 		if event.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
-			x.conn.hungUp.Store(true)
+			c.hungUp.Store(true)
 		}
-		ready = append(ready, x.conn)
+		ready = append(ready, c)
 	}
 	return ready
 }
