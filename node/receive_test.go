@@ -30,6 +30,7 @@ type receiver struct {
 	left   atomic.Int64
 	done   chan struct{} // nothing is left
 	late   <-chan time.Time
+	client net.Conn // the last one's
 	list   []*wire.Message
 }
 
@@ -93,6 +94,7 @@ func (r *receiver) connect(t testing.TB, url string) {
 			}
 		}
 	}
+	r.client = raw
 	t.Cleanup(func() { ws.CloseNow() })
 	go func() { // ends with the connection
 		io.Copy(counting{r}, raw)
@@ -116,10 +118,14 @@ func (r *receiver) receive(t testing.TB, clients int) {
 		t.Fatal(err)
 	}
 	r.node.HandleMessages(r.list)
+	r.wait(t, int64(clients)*r.size)
+}
+
+func (r *receiver) wait(t testing.TB, bytes int64) {
 	select {
 	case <-r.done:
 	case <-r.late:
-		t.Fatalf("%d bytes of %d have not come", r.left.Load(), int64(clients)*r.size)
+		t.Fatalf("%d bytes of %d have not come", r.left.Load(), bytes)
 	}
 }
 
@@ -159,4 +165,31 @@ func BenchmarkReceiving(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkSending is the way of a client's publish, from its socket to the cluster, for
+// as many as come in one read, of which the last asks for an answer: no other node and
+// no member wants them.
+func BenchmarkSending(b *testing.B) {
+	r := newReceiver(b, 1, 1)
+	const together = 100
+	var frames []byte
+	for i := range together {
+		text := `42["publish","nobody","m","` + strings.Repeat("x", 128) + `"]`
+		if i == together-1 {
+			text = "421" + text[2:]
+		}
+		frames = append(frames, 0x81, 0x80|126, byte(len(text)>>8), byte(len(text)), 0, 0, 0, 0) // masked with zeros
+		frames = append(frames, text...)
+	}
+	r.size = int64(2 + len(`431[{"ok":true}]`))
+	b.ReportAllocs()
+	for b.Loop() {
+		r.left.Store(r.size)
+		if _, err := r.client.Write(frames); err != nil {
+			b.Fatal(err)
+		}
+		r.wait(b, r.size)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*together), "ns/message")
 }
