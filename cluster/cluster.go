@@ -47,9 +47,10 @@ type Network interface {
 
 // Handler receives the messages and requests of other nodes.
 type Handler interface {
-	// HandleMessage gets each message once, those of one node and priority in order. Calls
-	// for different nodes overlap. It may block to slow that node's link down.
-	HandleMessage(m *wire.Message)
+	// HandleMessages gets each message once, those of one node and priority in order, and
+	// those that came together in one call; the slice is good until it returns. Calls for
+	// different nodes overlap. It may block to slow that node's link down.
+	HandleMessages(ms []*wire.Message)
 	// HandleRequest answers a Call of another node. Calls overlap, as many as
 	// maxServing for each peer; ctx ends with Run, or when the asker waits no more. A request
 	// is made once, however often its link breaks.

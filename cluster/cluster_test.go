@@ -25,10 +25,10 @@ type member struct {
 	serve func(body []byte) ([]byte, error)
 }
 
-func (m *member) HandleMessage(x *wire.Message) {
+func (m *member) HandleMessages(list []*wire.Message) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.got = append(m.got, x)
+	m.got = append(m.got, list...)
 }
 
 func (m *member) HandleRequest(_ context.Context, _ wire.NodeID, _ string, body []byte) ([]byte, error) {

@@ -326,8 +326,8 @@ func (h links) data(id wire.NodeID, fs []wire.Frame) error {
 	if dropped := len(messages) - fresh; dropped > 0 {
 		h.c.duplicates.Add(uint64(dropped))
 	}
-	for _, m := range messages[:fresh] {
-		h.c.h.HandleMessage(m)
+	if fresh > 0 {
+		h.c.h.HandleMessages(messages[:fresh])
 	}
 	h.c.release(id)
 	return err

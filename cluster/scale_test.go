@@ -18,7 +18,7 @@ import (
 // counter counts the messages that a node gets.
 type counter struct{ messages atomic.Int64 }
 
-func (c *counter) HandleMessage(*wire.Message) { c.messages.Add(1) }
+func (c *counter) HandleMessages(list []*wire.Message) { c.messages.Add(int64(len(list))) }
 
 func (c *counter) HandleRequest(context.Context, wire.NodeID, string, []byte) ([]byte, error) {
 	return nil, nil

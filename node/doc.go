@@ -23,7 +23,7 @@
 // private messages. Who knows Socket.IO finds here:
 //
 //	io.on("connection"), io.use      Namespace.OnConnect; its error is the connect_error
-//	socket.on, socket.use            Namespace.On, Handle, OnAny, Use
+//	socket.on, socket.use            Namespace.On, OnInline, Handle, OnAny, Use
 //	socket.emit, emitWithAck         Session.Emit, Session.EmitWithAck
 //	io.to(room).except(room).emit    Operator.To, Except, Emit; also Volatile, Local, Timeout, Compress, Priority
 //	io.to(room).emitWithAck          Operator.EmitWithAck

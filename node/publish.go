@@ -281,35 +281,6 @@ func (n *Node) both(a, b []*shard) []*shard {
 // only is one shard.
 func (n *Node) only(s *shard) []*shard { return n.shards[s.number : s.number+1] }
 
-// remote is the Node as the cluster sees it.
-type remote struct{ n *Node }
-
-// HandleMessage blocks while the shards are behind, which holds back the link
-// that the message came by and no other.
-func (r remote) HandleMessage(m *wire.Message) {
-	n := r.n
-	n.stats.received.Add(1)
-	if namespace, ok := serverNamespace(m); ok {
-		n.serverMessage(m, namespace)
-		return
-	}
-	for _, s := range n.shards {
-		s.waitSpace()
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	to := n.shardsLocked(m)
-	if len(to) == 0 {
-		n.stats.useless.Add(1) // its last member has just left
-		return
-	}
-	d := &Delivery{Message: m}
-	if m.Flags&wire.WantAck != 0 {
-		n.askForLocked(d, len(to))
-	}
-	push(to, d)
-}
-
 // Direct sends an event to one session, wherever it is. It is unavailable when
 // the session's node is not linked, or this node, which would have it, has not.
 func (o Operator) Direct(id string, event string, args wire.Args, attachments [][]byte) error {

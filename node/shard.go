@@ -86,6 +86,9 @@ func (s *shard) push(it item) {
 	if len(s.inbox) > inboxItems || s.bytes > inboxBytes {
 		s.full.Store(true)
 	}
+	if len(s.inbox) > 1 {
+		return // is awake: it takes until nothing is left
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default:

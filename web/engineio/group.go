@@ -23,6 +23,24 @@ const (
 	Fence   = ws.Fence   // a Barrier that nothing overtakes later
 )
 
+// Room is a buffer to which the data of a message of about size bytes is appended, for
+// NewMessage. It holds what goes out before the data.
+func Room(size int, binary bool) []byte {
+	if binary {
+		return ws.Room(size)
+	}
+	return append(ws.Room(1+size), byte(eio.Message))
+}
+
+// NewMessage is NewGroup for one message, whose data was appended to a Room for that
+// kind of message. It is not copied again, and the caller must not change it any more.
+func NewMessage(room []byte, binary bool) *Group {
+	if binary {
+		return ws.NewMessage(ws.Binary, room)
+	}
+	return ws.NewMessage(ws.Text, room)
+}
+
 // NewGroup encodes ps, mostly messages. The Data of a binary message is kept as
 // it is: the caller must not change it any more.
 func NewGroup(ps ...eio.Packet) *Group {

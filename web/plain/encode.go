@@ -16,6 +16,12 @@ var errNotUTF8 = errors.New("its text is not UTF-8")
 
 func textGroup(text []byte) *ws.Group { return ws.NewGroup(ws.Frame{Opcode: ws.Text, Data: text}) }
 
+// messageGroup is textGroup for what was appended to a ws.Room.
+func messageGroup(room []byte) *ws.Group { return ws.NewMessage(ws.Text, room) }
+
+// eventHead is about what a frame has beside the parts of its message, in bytes.
+const eventHead = 128
+
 // answerGroup is textGroup for the answer to a command: what the client was sent
 // before it comes before it, whatever the priority.
 func answerGroup(text []byte) *ws.Group { return textGroup(text).At(ws.Barrier) }
@@ -59,12 +65,14 @@ func volatile(d *node.Delivery) bool {
 
 // encodeEvent makes the frame of a message.
 func (s *Server) encodeEvent(d *node.Delivery) *ws.Group {
+	room := ws.Room(eventHead + len(d.Message.Payload))
+	var err error
 	if d.AckID > 0 {
-		text, err := plain.AppendAsk(nil, d.Message, "", d.AckID)
-		return asWished(s.eventGroup(&s.counters.sockets, text, err), d)
+		room, err = plain.AppendAsk(room, d.Message, "", d.AckID)
+	} else {
+		room, err = plain.AppendEvent(room, d.Message, "")
 	}
-	text, err := plain.AppendEvent(nil, d.Message, "")
-	return asWished(s.eventGroup(&s.counters.sockets, text, err), d)
+	return asWished(s.eventGroup(&s.counters.sockets, room, err, messageGroup), d)
 }
 
 // asWished has an event wait at its priority, and leaves out of compression what its
@@ -88,12 +96,12 @@ func asWished(g *ws.Group, d *node.Delivery) *ws.Group {
 // encodeStream makes its part of an event stream.
 func (s *Server) encodeStream(d *node.Delivery) *ws.Group {
 	text, err := plain.AppendEventSSE(nil, d.Message, "")
-	return asWished(s.eventGroup(&s.counters.streams, text, err), d)
+	return asWished(s.eventGroup(&s.counters.streams, text, err, textGroup), d)
 }
 
 // eventGroup leaves out, as nil, what cannot be told: its payload is a mistake of
 // its publisher, and breaks no connection.
-func (s *Server) eventGroup(of *endpoint, text []byte, err error) *ws.Group {
+func (s *Server) eventGroup(of *endpoint, text []byte, err error, group func([]byte) *ws.Group) *ws.Group {
 	if err == nil && !utf8.Valid(text) {
 		err = errNotUTF8 // at which a browser closes its websocket
 	}
@@ -101,7 +109,7 @@ func (s *Server) eventGroup(of *endpoint, text []byte, err error) *ws.Group {
 		s.untold(of, "event", err)
 		return nil
 	}
-	return textGroup(text)
+	return group(text)
 }
 
 func (s *Server) untold(of *endpoint, what string, err error) {

@@ -109,6 +109,9 @@ func (c *conn) sendGroup(g *engineio.Group, volatile bool) bool {
 
 // engineGroup is a packet as text, with its attachments as messages of their own.
 func engineGroup(p sio.Packet) *engineio.Group {
+	if len(p.Attachments) == 0 {
+		return engineio.NewMessage(sio.Append(engineio.Room(packetHead+len(p.Namespace)+len(p.Data), false), p), false)
+	}
 	packets := make([]eio.Packet, 0, 1+len(p.Attachments))
 	packets = append(packets, eio.Packet{Type: eio.Message, Data: sio.Append(nil, p)})
 	for _, a := range p.Attachments {
@@ -117,12 +120,19 @@ func engineGroup(p sio.Packet) *engineio.Group {
 	return engineio.NewGroup(packets...)
 }
 
+// packetHead is more than a packet without attachments has beside its namespace and
+// data, in bytes: its type, a comma and the number of an ack.
+const packetHead = 24
+
+// packedHead is what the names of a packet's fields take in msgpack, in bytes, and some.
+const packedHead = 48
+
 // packedGroup is a packet as msgpack, nil when its data is no JSON: then it is
 // a bug of ours or of another node.
 func packedGroup(p sio.Packet) *engineio.Group {
-	data, err := sio.AppendMessagePack(nil, p)
+	room, err := sio.AppendMessagePack(engineio.Room(packedHead+len(p.Namespace)+len(p.Data), true), p)
 	if err != nil {
 		return nil
 	}
-	return engineio.NewGroup(eio.Packet{Type: eio.Message, Binary: true, Data: data})
+	return engineio.NewMessage(room, true)
 }

@@ -103,6 +103,17 @@ func frameHead(first byte, size int) []byte {
 // maxHead is the longest head, in bytes.
 const maxHead = 10
 
+// headSize is how long the head of a frame of size bytes is.
+func headSize(size int) int {
+	switch {
+	case size <= 125:
+		return 2
+	case size <= math.MaxUint16:
+		return 4
+	}
+	return maxHead
+}
+
 func appendHead(head []byte, first byte, size int) []byte {
 	head = append(head, first)
 	switch {

@@ -1,6 +1,9 @@
 package ws
 
-import "slices"
+import (
+	"slices"
+	"sync"
+)
 
 // FlushNow is Flush that takes one batch and writes it itself, as far as the socket
 // takes it without waiting: a goroutine for each client costs as much as the write,
@@ -74,7 +77,9 @@ func (c *Conn) writeDirect(batch []*Group) bool {
 	}
 	frames := batch[0].encode() // shared, as it mostly is
 	if len(batch) > 1 || c.packs {
-		frames = c.encode(nil, batch)
+		list := lists.Get().(*[]encoded)
+		frames = c.encode((*list)[:0], batch)
+		defer giveListBack(list, frames)
 	}
 	if !c.tap.out.tryLock() { // a pong does not get out
 		return false
@@ -91,4 +96,18 @@ func (c *Conn) writeDirect(batch []*Group) bool {
 	}
 	p.batch = nil
 	return true
+}
+
+// lists are of frames that one write has: it allocates nothing.
+var lists = sync.Pool{New: func() any { return new([]encoded) }}
+
+// longestList is the longest list that is kept, in frames: two for each group.
+const longestList = 2 * batchGroups
+
+func giveListBack(list *[]encoded, frames []encoded) {
+	if cap(frames) <= longestList {
+		clear(frames)
+		*list = frames[:0]
+		lists.Put(list)
+	}
 }

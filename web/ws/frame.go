@@ -51,6 +51,9 @@ func after(frames []encoded, n int) (rest []encoded, torn bool) {
 // encode gives the group's frames as they go out uncompressed, made by the first to
 // ask. Nobody may change them.
 func (g *Group) encode() []encoded {
+	if g.framed {
+		return g.encoded
+	}
 	g.encodedOnce.Do(func() {
 		g.encoded = make([]encoded, len(g.frames))
 		for i, f := range g.frames {

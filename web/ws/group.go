@@ -28,6 +28,7 @@ type Group struct {
 	raw      bool
 	place    Place
 
+	framed      bool // from the beginning: encoded is there
 	encodedOnce sync.Once
 	encoded     []encoded // see encode
 	deflated    deflated
@@ -43,6 +44,29 @@ func NewGroup(frames ...Frame) *Group {
 		}
 	}
 	return g
+}
+
+// single is a Group of one message, in one piece of memory.
+type single struct {
+	Group
+	frame   [1]Frame
+	encoded [1]encoded
+}
+
+// Room is a buffer to which a message of about size bytes is appended, for NewMessage:
+// in front of it is room for the head of its frame.
+func Room(size int) []byte { return make([]byte, maxHead, maxHead+size) }
+
+// NewMessage is NewGroup for the one message that was appended to a Room: it goes out
+// from there, and is not copied again. The caller must not change it any more.
+func NewMessage(op Opcode, room []byte) *Group {
+	data := room[maxHead:]
+	head := headSize(len(data))
+	appendHead(room[maxHead-head:maxHead-head], finBit|byte(op), len(data))
+	s := &single{frame: [1]Frame{{op, data}}, encoded: [1]encoded{{head: room[maxHead-head:]}}}
+	s.frames, s.Group.encoded, s.framed = s.frame[:], s.encoded[:], true
+	s.messages, s.size = 1, len(data)
+	return &s.Group
 }
 
 // Uncompressed has the group go out as it is, to clients that take compressed

@@ -1,5 +1,7 @@
 package ws
 
+import "sync"
+
 // Outbox is the queue of groups for one client, bounded by bytes and by groups.
 // What Take hands out still counts until Written, or until the next Take: the
 // limits hold for all the memory that one slow client pins. It has no lock: its
@@ -46,10 +48,27 @@ func (o *Outbox) Push(g *Group) {
 	o.bytes += g.size
 	o.groups++
 	if o.lanes == nil && g.place != High && g.place != Low {
+		if o.waiting == nil {
+			o.waiting = batches.Get().(*firstBatch)[:0]
+		}
 		o.waiting = append(o.waiting, g) // is behind all that waits
 		return
 	}
 	o.place(g)
+}
+
+// firstBatch is what a client gets when something waits for it. Conn gives it back when
+// that is out, so that a delivery to a client that reads allocates nothing.
+type firstBatch [16]*Group
+
+var batches = sync.Pool{New: func() any { return new(firstBatch) }}
+
+// giveBack is for a batch that is out and cleared. What Take has cut off a longer
+// queue is no firstBatch, or one that nothing else is a part of.
+func giveBack(batch []*Group) {
+	if cap(batch) == len(firstBatch{}) {
+		batches.Put((*firstBatch)(batch[:cap(batch)]))
+	}
 }
 
 // The limits of what Take hands out at once: what comes later and is of a higher

@@ -193,3 +193,43 @@ func TestNormalMessagesAllocateOneSliceAndIdleClientsNothing(t *testing.T) {
 		}
 	}
 }
+
+// A batch that is out is used again, and one that is a part of a queue is not.
+func TestBatchesAreUsedAgainOnceTheyAreOut(t *testing.T) {
+	o := Outbox{MaxBytes: 1 << 20, MaxGroups: 1 << 10}
+	groups := make([]*Group, 3*batchGroups)
+	for i := range groups {
+		groups[i] = sized(1)
+	}
+	next, other := 0, Outbox{MaxBytes: 1 << 20, MaxGroups: 1 << 10}
+	for _, n := range []int{1, 15, 16, 17, 32, batchGroups, batchGroups + 16, 3 * batchGroups} {
+		for _, g := range groups[:n] {
+			o.Add(g)
+		}
+		for next = 0; next < n; {
+			batch := o.Take()
+			for _, g := range batch {
+				if g != groups[next] {
+					t.Fatalf("%d groups: number %d is another", n, next)
+				}
+				next++
+			}
+			clear(batch)
+			giveBack(batch)
+			for range 40 { // takes what was given back
+				other.Add(groups[0])
+			}
+			other.Take()
+		}
+		o.Take()
+	}
+	if testing.AllocsPerRun(100, func() {
+		o.Add(groups[0])
+		o.Add(groups[1])
+		batch := o.Take()
+		clear(batch)
+		giveBack(batch)
+	}) > 0.1 {
+		t.Error("a queue whose batches are given back allocates")
+	}
+}

@@ -89,6 +89,7 @@ func (c *Conn) written(batch []*Group) {
 		bytes += g.size
 	}
 	clear(batch)
+	giveBack(batch)
 	c.cfg.Traffic.MessagesOut.Add(uint64(messages))
 	c.cfg.Traffic.BytesOut.Add(uint64(bytes))
 }
