@@ -10,7 +10,7 @@ import (
 )
 
 // longestHold is after how long others may have the lock, between two runs.
-const longestHold = time.Minute
+const longestHold = 100 * time.Second
 
 // lock is that of flock(1) on a file: measurements of other programs on the same machine
 // wait for the same. Without a name it is none.

@@ -13,6 +13,7 @@ type Machine struct {
 	Arch      string  `json:"arch"`
 	Memory    float64 `json:"memory_gib"`
 	Kernel    string  `json:"kernel"`
+	TCP       string  `json:"tcp_congestion_control,omitempty"`
 }
 
 var release = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*`)

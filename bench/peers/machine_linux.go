@@ -22,6 +22,9 @@ func machine() Machine {
 	if unix.Sysinfo(&i) == nil {
 		m.Memory = float64(i.Totalram) * float64(i.Unit) / (1 << 30)
 	}
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control"); err == nil {
+		m.TCP = strings.TrimSpace(string(text))
+	}
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		m.Processor = processor(string(text))
 	}

@@ -70,6 +70,7 @@ func (o options) run(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	defer r.lock.release()
 	for _, m := range list {
 		if err := r.turns(ctx, m, among(kinds, m.servers)); err != nil {
 			return err

@@ -29,9 +29,7 @@ type measurement struct {
 
 // turns makes all runs of a measurement: each server has its turn, then all again.
 func (r *rig) turns(ctx context.Context, m measurement, list []server) error {
-	defer r.lock.release()
 	for i := range r.runs {
-		r.lock.release()
 		for _, s := range list {
 			if err := r.lock.hold(ctx); err != nil {
 				return err

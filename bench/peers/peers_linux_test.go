@@ -39,6 +39,9 @@ func TestPeers(t *testing.T) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatal(err)
 	}
+	if missing := r.of("install", nameSingle).Errors; len(missing) > 0 && os.Getenv("CI") != "true" {
+		t.Skipf("no official server: %s", missing)
+	}
 	for _, server := range []string{nameMeshrt, nameSingle, nameFloor} {
 		used, ok := r.median("fanout", server, cpu)
 		if n, _ := r.median("fanout", server, lost); !ok || used <= 0 || n != 0 {

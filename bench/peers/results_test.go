@@ -24,7 +24,7 @@ func TestMedian(t *testing.T) {
 
 // some are results of one measurement: CPU, then p99, of each run.
 func some(measurement string, cpus map[string][]float64) *Results {
-	r := &Results{Date: "2026-01-02", Version: map[string]string{"Go": "1.26"}}
+	r := &Results{Date: "2026-01-02", Version: map[string]string{"Go": "1.26"}, Seconds: 6}
 	for server, list := range cpus {
 		for _, v := range list {
 			x := r.of(measurement, server)
@@ -84,7 +84,7 @@ func TestPage(t *testing.T) {
 	failed := r.of("fanout", nameStreams)
 	failed.Errors = append(failed.Errors, "it fell over")
 	page := r.markdown()
-	for _, want := range []string{"| 5.00 (7.00 lost) | 20.0 | – |", "| 0.25 |", "| ≤ 0.5× | 0.25 | yes |", "- fanout, socketio-streams: 1 of 1, it fell over", "2026-01-02", "Go 1.26"} {
+	for _, want := range []string{"| 5.00 (7.00 lost) | 20.0 | – |", "| 0.25 |", "| ≤ 0.5× | 0.25 | yes |", "- fanout, socketio-streams: 1 of 1, it fell over", "2026-01-02", "Go 1.26", "Medians of 1 runs of 6 s"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in\n%s", want, page)
 		}
@@ -128,5 +128,17 @@ func TestMachineNamesNobody(t *testing.T) {
 	}
 	if got := packageVersion([]byte(`{"name":"x","version":"1.2.3"}`)); got != "1.2.3" {
 		t.Errorf("packageVersion: %q", got)
+	}
+}
+
+// TestPageTellsHowManyRuns, also when some have more.
+func TestPageTellsHowManyRuns(t *testing.T) {
+	r := some("fanout", map[string][]float64{nameMeshrt: {5, 6, 7}, nameRedis: {20, 2, 2}})
+	for _, want := range []string{"3 runs", "1 to 3 runs"} {
+		if got := r.runs(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		r.of("rooms", nameMeshrt).Runs = []values{{cpu: 1}}
+		r.of("rooms", nameRedis).Errors = []string{"none"}
 	}
 }

@@ -63,7 +63,7 @@ var alone = []line{
 func (r *Results) markdown() string {
 	var b strings.Builder
 	b.WriteString("# Results: meshrt beside its peers\n\n")
-	fmt.Fprintf(&b, "Made by `make bench-peers` on %s; [DESIGN.md](DESIGN.md) tells how. Medians; of the runs of a row each server had one in turn, started anew.\n\n", r.Date)
+	fmt.Fprintf(&b, "Made by `make bench-peers` on %s; [DESIGN.md](DESIGN.md) tells how. Medians of %s of %g s; of the runs of a row each server had one in turn, started anew.\n\n", r.Date, r.runs(), r.Seconds)
 	fmt.Fprintf(&b, "Machine: %s. Versions: %s.\n\n", r.Machine, r.versions())
 	r.writeMain(&b)
 	r.writeBars(&b)
@@ -72,9 +72,26 @@ func (r *Results) markdown() string {
 	return b.String()
 }
 
+// runs is how many there are of each measurement and server.
+func (r *Results) runs() string {
+	least, most := 0, 0
+	for _, x := range r.List {
+		if n := len(x.Runs); n > 0 {
+			if least == 0 {
+				least = n
+			}
+			least, most = min(least, n), max(most, n)
+		}
+	}
+	if least == most {
+		return fmt.Sprintf("%d runs", most)
+	}
+	return fmt.Sprintf("%d to %d runs", least, most)
+}
+
 // String is a machine in one sentence.
 func (m Machine) String() string {
-	return fmt.Sprintf("%d cores (%s, %s), %.0f GiB, Linux %s", m.Cores, orUnknown(m.Processor), m.Arch, m.Memory, m.Kernel)
+	return fmt.Sprintf("%d cores (%s, %s), %.0f GiB, Linux %s, TCP %s", m.Cores, orUnknown(m.Processor), m.Arch, m.Memory, m.Kernel, orUnknown(m.TCP))
 }
 
 func orUnknown(s string) string {
