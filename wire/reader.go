@@ -10,10 +10,7 @@ const (
 	// readBuffer holds a TLS record, the most that one read of a link gives (RFC 8446
 	// §5.1), and a rest of the one before; each end of each link has one.
 	readBuffer = 20 << 10
-	// slabBytes is one allocation at most for many small DATA frames that came together, those
-	// of at most smallFrame. A message that somebody keeps holds on to its slab: larger ones
-	// would be hardly faster and cost slow clients more.
-	slabBytes  = 3 << 10
+	// smallFrame is the largest DATA frame that Batch does not copy.
 	smallFrame = 1 << 10
 )
 
@@ -22,9 +19,7 @@ type Reader struct {
 	src      io.Reader
 	limit    uint32
 	buf      []byte
-	from, to int    // buf[from:to] has been read and not been served
-	slab     []byte // a copy of what was next in buf: whole small DATA frames with their headers
-	served   int    // bytes of slab
+	from, to int // buf[from:to] has been read and not been served
 }
 
 // NewReader reads from r.
@@ -37,32 +32,68 @@ func NewReader(r io.Reader) *Reader {
 func (r *Reader) Limit(bytes int) { r.limit = uint32(min(bytes, MaxFrame)) }
 
 // Next blocks until a whole frame is there. The frame has bytes of its own, which are
-// never written again: messages keep views of them. io.EOF means that the link ended
-// between frames.
+// never written again. io.EOF means that the link ended between frames.
 func (r *Reader) Next() (Frame, error) {
-	if r.served < len(r.slab) {
-		return r.next(), nil
-	}
-	if err := r.want(frameHeader); err != nil {
+	n, err := r.begin()
+	if err != nil {
 		return nil, err
-	}
-	n := binary.BigEndian.Uint32(r.buf[r.from:])
-	if n == 0 || n > r.limit {
-		return nil, fmt.Errorf("wire: frame of %d bytes, allowed are 1 to %d: %w", n, r.limit, ErrMalformed)
-	}
-	if n <= smallFrame {
-		if err := r.want(frameHeader + int(n)); err != nil {
-			return nil, err
-		}
-		if r.fill() {
-			return r.next(), nil
-		}
 	}
 	r.from += frameHeader
 	f := make(Frame, n)
 	copied := copy(f, r.buf[r.from:r.to])
 	r.from += copied
 	return f, r.rest(f[copied:])
+}
+
+// begin reads the length of the next frame, which it leaves where it is.
+func (r *Reader) begin() (n uint32, err error) {
+	if err := r.want(frameHeader); err != nil {
+		return 0, err
+	}
+	n = binary.BigEndian.Uint32(r.buf[r.from:])
+	if n == 0 || n > r.limit {
+		return 0, fmt.Errorf("wire: frame of %d bytes, allowed are 1 to %d: %w", n, r.limit, ErrMalformed)
+	}
+	return n, nil
+}
+
+// Batch blocks until a whole frame is there. It appends small DATA frames to dst, as many as
+// are there until dst has max; or it is another frame, which comes as Next gives it. Those in dst are
+// views of the reader's buffer, for AppendMessages: good until the next read, which no call makes
+// as long as Whole is true.
+func (r *Reader) Batch(dst []Frame, max int) (_ []Frame, other Frame, err error) {
+	n, err := r.begin()
+	if err == nil && n <= smallFrame {
+		err = r.want(frameHeader + int(n))
+	}
+	if err != nil {
+		return dst, nil, err
+	}
+	before := len(dst)
+	if dst = r.views(dst, max); len(dst) > before {
+		return dst, nil, nil
+	}
+	other, err = r.Next()
+	return dst, other, err
+}
+
+// views appends the small DATA frames that are next and whole.
+func (r *Reader) views(dst []Frame, max int) []Frame {
+	left := r.buf[r.from:r.to]
+	for len(left) > frameHeader && len(dst) < max {
+		n := binary.BigEndian.Uint32(left)
+		if n == 0 || n > min(smallFrame, r.limit) || int(n) > len(left)-frameHeader {
+			break
+		}
+		end := frameHeader + int(n)
+		f := Frame(left[frameHeader:end:end])
+		if f.Kind() != KindData {
+			break
+		}
+		dst, left = append(dst, f), left[end:]
+	}
+	r.from = r.to - len(left)
+	return dst
 }
 
 // want reads until n bytes are in the buffer, which has room for them.
@@ -101,37 +132,7 @@ func cutOff(err error, within bool) error {
 	return err
 }
 
-// fill copies the small DATA frames that are next and whole to a slab, in one allocation
-// that nothing has to clear first. It tells whether there are any. Only DATA shares slabs: of other frames parts are kept for
-// long, the name of a room for one.
-func (r *Reader) fill() bool {
-	there := r.buf[r.from:min(r.to, r.from+slabBytes)]
-	end := 0
-	for len(there)-end > frameHeader {
-		n := binary.BigEndian.Uint32(there[end:])
-		if n == 0 || n > min(smallFrame, r.limit) || int(n) > len(there)-end-frameHeader {
-			break
-		}
-		next := end + frameHeader + int(n)
-		if Frame(there[end+frameHeader:next]).Kind() != KindData {
-			break
-		}
-		end = next
-	}
-	r.slab, r.served = append([]byte(nil), there[:end]...), 0
-	return end > 0
-}
-
-// next takes a frame off the slab.
-func (r *Reader) next() Frame {
-	left := r.slab[r.served:]
-	end := frameHeader + int(binary.BigEndian.Uint32(left))
-	r.served += end
-	r.from += end
-	return left[frameHeader:end:end]
-}
-
-// Whole tells whether Next has something to return without reading.
+// Whole tells whether Next and Batch have something to return without reading.
 func (r *Reader) Whole() bool {
 	have := r.to - r.from
 	return have >= frameHeader && uint64(have) >= frameHeader+uint64(binary.BigEndian.Uint32(r.buf[r.from:]))

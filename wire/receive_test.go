@@ -36,11 +36,10 @@ func BenchmarkReceive(b *testing.B) {
 			b.ReportAllocs()
 			for n := 0; n < b.N; n += len(fs) {
 				for fs = fs[:0]; len(fs) == 0 || len(fs) < 128 && r.Whole(); {
-					f, err := r.Next()
-					if err != nil {
+					var err error
+					if fs, _, err = r.Batch(fs, 128); err != nil {
 						b.Fatal(err)
 					}
-					fs = append(fs, f)
 				}
 				var err error
 				if ms, err = AppendMessages(ms[:0], fs, 1); err != nil {

@@ -271,21 +271,28 @@ func (l *Link) readLoop() error {
 func (l *Link) readBatch(batch []wire.Frame) (_ []wire.Frame, own wire.Frame, err error) {
 	var counts [wire.Kinds]uint64
 	var bytes uint64
-	for own == nil && (bytes == 0 || len(batch) < maxBatch && l.r.Whole()) {
-		f, rerr := l.r.Next()
-		if rerr != nil {
-			err = fmt.Errorf("read link: %w", rerr)
-			break
+	for own == nil && err == nil && (bytes == 0 || len(batch) < maxBatch && l.r.Whole()) {
+		before, other := len(batch), wire.Frame(nil)
+		batch, other, err = l.r.Batch(batch, maxBatch)
+		for _, f := range batch[before:] {
+			bytes += uint64(len(f)) + 4
 		}
-		kind := countAs(f)
+		counts[wire.KindData] += uint64(len(batch) - before)
+		if other == nil || err != nil {
+			continue
+		}
+		kind := countAs(other)
 		counts[kind]++
-		bytes += uint64(len(f)) + 4
+		bytes += uint64(len(other)) + 4
 		switch kind {
 		case wire.KindPing, wire.KindPong, wire.KindBye:
-			own = f
+			own = other
 		default:
-			batch = append(batch, f)
+			batch = append(batch, other)
 		}
+	}
+	if err != nil {
+		err = fmt.Errorf("read link: %w", err)
 	}
 	for kind, n := range counts {
 		if n > 0 {

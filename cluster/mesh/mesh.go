@@ -38,8 +38,8 @@ type Handler interface {
 	// LinkUp comes before any frame of l. What it sends goes first.
 	LinkUp(l *Link)
 	// HandleFrames gets every frame but those of this package, in order, those
-	// together that have arrived together. fs is good until it returns, the bytes
-	// of the frames for ever. An error ends the link.
+	// together that have arrived together. fs and DATA frames are good until it returns, the bytes
+	// of other frames for ever. An error ends the link.
 	HandleFrames(l *Link, fs []wire.Frame) error
 	// LinkReady comes when a lane that refused a droppable frame takes some again,
 	// from the link's writer.
