@@ -71,7 +71,7 @@ type Session struct {
 	life    life
 
 	// owned by the shard
-	spots   map[wire.Topic]int // where in a group's list
+	spots   spots // where in the groups' lists
 	sweep   uint64
 	touched bool
 	dropped bool
@@ -119,7 +119,7 @@ func (n *Node) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
 
 func (n *Node) newSession(id wire.SessionID, ns *Namespace, cfg SessionConfig) *Session {
 	s := &Session{id: id, node: n, ns: ns, shard: n.shards[int(cfg.Affinity)%len(n.shards)],
-		sink: cfg.Sink, handshake: cfg.Handshake, since: time.Now(), rooms: map[string]struct{}{}, spots: map[wire.Topic]int{}}
+		sink: cfg.Sink, handshake: cfg.Handshake, since: time.Now(), rooms: map[string]struct{}{}}
 	if _, ok := cfg.Sink.(Recaller); ok {
 		s.handshake.Query, s.handshake.Header = nil, nil
 	}
