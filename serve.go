@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -39,14 +40,22 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return usageError{err}
 	}
-	defer runtime.KeepAlive(raiseHeap(os.Getenv))
+	ballast := raiseHeap(os.Getenv)
+	defer runtime.KeepAlive(ballast)
 	log := newLogger(stderr, cfg.LogLevel, cfg.LogFormat)
 	p, n, w, err := assemble(cfg, log)
 	if err != nil {
 		return err
 	}
 	log.Info("serving", "node", cfg.Node, "boot", n.ID().String(), "http", addr(w.Addr()), "api", addr(w.APIAddr()), "version", version())
-	return runAll(ctx, n, w, func(ctx context.Context) { reloadOnHangup(ctx, args, p, log) }, log)
+	return runAll(ctx, n, w, func(ctx context.Context) {
+		var beside sync.WaitGroup
+		defer beside.Wait()
+		if ballast != nil { // the collector is ours
+			beside.Go(func() { giveBack(ctx) })
+		}
+		reloadOnHangup(ctx, args, p, log)
+	}, log)
 }
 
 // reloadOnHangup reads the cluster secrets again on each SIGHUP: the first

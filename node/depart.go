@@ -86,7 +86,7 @@ func (d *Departure) freeze(s *Session) bool {
 	s.gates = newGates(false)
 	s.pushLocked(item{op: opGate})
 	d.frozen = append(d.frozen, s)
-	h := &s.handshake
+	h := s.Handshake()
 	d.state = append(d.state, Moving{Namespace: s.ns.name, ID: string(s.id), Rooms: slices.Sorted(maps.Keys(s.rooms)), Data: s.Data(),
 		Since: s.since.UnixMilli(), Query: h.Query, Header: h.Header, Remote: h.Remote, Auth: h.Auth, Asks: n.asks.Load() + asksInMove})
 	return true

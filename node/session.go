@@ -71,7 +71,7 @@ type Session struct {
 	life    life
 
 	// owned by the shard
-	spots   map[wire.Topic]int // where in a group's list
+	spots   spots // where in the groups' lists
 	sweep   uint64
 	touched bool
 	dropped bool
@@ -119,7 +119,10 @@ func (n *Node) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
 
 func (n *Node) newSession(id wire.SessionID, ns *Namespace, cfg SessionConfig) *Session {
 	s := &Session{id: id, node: n, ns: ns, shard: n.shards[int(cfg.Affinity)%len(n.shards)],
-		sink: cfg.Sink, handshake: cfg.Handshake, since: time.Now(), rooms: map[string]struct{}{}, spots: map[wire.Topic]int{}}
+		sink: cfg.Sink, handshake: cfg.Handshake, since: time.Now(), rooms: map[string]struct{}{}}
+	if _, ok := cfg.Sink.(Recaller); ok {
+		s.handshake.Query, s.handshake.Header = nil, nil
+	}
 	s.backlog.space.L = &s.backlog.mu
 	return s
 }
@@ -191,8 +194,21 @@ func (s *Session) ID() string { return string(s.id) }
 // Namespace is where the session is.
 func (s *Session) Namespace() *Namespace { return s.ns }
 
-// Handshake is what the client came with.
-func (s *Session) Handshake() *Handshake { return &s.handshake }
+// Recaller is what a Sink may be besides: it knows the query and the header of the
+// client's first request, so that the session keeps neither. Locks are held: it calls
+// nothing of the node, and does not block. What it gives is nobody else's to change.
+type Recaller interface {
+	Recall() (query url.Values, header http.Header)
+}
+
+// Handshake is what the client came with. It may be made anew for each call.
+func (s *Session) Handshake() *Handshake {
+	h := s.handshake
+	if r, ok := s.sink.(Recaller); ok {
+		h.Query, h.Header = r.Recall()
+	}
+	return &h
+}
 
 // Since is when it came.
 func (s *Session) Since() time.Time { return s.since }

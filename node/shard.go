@@ -232,22 +232,22 @@ func (s *shard) join(x *Session, t wire.Topic) {
 		g = &group{}
 		s.members[t] = g
 	}
-	x.spots[t] = len(g.list)
+	x.spots.set(t, len(g.list))
 	g.list = append(g.list, x)
 }
 
 // leave fills the gap with the last member.
 func (s *shard) leave(x *Session, t wire.Topic) {
-	i, ok := x.spots[t]
+	i, ok := x.spots.get(t)
 	if !ok {
 		return
 	}
-	delete(x.spots, t)
+	x.spots.remove(t)
 	g := s.members[t]
 	last := len(g.list) - 1
 	if moved := g.list[last]; moved != x {
 		g.list[i] = moved
-		moved.spots[t] = i
+		moved.spots.set(t, i)
 	}
 	g.list[last] = nil
 	if g.list = g.list[:last]; last == 0 {
@@ -256,7 +256,7 @@ func (s *shard) leave(x *Session, t wire.Topic) {
 }
 
 func (s *shard) drop(x *Session) {
-	for t := range x.spots {
+	for t := range x.spots.topics() {
 		s.leave(x, t)
 	}
 	delete(s.byID, x.id)
@@ -317,7 +317,7 @@ func (s *shard) offer(x *Session, d *Delivery) {
 		if string(x.id) == e {
 			return
 		}
-		if _, in := x.spots[wire.Topic{Namespace: d.Message.Namespace, Room: e}]; in {
+		if _, in := x.spots.get(wire.Topic{Namespace: d.Message.Namespace, Room: e}); in {
 			return
 		}
 	}

@@ -16,7 +16,7 @@ func (deaf) Flush()                 {}
 func (deaf) Close(bool)             {}
 
 func newTestSession(s *shard, ns *Namespace) *Session {
-	return &Session{id: wire.NewSessionID(1), ns: ns, shard: s, sink: deaf{}, spots: map[wire.Topic]int{}}
+	return &Session{id: wire.NewSessionID(1), ns: ns, shard: s, sink: deaf{}}
 }
 
 func TestShardForgetsDroppedSessions(t *testing.T) {

@@ -77,7 +77,7 @@ func (s *Server) fetch(w http.ResponseWriter, r *http.Request, sid string) bool 
 
 func (s *Server) serveArrival(conn *ws.Conn, r *http.Request, sid string, in Incoming) {
 	a := &arrival{webSocket: webSocket{conn: conn}, from: in}
-	a.socket = newSocket(s, sid, newRequest(r), a)
+	a.socket = newSocket(s, sid, ws.Remember(r), a)
 	a.timer = time.AfterFunc(s.cfg.UpgradeTimeout, func() { a.fail(ws.StatusRefused, "the upgrade took too long") })
 	a.stay = context.AfterFunc(s.ending, func() { a.fail(ws.StatusGoingAway, ReasonShutdown.String()) })
 	s.roster.Stay()

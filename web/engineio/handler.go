@@ -3,6 +3,8 @@ package engineio
 import (
 	"net/http"
 	"net/url"
+
+	"github.com/meshrt/meshrt/web/ws"
 )
 
 // Handler is the layer above: it is told of each session.
@@ -31,7 +33,7 @@ type Receiver interface {
 type Ender interface{ Ending() }
 
 // Request is what stays of the HTTP request that opened a session. It does not
-// keep the connection or the body alive. It is shared: read only.
+// keep the connection or the body alive.
 type Request struct {
 	Host       string
 	RemoteAddr string
@@ -40,6 +42,6 @@ type Request struct {
 	TLS        bool // it came over TLS to this server, not to a proxy before it
 }
 
-func newRequest(r *http.Request) *Request {
-	return &Request{Host: r.Host, RemoteAddr: r.RemoteAddr, URL: r.URL, Header: r.Header, TLS: r.TLS != nil}
+func requestOf(m ws.Memo) *Request {
+	return &Request{Host: m.Host(), RemoteAddr: m.RemoteAddr, URL: m.URL(), Header: m.Header(), TLS: m.TLS}
 }

@@ -42,7 +42,7 @@ func (s *Server) servePolling(w http.ResponseWriter, r *http.Request) {
 	}
 	g := newPoll(w, r)
 	p := &polling{opened: make(chan struct{}), waiting: g}
-	p.socket = newSocket(s, s.cfg.NewSID(), newRequest(r), p)
+	p.socket = newSocket(s, s.cfg.NewSID(), ws.Remember(r), p)
 	p.changed.L = &p.socket.mu
 	if err := s.register(p.socket); err != nil {
 		s.roster.Leave()

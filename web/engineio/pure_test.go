@@ -140,7 +140,7 @@ func TestPollAfterThePingTimeoutFindsNoSession(t *testing.T) {
 		s := NewServer(Config{Logger: slog.New(slog.DiscardHandler)}, nil)
 		p := &polling{opened: make(chan struct{})}
 		close(p.opened)
-		p.socket = newSocket(s, "sid", &Request{}, p)
+		p.socket = newSocket(s, "sid", ws.Memo{}, p)
 		p.changed.L = &p.socket.mu
 		s.roster.Enter() // for p.close
 		p.socket.heartbeat = heartbeat{awaited: true, due: time.Now().Add(-late)}

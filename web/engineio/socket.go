@@ -18,7 +18,7 @@ var pingGroup = NewGroup(eio.Packet{Type: eio.Ping})
 type Socket struct {
 	id       string
 	openedAt time.Time
-	request  *Request
+	request  ws.Memo
 	legacy   bool // speaks Engine.IO 3; set by start
 	base64   bool // of those: takes no bytes; set by start
 	server   *Server
@@ -37,7 +37,7 @@ type Socket struct {
 	timer     *time.Timer // runs fired at heartbeat.due; nil before start
 }
 
-func newSocket(s *Server, sid string, r *Request, t transport) *Socket {
+func newSocket(s *Server, sid string, r ws.Memo, t transport) *Socket {
 	socket := &Socket{
 		id:        sid,
 		openedAt:  time.Now(),
@@ -58,8 +58,11 @@ func newSocket(s *Server, sid string, r *Request, t transport) *Socket {
 // for other clients.
 func (s *Socket) ID() string { return s.id }
 
-// Request is the request that opened the session.
-func (s *Socket) Request() *Request { return s.request }
+// Request is the request that opened the session, made anew: not for each message.
+func (s *Socket) Request() *Request { return requestOf(s.request) }
+
+// RemoteAddr is that of the request that opened the session.
+func (s *Socket) RemoteAddr() string { return s.request.RemoteAddr }
 
 // OpenedAt is the time of the handshake.
 func (s *Socket) OpenedAt() time.Time { return s.openedAt }

@@ -42,7 +42,7 @@ func (s *Server) versionOf(query url.Values) int {
 
 // setVersion makes the session one of the version that its client asked for.
 func (s *Socket) setVersion() {
-	query := s.request.URL.Query()
+	query := s.request.URL().Query()
 	if s.server.versionOf(query) == 3 {
 		s.legacy, s.base64 = true, query.Get("b64") != ""
 		s.heartbeat.interval += s.heartbeat.timeout

@@ -23,7 +23,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	s.roster.Stay()
 	t := &webSocket{conn: conn}
-	t.socket = newSocket(s, s.cfg.NewSID(), newRequest(r), t)
+	t.socket = newSocket(s, s.cfg.NewSID(), ws.Remember(r), t)
 	if err := s.register(t.socket); err != nil {
 		reason := s.turnedAway(t.socket, err)
 		conn.Reject(reasons[reason].status, reason.String(), func() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -21,7 +22,8 @@ var pingGroup = ws.NewGroup(ws.Frame{Opcode: ws.Ping})
 type conn struct {
 	server    *Server
 	ws        *ws.Conn
-	handshake node.Handshake
+	handshake node.Handshake // without what request holds
+	request   ws.Memo
 	session   *node.Session // set by the reader under mu; nil until Opened has returned
 	pace      ws.Pace       // the reader's
 	queued    bool          // the shard's: since the last Flush
@@ -39,7 +41,8 @@ func newConn(s *Server, socket *ws.Conn, r *http.Request) *conn {
 		server:    s,
 		ws:        socket,
 		pace:      ws.NewPace(s.cfg.Rate),
-		handshake: node.Handshake{Protocol: "websocket", Query: r.URL.Query(), Header: r.Header, Remote: r.RemoteAddr},
+		handshake: node.Handshake{Protocol: "websocket", Remote: r.RemoteAddr},
+		request:   ws.Remember(r),
 		out:       ws.Outbox{MaxBytes: s.cfg.QueueBytes, MaxGroups: s.cfg.QueueGroups},
 		heartbeat: heartbeat{interval: s.cfg.PingInterval, timeout: s.cfg.PingTimeout},
 	}
@@ -107,6 +110,11 @@ func (c *conn) Flush() {
 // Close implements node.Sink. The connection is the session's alone, so it ends
 // either way; Ended tells the node.
 func (c *conn) Close(bool) { c.end(reasonServer) }
+
+// Recall implements node.Recaller.
+func (c *conn) Recall() (query url.Values, header http.Header) {
+	return c.request.URL().Query(), c.request.Header()
+}
 
 // send queues g, or reports that the connection has ended, perhaps for this g.
 func (c *conn) send(g *ws.Group) bool {

@@ -151,7 +151,7 @@ func encodeError(d *node.Delivery) *ws.Group {
 // welcome is the first frame. Nothing is kept for clients that come back yet: who
 // asks is told that it has missed messages.
 func (c *conn) welcome(d *node.Delivery) *ws.Group {
-	if c.handshake.Query.Has("session") {
+	if c.request.URL().Query().Has("session") {
 		return textGroup(plain.AppendWelcomeBack(nil, d.Session.ID(), c.server.nodeName, "", false)).At(ws.Fence)
 	}
 	return textGroup(plain.AppendWelcome(nil, d.Session.ID(), c.server.nodeName, "")).At(ws.Fence)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -21,11 +23,11 @@ type conn struct {
 	affinity node.Affinity
 	decoder  sio.Decoder // the reader's
 	parser   parser      // set by the first message, before any session is opened
-	timeout  *time.Timer
 
 	first *node.Handshake // of a client that has moved here; nil: that of engine
 
 	mu        sync.Mutex
+	timeout   *time.Timer        // runs connectTimeout; nil once it need not
 	sockets   map[string]*socket // by namespace; nil once closed
 	kicked    bool               // the server has disconnected the client
 	everJoin  bool               // a namespace was joined: no connect timeout any more
@@ -37,6 +39,14 @@ const (
 	reasonClient = "client namespace disconnect"
 	reasonServer = "server namespace disconnect"
 )
+
+// stopTimeoutLocked lets the timer go: a client is connected for long.
+func (c *conn) stopTimeoutLocked() {
+	if c.timeout != nil {
+		c.timeout.Stop()
+		c.timeout = nil
+	}
+}
 
 // connectTimeout closes a client that never joined a namespace.
 func (c *conn) connectTimeout() {
@@ -66,7 +76,7 @@ func (c *conn) Received(data []byte, binary bool) {
 
 func (c *conn) refuse(err error) {
 	c.server.parseErrors.Add(1)
-	c.server.log.Debug("client closed for what it sent", "addr", c.engine.Request().RemoteAddr, "err", err)
+	c.server.log.Debug("client closed for what it sent", "addr", c.engine.RemoteAddr(), "err", err)
 	c.engine.Close(engineio.ReasonParseError)
 }
 
@@ -137,12 +147,11 @@ func (c *conn) connect(namespace string, auth json.RawMessage) {
 		c.connectError(namespace, node.Errorf(node.CodeLimit, "more than %d namespaces", maxNamespaces))
 		return
 	}
-	h := c.handshake()
-	h.Auth = auth
 	ctx, cancel := context.WithTimeout(c.server.ctx, c.server.cfg.ConnectTimeout)
 	defer cancel()
 	s := &socket{conn: c, namespace: namespace}
-	session, err := c.server.node.Open(ctx, node.SessionConfig{Namespace: namespace, Sink: s, Affinity: c.affinity, Handshake: h})
+	session, err := c.server.node.Open(ctx, node.SessionConfig{Namespace: namespace, Sink: s, Affinity: c.affinity,
+		Handshake: node.Handshake{Protocol: protocol, Remote: c.remote(), Auth: auth}})
 	if errors.Is(err, node.ErrNotNow) {
 		// A connect_error would be final: official clients do not connect again
 		// after one. The loss of a connection they take for what it is.
@@ -158,14 +167,25 @@ func (c *conn) connect(namespace string, auth json.RawMessage) {
 	}
 }
 
-// handshake is the first request of the client, at whichever node that was: a browser
-// sends headers of its page with that one, not with a websocket.
-func (c *conn) handshake() node.Handshake {
+// protocol is what handshakes and lists call it.
+const protocol = "socket.io"
+
+// remote is the address of the client when it came, to whichever node that was.
+func (c *conn) remote() string {
 	if c.first != nil {
-		return *c.first
+		return c.first.Remote
+	}
+	return c.engine.RemoteAddr()
+}
+
+// recall is the first request of the client, at whichever node that was: a browser
+// sends headers of its page with that one, not with a websocket.
+func (c *conn) recall() (query url.Values, header http.Header) {
+	if c.first != nil {
+		return c.first.Query, c.first.Header
 	}
 	r := c.engine.Request()
-	return node.Handshake{Protocol: "socket.io", Query: r.URL.Query(), Header: r.Header, Remote: r.RemoteAddr}
+	return r.URL.Query(), r.Header
 }
 
 // add makes s known to the reader, unless the server has disconnected it by now.
@@ -174,7 +194,7 @@ func (c *conn) add(s *socket, session *node.Session) bool {
 	defer c.mu.Unlock()
 	s.session = session
 	c.everJoin = true
-	c.timeout.Stop()
+	c.stopTimeoutLocked()
 	if s.kicked {
 		return false
 	}
@@ -244,8 +264,8 @@ func (c *conn) Ending() {
 
 // Closed implements engineio.Receiver.
 func (c *conn) Closed(reason engineio.Reason) {
-	c.timeout.Stop()
 	c.mu.Lock()
+	c.stopTimeoutLocked()
 	sockets, kicked := c.sockets, c.kicked
 	c.sockets = nil
 	c.mu.Unlock()

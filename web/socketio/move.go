@@ -151,8 +151,8 @@ func freeze(ctx context.Context, n *node.Node, l *engineio.Leaving) (reply moveR
 	if err != nil { // it has ended, or its handlers do not
 		return reply, errStays
 	}
-	h := c.handshake()
-	reply = moveReply{Parser: c.parser, Sessions: d.State(), Query: h.Query, Header: h.Header, Remote: h.Remote}
+	reply = moveReply{Parser: c.parser, Sessions: d.State(), Remote: c.remote()}
+	reply.Query, reply.Header = c.recall()
 	reply.Text, reply.Attachments = c.decoder.Held()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -267,7 +267,9 @@ func (in *incoming) Move(e *engineio.Socket) (moved engineio.Moved, err error) {
 	if moved, err = in.bring(ctx, c); err == nil {
 		return moved, nil
 	}
-	c.timeout.Stop()
+	c.mu.Lock()
+	c.stopTimeoutLocked()
+	c.mu.Unlock()
 	if !errors.Is(err, errStays) {
 		s.noMoves.Store(int64(time.Since(s.started) + movePause))
 	}
@@ -300,10 +302,10 @@ func (in *incoming) bring(ctx context.Context, c *conn) (moved engineio.Moved, e
 // resume brings the client to where it was.
 func (c *conn) resume(m moveReply) error {
 	c.parser = m.Parser
-	c.first = &node.Handshake{Protocol: "socket.io", Query: m.Query, Header: m.Header, Remote: m.Remote}
+	c.first = &node.Handshake{Protocol: protocol, Query: m.Query, Header: m.Header, Remote: m.Remote}
 	c.mu.Lock()
 	if c.everJoin, c.kicked = m.Joined, m.Kicked; c.everJoin {
-		c.timeout.Stop()
+		c.stopTimeoutLocked()
 	}
 	c.mu.Unlock()
 	if len(m.Text) == 0 {

@@ -132,6 +132,8 @@ func (s *Server) newConn(e *engineio.Socket) *conn {
 	if c.decoder.MaxBytes == 0 {
 		c.decoder.MaxBytes = engineio.DefaultMaxPayload
 	}
+	c.mu.Lock() // against a timer that fires at once
+	defer c.mu.Unlock()
 	c.timeout = time.AfterFunc(s.cfg.ConnectTimeout, c.connectTimeout)
 	return c
 }

@@ -1,6 +1,9 @@
 package socketio
 
 import (
+	"net/http"
+	"net/url"
+
 	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/wire"
 )
@@ -32,6 +35,9 @@ func (s *socket) Flush() { s.conn.engine.Flush() }
 
 // Close implements node.Sink.
 func (s *socket) Close(connection bool) { s.conn.kick(s, connection) }
+
+// Recall implements node.Recaller.
+func (s *socket) Recall() (query url.Values, header http.Header) { return s.conn.recall() }
 
 // Transport is told in lists.
 func (s *socket) Transport() string { return s.conn.engine.Transport() }

@@ -2,6 +2,7 @@ package ws
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha1"
 	"encoding/base64"
 	"errors"
@@ -12,7 +13,7 @@ import (
 )
 
 // Accept answers a request for a websocket. It judges no web origin. After an
-// error the request has been answered, with a status that fits.
+// error the request has been answered, with a status that fits, or its client is gone.
 //
 // The connection outlives the handler of the request: see Guest.
 func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) {
@@ -20,19 +21,16 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 		http.Error(w, err.Error(), status)
 		return nil, err
 	}
-	packs := cfg.Deflater != nil && offersDeflate(r.Header.Values("Sec-WebSocket-Extensions"))
-	h := w.Header()
-	h.Set("Upgrade", "websocket")
-	h.Set("Connection", "Upgrade")
-	h.Set("Sec-WebSocket-Accept", acceptKey(strings.TrimSpace(r.Header.Get("Sec-WebSocket-Key"))))
-	if packs {
-		h.Set("Sec-WebSocket-Extensions", "permessage-deflate; client_no_context_takeover; server_no_context_takeover")
-	}
-	w.WriteHeader(http.StatusSwitchingProtocols)
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		http.Error(w, http.StatusText(http.StatusNotImplemented), http.StatusNotImplemented) // no effect behind the header
+		http.Error(w, http.StatusText(http.StatusNotImplemented), http.StatusNotImplemented)
 		return nil, fmt.Errorf("take the connection: %w", err)
+	}
+	packs := cfg.Deflater != nil && offersDeflate(r.Header.Values("Sec-WebSocket-Extensions"))
+	conn.SetWriteDeadline(time.Now().Add(cfg.WriteTimeout))
+	if _, err := conn.Write(answer(w.Header(), r, packs)); err != nil {
+		Cut(conn)
+		return nil, fmt.Errorf("answer the handshake: %w", err)
 	}
 	c := &Conn{cfg: cfg, remote: r.RemoteAddr, packs: packs, guest: guestOf(r.Context())}
 	c.tap = &tap{Conn: conn, opened: time.Now(), raw: rawConn(conn), out: make(lock, 1)}
@@ -44,6 +42,21 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 		c.guest.Stayed()
 	}
 	return c, nil
+}
+
+// answer is the response, with the header that others have set: section 4.2.2.
+func answer(h http.Header, r *http.Request, packs bool) []byte {
+	h.Set("Upgrade", "websocket")
+	h.Set("Connection", "Upgrade")
+	h.Set("Sec-WebSocket-Accept", acceptKey(strings.TrimSpace(r.Header.Get("Sec-WebSocket-Key"))))
+	if packs {
+		h.Set("Sec-WebSocket-Extensions", "permessage-deflate; client_no_context_takeover; server_no_context_takeover")
+	}
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
+	h.Write(&b) // to memory: it does not fail
+	b.WriteString("\r\n")
+	return b.Bytes()
 }
 
 // buffered is what the client has sent right behind its request. The reader is not

@@ -19,15 +19,17 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 		status int
 		header string // of the answer
 	}{
-		"none":          {func(r *http.Request) { r.Header.Del("Upgrade") }, 426, "Upgrade"},
-		"no connection": {func(r *http.Request) { r.Header.Set("Connection", "close") }, 426, "Upgrade"},
-		"HTTP/1.0":      {func(r *http.Request) { r.ProtoMinor = 0 }, 426, ""},
-		"POST":          {func(r *http.Request) { r.Method = "POST" }, 405, ""},
-		"version 8":     {func(r *http.Request) { r.Header.Set("Sec-WebSocket-Version", "8") }, 400, "Sec-WebSocket-Version"},
-		"no key":        {func(r *http.Request) { r.Header.Del("Sec-WebSocket-Key") }, 400, ""},
-		"two keys":      {func(r *http.Request) { r.Header.Add("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==") }, 400, ""},
-		"short key":     {func(r *http.Request) { r.Header.Set("Sec-WebSocket-Key", "dGhlIHNhbXBsZQ==") }, 400, ""},
-		"not base64":    {func(r *http.Request) { r.Header.Set("Sec-WebSocket-Key", "------------------------") }, 400, ""},
+		"none":                  {func(r *http.Request) { r.Header.Del("Upgrade") }, 426, "Upgrade"},
+		"no connection":         {func(r *http.Request) { r.Header.Set("Connection", "close") }, 426, "Upgrade"},
+		"HTTP/1.0":              {func(r *http.Request) { r.ProtoMinor = 0 }, 426, ""},
+		"POST":                  {func(r *http.Request) { r.Method = "POST" }, 405, ""},
+		"version 8":             {func(r *http.Request) { r.Header.Set("Sec-WebSocket-Version", "8") }, 400, "Sec-WebSocket-Version"},
+		"no key":                {func(r *http.Request) { r.Header.Del("Sec-WebSocket-Key") }, 400, ""},
+		"two keys":              {func(r *http.Request) { r.Header.Add("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==") }, 400, ""},
+		"short key":             {func(r *http.Request) { r.Header.Set("Sec-WebSocket-Key", "dGhlIHNhbXBsZQ==") }, 400, ""},
+		"no connection to take": {func(r *http.Request) {}, 501, ""},
+		"HTTP/2":                {func(r *http.Request) { r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0 }, 501, ""},
+		"not base64":            {func(r *http.Request) { r.Header.Set("Sec-WebSocket-Key", "------------------------") }, 400, ""},
 	} {
 		r, w := handshake(), httptest.NewRecorder()
 		tt.change(r)
