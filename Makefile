@@ -110,7 +110,7 @@ measure:
 bench-peers:
 	@mkdir -p bin
 	$(GO) build -o bin/bench-peers ./bench/peers
-	@bin/bench-peers -only '$(ONLY)' -peers '$(PEERS)' -t $(if $(filter command line,$(origin T)),$(T),6s) -n $(or $(N),3) -lock '$(LOCK)' \
+	@bin/bench-peers -only '$(ONLY)' -peers '$(PEERS)' -t $(if $(filter command line,$(origin T)),$(T),5s) -n $(or $(N),3) -lock '$(LOCK)' \
 	  -out '$(or $(OUT),$(if $(ONLY)$(PEERS),,bench/RESULTS))'
 
 deps:

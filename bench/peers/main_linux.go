@@ -29,7 +29,7 @@ func main() {
 	flag.StringVar(&o.root, "root", ".", "`folder` of the repository")
 	flag.StringVar(&o.only, "only", "", "`measurements`, comma-separated; all that begin so (default all)")
 	flag.StringVar(&o.peers, "peers", "", "`servers`, comma-separated (default all but socketio, which is one node without an adapter)")
-	flag.DurationVar(&o.span, "t", 6*time.Second, "time that is measured in each run")
+	flag.DurationVar(&o.span, "t", 5*time.Second, "time that is measured in each run")
 	flag.IntVar(&o.runs, "n", 3, "runs of each measurement and server")
 	flag.StringVar(&o.out, "out", "", "`file` without .md and .json that results are written to; measurements that are there and were not made stay")
 	flag.StringVar(&o.lock, "lock", "", "`file` that is locked while something is measured")
@@ -73,6 +73,7 @@ func (o options) run(ctx context.Context) error {
 	defer r.lock.release()
 	for _, m := range list {
 		if err := r.turns(ctx, m, among(kinds, m.servers)); err != nil {
+			fmt.Print(r.results.markdown()) // what there is, but not for -out
 			return err
 		}
 	}
