@@ -23,11 +23,11 @@ func measurements() []measurement {
 		{"ramp-1000", peers, ramp("ramp-1000", 1000)},
 		{"ramp-3000", peers, ramp("ramp-3000", 3000)},
 		{"rooms", withFloor, rooms},
-		{"hop", peers, hop},
+		{"hop", withFloor, hop},
 		{"stream", peers, stream},
 		{"idle", peers, idle(10_000)},
 		{"idle-18000", []string{nameMeshrt}, idle(18_000)},
-		{"connect", peers, connect},
+		{"connect", withFloor, connect},
 		{"slow", peers, slow},
 		{"nodes-1", []string{nameMeshrt}, nodes(1)},
 		{"nodes-3", []string{nameMeshrt}, nodes(3)},
@@ -124,10 +124,10 @@ func idle(clients int) func(context.Context, *rig, server) (values, error) {
 	}
 }
 
-// connect is 400 clients a second that connect and join a room.
+// connect is 1,000 clients a second that connect and join a room.
 func connect(ctx context.Context, r *rig, s server) (values, error) {
 	c := r.config(bench.Connect)
-	c.Clients, c.Rate = int(400*r.span.Seconds()), 400
+	c.Clients, c.Rate = int(1000*r.span.Seconds()), 1000
 	report, err := r.load(ctx, s, three, c)
 	if err != nil {
 		return nil, err

@@ -38,7 +38,7 @@ var lines = []line{
 	{"the same: CPU us a message", "hop", cpu},
 	{"one stream, as fast as it goes: messages/s", "stream", rate},
 	{"10,000 idle clients: bytes (PSS) of each", "idle", memory},
-	{"400 connects/s: CPU us of each", "connect", cpu},
+	{"1,000 connects/s: CPU us of each", "connect", cpu},
 	{"the same: p99 ms until joined", "connect", p99},
 	{"fan-out of 1 KiB messages: p99 ms", "slow", p99},
 	{"the same beside a client that does not read: p99 ms of the others", "slow", slowP99},
