@@ -1,6 +1,10 @@
 package ws
 
-import "sync/atomic"
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+)
 
 // reading is whether somebody reads a connection that is parked in a Poller. Such a
 // connection has no goroutine and no buffer: when something has come, a goroutine
@@ -141,7 +145,8 @@ func (c *Conn) act(m message, err error) Cause {
 		c.answerClose(m.data)
 		return CauseLost
 	case m.op == Ping && !c.in.deaf:
-		if err := c.pong(m.data); err != nil {
+		// Behind our close frame there is no pong, and the client's close frame is still to come.
+		if err := c.pong(m.data); err != nil && !errors.Is(err, net.ErrClosed) {
 			return causeOf(err)
 		}
 	case m.op == Text || m.op == Binary:
