@@ -113,8 +113,13 @@ func (c *Conn) silence() {
 	c.partEnds()
 }
 
-// receive acts on bytes of the client, and reports whether more may come.
+// receive acts on bytes of the client, and reports whether more may come. A bug in what
+// reads them is no better than one in the Handler: it ends this connection alone.
 func (c *Conn) receive(b []byte) (goesOn bool) {
+	return c.guard(func() { goesOn = c.decode(b) }) && goesOn
+}
+
+func (c *Conn) decode(b []byte) (goesOn bool) {
 	for len(b) > 0 {
 		m, n, err := c.in.next(b)
 		b = b[n:]
