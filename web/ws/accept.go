@@ -28,6 +28,9 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 	if packs {
 		h.Set("Sec-WebSocket-Extensions", "permessage-deflate; client_no_context_takeover; server_no_context_takeover")
 	}
+	if p := firstProtocol(r.Header.Values("Sec-WebSocket-Protocol")); p != "" {
+		h.Set("Sec-WebSocket-Protocol", p)
+	}
 	w.WriteHeader(http.StatusSwitchingProtocols)
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -51,6 +54,20 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 func buffered(r *bufio.Reader) []byte {
 	b, _ := r.Peek(r.Buffered()) // they are there
 	return append([]byte(nil), b...)
+}
+
+// firstProtocol is the subprotocol that the client likes best. It means nothing here,
+// but a browser that has named some takes no connection without one: Node's ws, and
+// with it the official server, answers the same.
+func firstProtocol(values []string) string {
+	for _, value := range values {
+		for p := range strings.SplitSeq(value, ",") {
+			if p = strings.TrimSpace(p); p != "" {
+				return p
+			}
+		}
+	}
+	return ""
 }
 
 // verify is section 4.2.1 of RFC 6455.

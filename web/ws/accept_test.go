@@ -62,3 +62,16 @@ func TestOffersOfCompression(t *testing.T) {
 		}
 	}
 }
+
+// Browsers, and Node's ws, give up a connection without one of the subprotocols that
+// they have named.
+func TestFirstSubprotocolIsTaken(t *testing.T) {
+	for offer, want := range map[string]string{"": "", "chat": "chat", " chat , other": "chat", ",x": "x"} {
+		r, w := handshake(), httptest.NewRecorder()
+		r.Header.Set("Sec-WebSocket-Protocol", offer)
+		Accept(w, r, &Config{}) // fails: a recorder is no connection
+		if got := w.Header().Get("Sec-WebSocket-Protocol"); got != want {
+			t.Errorf("%q: got %q, want %q", offer, got, want)
+		}
+	}
+}
