@@ -20,6 +20,10 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 		http.Error(w, err.Error(), status)
 		return nil, err
 	}
+	if !canHijack(w) { // is known before the header is out
+		http.Error(w, http.StatusText(http.StatusNotImplemented), http.StatusNotImplemented)
+		return nil, errors.New("the http.ResponseWriter does not give its connection away")
+	}
 	packs := cfg.Deflater != nil && offersDeflate(r.Header.Values("Sec-WebSocket-Extensions"))
 	h := w.Header()
 	h.Set("Upgrade", "websocket")
@@ -34,7 +38,6 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 	w.WriteHeader(http.StatusSwitchingProtocols)
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		http.Error(w, http.StatusText(http.StatusNotImplemented), http.StatusNotImplemented) // no effect behind the header
 		return nil, fmt.Errorf("take the connection: %w", err)
 	}
 	c := &Conn{cfg: cfg, remote: r.RemoteAddr, packs: packs, guest: guestOf(r.Context())}
@@ -47,6 +50,21 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 		c.guest.Stayed()
 	}
 	return c, nil
+}
+
+// canHijack says that w, or what it is wrapped around, is an http.Hijacker:
+// what stands before us in a program, such as http.TimeoutHandler, may hide that.
+func canHijack(w http.ResponseWriter) bool {
+	for {
+		switch t := w.(type) {
+		case http.Hijacker:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return false
+		}
+	}
 }
 
 // buffered is what the client has sent right behind its request. The reader is not

@@ -1,9 +1,12 @@
 package ws
 
 import (
+	"bufio"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 )
 
 func handshake() *http.Request {
@@ -67,11 +70,32 @@ func TestOffersOfCompression(t *testing.T) {
 // they have named.
 func TestFirstSubprotocolIsTaken(t *testing.T) {
 	for offer, want := range map[string]string{"": "", "chat": "chat", " chat , other": "chat", ",x": "x"} {
-		r, w := handshake(), httptest.NewRecorder()
+		r, w := handshake(), broken{httptest.NewRecorder()}
 		r.Header.Set("Sec-WebSocket-Protocol", offer)
-		Accept(w, r, &Config{}) // fails: a recorder is no connection
+		Accept(w, r, &Config{}) // fails behind the header
 		if got := w.Header().Get("Sec-WebSocket-Protocol"); got != want {
 			t.Errorf("%q: got %q, want %q", offer, got, want)
 		}
+	}
+}
+
+// broken does not give its connection away, though it says so.
+type broken struct{ *httptest.ResponseRecorder }
+
+func (broken) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return nil, nil, http.ErrNotSupported
+}
+
+// Else the client would get a 101 and no websocket.
+func TestWhatHidesTheConnectionIsAnswered501(t *testing.T) {
+	w := httptest.NewRecorder()
+	h := func(w http.ResponseWriter, r *http.Request) {
+		if _, err := Accept(w, r, &Config{}); err == nil {
+			t.Error("accepted")
+		}
+	}
+	http.TimeoutHandler(http.HandlerFunc(h), time.Minute, "").ServeHTTP(w, handshake())
+	if w.Code != http.StatusNotImplemented {
+		t.Errorf("status %d, want 501", w.Code)
 	}
 }
