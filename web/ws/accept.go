@@ -61,11 +61,28 @@ func answer(h http.Header, r *http.Request, packs bool) []byte {
 	if packs {
 		h.Set(headerExtensions, "permessage-deflate; client_no_context_takeover; server_no_context_takeover")
 	}
+	if p := firstProtocol(r.Header.Values("Sec-WebSocket-Protocol")); p != "" {
+		h.Set("Sec-WebSocket-Protocol", p)
+	}
 	var b bytes.Buffer
 	b.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
 	h.Write(&b) // to memory: it does not fail
 	b.WriteString("\r\n")
 	return b.Bytes()
+}
+
+// firstProtocol is the subprotocol that the client likes best. It means nothing here,
+// but a browser that has named some takes no connection without one: Node's ws, and
+// with it the official server, answers the same.
+func firstProtocol(values []string) string {
+	for _, value := range values {
+		for p := range strings.SplitSeq(value, ",") {
+			if p = strings.TrimSpace(p); p != "" {
+				return p
+			}
+		}
+	}
+	return ""
 }
 
 // buffered is what the client has sent right behind its request. The reader is not

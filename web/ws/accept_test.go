@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 )
 
 func handshake() *http.Request {
@@ -62,5 +63,32 @@ func TestOffersOfCompression(t *testing.T) {
 		if got := offersDeflate([]string{offer}); got != want {
 			t.Errorf("%q: %v, want %v", offer, got, want)
 		}
+	}
+}
+
+// Browsers, and Node's ws, give up a connection without one of the subprotocols that
+// they have named.
+func TestFirstSubprotocolIsTaken(t *testing.T) {
+	for offer, want := range map[string]string{"": "", "chat": "chat", " chat , other": "chat", ",x": "x"} {
+		r, h := handshake(), http.Header{}
+		r.Header.Set("Sec-WebSocket-Protocol", offer)
+		answer(h, r, false)
+		if got := h.Get("Sec-WebSocket-Protocol"); got != want {
+			t.Errorf("%q: got %q, want %q", offer, got, want)
+		}
+	}
+}
+
+// Else the client would get a 101 and no websocket.
+func TestWhatHidesTheConnectionIsAnswered501(t *testing.T) {
+	w := httptest.NewRecorder()
+	h := func(w http.ResponseWriter, r *http.Request) {
+		if _, err := Accept(w, r, &Config{}); err == nil {
+			t.Error("accepted")
+		}
+	}
+	http.TimeoutHandler(http.HandlerFunc(h), time.Minute, "").ServeHTTP(w, handshake())
+	if w.Code != http.StatusNotImplemented {
+		t.Errorf("status %d, want 501", w.Code)
 	}
 }

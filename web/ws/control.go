@@ -25,9 +25,13 @@ func (c *Conn) complain() {
 	c.tryClose(binary.BigEndian.AppendUint16(nil, uint16(StatusProtocolError)), courtesy)
 }
 
-// answerClose sends the client's close frame back. Behind a frame that is on its way
-// out it waits as long as an end may take, which has begun then.
+// answerClose sends the client's close frame back, or that of an end which has begun:
+// the client learns why, though its own was on its way already. Behind a frame that is on
+// its way out it waits as long as an end may take, which has begun then.
 func (c *Conn) answerClose(data []byte) {
+	if c.over() && !c.cut() {
+		data = c.lastWord()
+	}
 	if c.tryClose(data, CloseTimeout) {
 		return
 	}
@@ -63,12 +67,17 @@ func (c *Conn) writeControl(op Opcode, data []byte, timeout time.Duration) error
 	return err
 }
 
+// lastWord is the payload of our close frame, once End was called with a status.
+func (c *Conn) lastWord() []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(c.status)), c.text...)
+}
+
 // goodbye is the closing handshake from our side. It waits for the client's close
 // frame: closing at once, with unread input, makes the kernel reset the connection, and
 // the client loses what was written last.
 func (c *Conn) goodbye() {
 	c.tap.out.lock()
-	err := c.writeControl(opClose, append(binary.BigEndian.AppendUint16(nil, uint16(c.status)), c.text...), CloseTimeout)
+	err := c.writeControl(opClose, c.lastWord(), CloseTimeout)
 	c.tap.out.unlock()
 	if err != nil && !errors.Is(err, net.ErrClosed) { // else one is out, an answer
 		return

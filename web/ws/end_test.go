@@ -166,6 +166,21 @@ func TestPanicEndsItsConnectionOnly(t *testing.T) {
 	}
 }
 
+// Bytes of a client that our own code cannot take must not end the process.
+func TestPanicOfTheReaderEndsItsConnectionOnly(t *testing.T) {
+	inBubble(t, limits, nil, func(t *testing.T, h *host) {
+		h.cfg.Traffic = nil // a message cannot be counted: any bug
+		c, s := h.open()
+		go c.Write(context.Background(), websocket.MessageText, []byte("boom"))
+		if _, end := c.readAll(); end.Code != websocket.StatusInternalError {
+			t.Errorf("status %d, want 1011", end.Code)
+		}
+		if got := s.cause(); got != ws.CausePanic || !strings.Contains(h.log.String(), "nil pointer") {
+			t.Errorf("cause %d, want a panic in the log: %s", got, h.log.String())
+		}
+	})
+}
+
 // forgetful is a Handler that breaks its promise to call End.
 type forgetful struct{ *session }
 

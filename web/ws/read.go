@@ -1,6 +1,10 @@
 package ws
 
-import "sync/atomic"
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+)
 
 // reading is whether somebody reads a connection that is parked in a Poller. Such a
 // connection has no goroutine and no buffer: when something has come, a goroutine
@@ -109,8 +113,13 @@ func (c *Conn) silence() {
 	c.partEnds()
 }
 
-// receive acts on bytes of the client, and reports whether more may come.
+// receive acts on bytes of the client, and reports whether more may come. A bug in what
+// reads them is no better than one in the Handler: it ends this connection alone.
 func (c *Conn) receive(b []byte) (goesOn bool) {
+	return c.guard(func() { goesOn = c.decode(b) }) && goesOn
+}
+
+func (c *Conn) decode(b []byte) (goesOn bool) {
 	for len(b) > 0 {
 		m, n, err := c.in.next(b)
 		b = b[n:]
@@ -141,7 +150,8 @@ func (c *Conn) act(m message, err error) Cause {
 		c.answerClose(m.data)
 		return CauseLost
 	case m.op == Ping && !c.in.deaf:
-		if err := c.pong(m.data); err != nil {
+		// Behind our close frame there is no pong, and the client's close frame is still to come.
+		if err := c.pong(m.data); err != nil && !errors.Is(err, net.ErrClosed) {
 			return causeOf(err)
 		}
 	case m.op == Text || m.op == Binary:
