@@ -19,6 +19,7 @@ const (
 	headerVersion    = "Sec-Websocket-Version"
 	headerAccept     = "Sec-Websocket-Accept"
 	headerExtensions = "Sec-Websocket-Extensions"
+	headerProtocol   = "Sec-Websocket-Protocol"
 )
 
 // Accept answers a request for a websocket. It judges no web origin. After an
@@ -35,12 +36,16 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 		http.Error(w, http.StatusText(http.StatusNotImplemented), http.StatusNotImplemented)
 		return nil, fmt.Errorf("take the connection: %w", err)
 	}
-	packs := cfg.Deflater != nil && offersDeflate(r.Header.Values(headerExtensions))
+	deflate := ""
+	if cfg.Deflater != nil {
+		deflate = deflateAnswer(r.Header.Values(headerExtensions))
+	}
 	conn.SetWriteDeadline(time.Now().Add(cfg.WriteTimeout))
-	if _, err := conn.Write(answer(w.Header(), r, packs)); err != nil {
+	if _, err := conn.Write(answer(w.Header(), r, deflate)); err != nil {
 		Cut(conn)
 		return nil, fmt.Errorf("answer the handshake: %w", err)
 	}
+	packs := deflate != ""
 	c := &Conn{cfg: cfg, remote: r.RemoteAddr, packs: packs, guest: guestOf(r.Context())}
 	c.tap = &tap{Conn: conn, opened: time.Now(), raw: rawConn(conn), out: make(lock, 1)}
 	c.in = decoder{most: cfg.MaxPayload, packs: packs}
@@ -54,15 +59,15 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 }
 
 // answer is the response, with the header that others have set: section 4.2.2.
-func answer(h http.Header, r *http.Request, packs bool) []byte {
+func answer(h http.Header, r *http.Request, deflate string) []byte {
 	h.Set("Upgrade", "websocket")
 	h.Set("Connection", "Upgrade")
 	h.Set(headerAccept, acceptKey(strings.TrimSpace(r.Header.Get(headerKey))))
-	if packs {
-		h.Set(headerExtensions, "permessage-deflate; client_no_context_takeover; server_no_context_takeover")
+	if deflate != "" {
+		h.Set(headerExtensions, deflate)
 	}
-	if p := firstProtocol(r.Header.Values("Sec-WebSocket-Protocol")); p != "" {
-		h.Set("Sec-WebSocket-Protocol", p)
+	if p := firstProtocol(r.Header.Values(headerProtocol)); p != "" {
+		h.Set(headerProtocol, p)
 	}
 	var b bytes.Buffer
 	b.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
@@ -125,26 +130,34 @@ func acceptKey(key string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// offersDeflate says that one of the offers of permessage-deflate is one that we can
-// keep: RFC 7692, section 7.1. A client may ask for a smaller window of ours, which
-// the compressor has not; that of the client may be of any size.
-func offersDeflate(extensions []string) bool {
+// deflateAnswer is our answer to the first offer of permessage-deflate that we can
+// keep, or empty: RFC 7692, section 7.1. A client may ask for a smaller window of ours,
+// which the compressor has not; that of the client may be of any size.
+func deflateAnswer(extensions []string) string {
 	for _, value := range extensions {
 		for offer := range strings.SplitSeq(value, ",") {
 			name, params, _ := strings.Cut(offer, ";")
-			if strings.TrimSpace(name) == "permessage-deflate" && canKeep(params) {
-				return true
+			if strings.TrimSpace(name) != "permessage-deflate" || !canKeep(params) {
+				continue
 			}
+			answer := "permessage-deflate; client_no_context_takeover; server_no_context_takeover"
+			if strings.Contains(params, ourWindow) { // must be confirmed: section 7.1.2.1
+				answer += "; " + ourWindow
+			}
+			return answer
 		}
 	}
-	return false
+	return ""
 }
+
+// ourWindow is the window of the compressor, as a client may ask for it.
+const ourWindow = "server_max_window_bits=15"
 
 func canKeep(params string) bool {
 	for p := range strings.SplitSeq(params, ";") {
 		p = strings.TrimSpace(p)
 		switch {
-		case p == "", p == "client_no_context_takeover", p == "server_no_context_takeover", p == "server_max_window_bits=15":
+		case p == "", p == "client_no_context_takeover", p == "server_no_context_takeover", p == ourWindow:
 		case p == "client_max_window_bits", strings.HasPrefix(p, "client_max_window_bits="):
 		default:
 			return false

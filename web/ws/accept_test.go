@@ -48,20 +48,21 @@ func TestAcceptKeyIsThatOfTheRFC(t *testing.T) {
 }
 
 func TestOffersOfCompression(t *testing.T) {
-	for offer, want := range map[string]bool{
-		"":                   false,
-		"permessage-deflate": true,
-		"permessage-deflate; client_max_window_bits":                       true,
-		"permessage-deflate; client_max_window_bits=9":                     true,
-		"permessage-deflate ; server_no_context_takeover":                  true,
-		"permessage-deflate; server_max_window_bits=15":                    true,
-		"permessage-deflate; server_max_window_bits=9":                     false,
-		"permessage-deflate; server_max_window_bits=9, permessage-deflate": true,
-		"x-webkit-deflate-frame":                                           false,
-		"permessage-deflate; unheard_of":                                   false,
+	const answer = "permessage-deflate; client_no_context_takeover; server_no_context_takeover"
+	for offer, want := range map[string]string{
+		"":                   "",
+		"permessage-deflate": answer,
+		"permessage-deflate; client_max_window_bits":                       answer,
+		"permessage-deflate; client_max_window_bits=9":                     answer,
+		"permessage-deflate ; server_no_context_takeover":                  answer,
+		"permessage-deflate; server_max_window_bits=15":                    answer + "; server_max_window_bits=15",
+		"permessage-deflate; server_max_window_bits=9":                     "",
+		"permessage-deflate; server_max_window_bits=9, permessage-deflate": answer,
+		"x-webkit-deflate-frame":                                           "",
+		"permessage-deflate; unheard_of":                                   "",
 	} {
-		if got := offersDeflate([]string{offer}); got != want {
-			t.Errorf("%q: %v, want %v", offer, got, want)
+		if got := deflateAnswer([]string{offer}); got != want {
+			t.Errorf("%q: %q, want %q", offer, got, want)
 		}
 	}
 }
@@ -72,7 +73,7 @@ func TestFirstSubprotocolIsTaken(t *testing.T) {
 	for offer, want := range map[string]string{"": "", "chat": "chat", " chat , other": "chat", ",x": "x"} {
 		r, h := handshake(), http.Header{}
 		r.Header.Set("Sec-WebSocket-Protocol", offer)
-		answer(h, r, false)
+		answer(h, r, "")
 		if got := h.Get("Sec-WebSocket-Protocol"); got != want {
 			t.Errorf("%q: got %q, want %q", offer, got, want)
 		}
