@@ -24,9 +24,11 @@ type Link struct {
 	since   time.Time
 	done    chan struct{} // closed after LinkDown
 
-	wake chan struct{} // capacity one: there is something to write, or an end
+	wake   chan struct{}  // capacity one: there is something to write, or an end
+	beside sync.WaitGroup // the goroutines of serve
 
 	mu      sync.Mutex
+	next    *successor  // the connection that takes its place
 	lanes   lanes       // frames that wait for the writer
 	ended   error       // why the link ends; set once
 	flush   bool        // write what waits, and last, before the end
@@ -226,13 +228,12 @@ func (m *Mesh) serve(ctx context.Context, l *Link) (linked bool, err error) {
 	m.counters.up.Add(1)
 	m.h.LinkUp(l)
 	stop := make(chan struct{})
-	var beside sync.WaitGroup
-	beside.Go(l.writeLoop)
-	beside.Go(func() { l.watchSilence(stop) })
+	l.beside.Go(l.writeLoop)
+	l.beside.Go(func() { l.watchSilence(stop) })
 	l.end(l.readLoop())
 	close(stop)
 	l.conn.Close()
-	beside.Wait()
+	l.beside.Wait()
 	m.counters.down.Add(1)
 	m.h.LinkDown(l, l.cause())
 	return true, l.cause()
@@ -403,6 +404,8 @@ func (l *Link) give(b block) (ready [Lanes]bool) {
 func (l *Link) watchSilence(stop <-chan struct{}) {
 	t := time.NewTicker(l.m.cfg.Heartbeat)
 	defer t.Stop()
+	r := renewal{l: l}
+	defer r.stop()
 	var seen uint64
 	l.heard.Store(l.now())
 	for {
@@ -414,10 +417,14 @@ func (l *Link) watchSilence(stop <-chan struct{}) {
 		if bytes := l.in.bytes.Load(); bytes != seen || l.handling.Load() {
 			seen = bytes
 			l.heard.Store(l.now())
+			r.stop()
 		}
-		if quiet := l.now() - l.heard.Load(); quiet > int64(l.m.cfg.Silence) {
-			l.end(fmt.Errorf("nothing read for %v: %w", time.Duration(quiet).Round(time.Millisecond), ErrSilent))
+		switch quiet := time.Duration(l.now() - l.heard.Load()); {
+		case quiet > l.m.cfg.Silence:
+			l.end(fmt.Errorf("nothing read for %v: %w", quiet.Round(time.Millisecond), ErrSilent))
 			return
+		case quiet > l.m.cfg.Silence/renewAfter && l.dialler == l.m.cfg.ID:
+			r.dial()
 		}
 	}
 }

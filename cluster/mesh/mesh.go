@@ -327,7 +327,11 @@ func (m *Mesh) register(l *Link) error {
 		if l.dialler != old.dialler && old.dialler == min(m.cfg.ID, l.peer.ID) {
 			return fmt.Errorf("link to %v: %w", l.peer.ID, ErrDuplicate)
 		}
-		old.bye(ErrReplaced)
+		if l.dialler == old.dialler {
+			old.end(ErrReplaced) // nobody reads the last words
+		} else {
+			old.bye(ErrReplaced)
+		}
 		<-old.done
 	}
 }

@@ -134,7 +134,12 @@ func (m *Mesh) dial(ctx, linkCtx context.Context, p *peer, target Peer, failing 
 		return false, err
 	}
 	done()
-	return m.serve(linkCtx, newLink(m, conn, hello, m.cfg.ID))
+	for next := (&successor{conn, hello}); next != nil; {
+		l := newLink(m, next.conn, next.hello, m.cfg.ID)
+		linked, err = m.serve(linkCtx, l)
+		next = l.successor()
+	}
+	return linked, err
 }
 
 // reach connects and says HELLO. Each has its own time: what came through TLS is not thrown
