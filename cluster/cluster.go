@@ -104,6 +104,7 @@ type Cluster struct {
 	full      map[laneTo]bool // lanes that refused a frame of the batch under way
 	newcomers []string        // addresses of links that are new since the last tick
 	silent    silent
+	replaced  map[wire.NodeID]time.Duration // since when links have given way to connections that are not up yet
 	detection Detection
 	spans     []mesh.Span // of a batch to one link
 
@@ -146,7 +147,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	if cfg.ControlBytes <= 0 {
 		cfg.ControlBytes = controlBytes
 	}
-	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[laneTo]bool{}, silent: silent{},
+	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[laneTo]bool{}, silent: silent{}, replaced: map[wire.NodeID]time.Duration{},
 		questions: newQuestions(cfg.ControlBytes / 2), answers: newAnswers(answerBytes), held: held{}, tally: newTally(), server: server{serving: map[wire.NodeID]int{}},
 		told: told{wake: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
 	c.core.logs.limit, c.core.flushBytes = cfg.LogBytes, min(flushBytes, cfg.QueueBytes/2)

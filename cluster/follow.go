@@ -58,6 +58,9 @@ func (c *Cluster) meet(members []gossip.Member) {
 			is[m.ID] = true
 			c.core.member(m.ID)
 		}
+		for id := range c.replaced {
+			is[id] = true
+		}
 		c.detectLocked(is)
 		for id := range c.core.peers {
 			if !is[id] {
@@ -67,6 +70,23 @@ func (c *Cluster) meet(members []gossip.Member) {
 		c.meetLocked(is)
 	})
 	c.tally.keep(is)
+}
+
+// succession is how long a peer whose link gave way to a newer connection is taken
+// for linked: until that one is up, which is at once. Gossip may have lost the peer meanwhile, since what
+// silenced the link held gossip up as well.
+const succession = time.Second
+
+// succeed forgets the links that nothing came to replace.
+func (c *Cluster) succeed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, since := range c.replaced {
+		if c.clock()-since > succession {
+			delete(c.replaced, id)
+			c.changed()
+		}
+	}
 }
 
 // beat gives the core its time until ctx ends.
@@ -79,6 +99,7 @@ func (c *Cluster) beat(ctx context.Context) {
 		select {
 		case <-t.C:
 			c.do(c.core.tick)
+			c.succeed()
 			c.introduce()
 			c.open()
 			c.tend(ctx, &probes)

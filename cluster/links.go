@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/meshrt/meshrt/cluster/mesh"
 	"github.com/meshrt/meshrt/wire"
@@ -96,6 +98,7 @@ func (h links) LinkUp(l *mesh.Link) {
 	c.do(func() {
 		c.links[p.ID] = l
 		delete(c.silent, p.ID)
+		delete(c.replaced, p.ID)
 		c.core.linkUp(p.ID)
 		c.linkUpLocked(l)
 		c.introduceLocked(p)
@@ -143,15 +146,7 @@ func (h links) LinkReady(l *mesh.Link, lane mesh.Lane) {
 
 func (h links) LinkDown(l *mesh.Link, err error) {
 	c, p := h.c, l.Peer()
-	c.do(func() {
-		delete(c.links, p.ID)
-		if !mesh.Left(err) {
-			c.silent[p.ID] = l.Heard()
-		}
-		c.core.linkDown(p.ID, mesh.Left(err))
-		c.linkDownLocked(p.ID, mesh.Left(err))
-		c.holdLocked(func() { delete(c.held, p.ID) }) // they are said again
-	})
+	c.do(func() { c.linkGoneLocked(p, l.Heard(), err) })
 	c.tally.linkDown(p.ID, mesh.Left(err))
 	if mesh.Routine(err) {
 		c.log.Info("link ended", "peer", p.Name, "reason", err)
@@ -159,6 +154,20 @@ func (h links) LinkDown(l *mesh.Link, err error) {
 		c.log.Warn("link lost", "peer", p.Name, "addr", p.Addr, "err", err)
 	}
 	c.changed()
+}
+
+// linkGoneLocked is what becomes of a peer without its link, on which it was heard last at heard.
+func (c *Cluster) linkGoneLocked(p mesh.Peer, heard time.Time, err error) {
+	delete(c.links, p.ID)
+	if !mesh.Left(err) {
+		c.silent[p.ID] = heard
+	}
+	if errors.Is(err, mesh.ErrReplaced) {
+		c.replaced[p.ID] = c.core.now
+	}
+	c.core.linkDown(p.ID, mesh.Left(err))
+	c.linkDownLocked(p.ID, mesh.Left(err))
+	c.holdLocked(func() { delete(c.held, p.ID) }) // they are said again
 }
 
 func (h links) HandleFrames(l *mesh.Link, fs []wire.Frame) error {

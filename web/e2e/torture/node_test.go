@@ -114,6 +114,7 @@ type logLine struct {
 	Peer   string
 	Member string
 	ID     string
+	Reason string
 }
 
 // tail keeps the last lines of a log.

@@ -4,7 +4,10 @@ package torture
 
 import (
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/meshrt/meshrt/cluster/mesh"
 )
 
 // seen is what one process has said of the others; guarded by world.mu.
@@ -95,7 +98,9 @@ func (w *world) logged(r *run, l logLine) {
 		r.back(l.Peer)
 	case "link ended", "link lost":
 		r.links[l.Peer]--
-		w.lookDownLocked(r, l.Peer)
+		if !strings.Contains(l.Reason, mesh.ErrReplaced.Error()) { // the newer connection's "linked" is the next line of it
+			w.lookDownLocked(r, l.Peer)
+		}
 	case "member joined":
 		r.ids[l.ID] = l.Member
 		r.back(l.Member)
