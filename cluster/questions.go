@@ -79,7 +79,7 @@ const (
 	firstProbe = 50 * time.Millisecond
 	// refusals is how far apart two refused dials must be to mean that the process is
 	// gone, and nextProbe the time to the next dial when one was not refused.
-	refusals  = 500 * time.Millisecond
+	refusals  = 300 * time.Millisecond
 	nextProbe = time.Second
 )
 
