@@ -308,6 +308,14 @@ func (c *Cluster) WhenInForce(version uint64, done func()) {
 	}
 }
 
+// InForce tells whether WhenInForce would call at once.
+func (c *Cluster) InForce(version uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.core.now = c.clock()
+	return c.core.inForce(version)
+}
+
 // Reachable tells whether id is this node or one to which messages flow.
 func (c *Cluster) Reachable(id wire.NodeID) bool {
 	c.mu.Lock()

@@ -74,7 +74,7 @@ func (c *core) setInterest(t wire.Topic, on bool) uint64 {
 // whenInForce calls done when no message can be missed through the interest of
 // version any more: every peer has acknowledged it, or trusts none of it.
 func (c *core) whenInForce(version uint64, done func()) {
-	if c.breaks(breakJoinAtOnce) || c.settled && version <= c.floor() {
+	if c.inForce(version) {
 		c.effects = append(c.effects, effect{done: done})
 		return
 	}
@@ -83,6 +83,10 @@ func (c *core) whenInForce(version uint64, done func()) {
 		i--
 	}
 	c.waits = slices.Insert(c.waits, i, wait{version, done})
+}
+
+func (c *core) inForce(version uint64) bool {
+	return c.breaks(breakJoinAtOnce) || c.settled && version <= c.floor()
 }
 
 // floor is the version that is in force at every peer that must have it.

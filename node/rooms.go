@@ -184,6 +184,20 @@ func (n *Node) countOutLocked(t wire.Topic) {
 	}
 }
 
+// inForceWithin is inForce for at most d, if d is not 0. Mostly nobody has to wait, and
+// no timer is made: all but the first session of a namespace find it in force.
+func (n *Node) inForceWithin(ctx context.Context, d time.Duration, version uint64) error {
+	if n.cluster.InForce(version) {
+		return nil
+	}
+	if d > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	return n.inForce(ctx, version)
+}
+
 // inForce waits until the interest of version is in force at all linked nodes.
 func (n *Node) inForce(ctx context.Context, version uint64) error {
 	done := make(chan struct{})

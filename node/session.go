@@ -29,6 +29,8 @@ type SessionConfig struct {
 	Sink      Sink
 	Handshake Handshake
 	Affinity  Affinity
+	// Wait is how long Open waits for the other nodes at most; 0 is as long as its ctx.
+	Wait time.Duration
 }
 
 // Affinity keeps the sessions of one connection on one shard, where their
@@ -104,7 +106,7 @@ func (n *Node) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
 		err = s.runConnect()
 	}
 	if err == nil {
-		err = n.inForce(ctx, version)
+		err = n.inForceWithin(ctx, cfg.Wait, version)
 	}
 	if err == nil && !s.admit() {
 		err = ErrClosed

@@ -13,6 +13,9 @@ import (
 const (
 	inboxItems = 64 << 10
 	inboxBytes = 64 << 20
+	// maxQuiet is how many items wait before the shard is woken for those that nobody
+	// waits for, too.
+	maxQuiet = 64
 )
 
 // item is one entry of an inbox: a message for members, or a change of them.
@@ -52,6 +55,7 @@ type shard struct {
 	inbox  []item
 	bytes  int
 	closed bool
+	awake  bool          // run takes until nothing is left
 	wake   chan struct{} // capacity one
 
 	// What follows belongs to the goroutine in run.
@@ -86,9 +90,12 @@ func (s *shard) push(it item) {
 	if len(s.inbox) > inboxItems || s.bytes > inboxBytes {
 		s.full.Store(true)
 	}
-	if len(s.inbox) > 1 {
-		return // is awake: it takes until nothing is left
+	// Nobody hears of a new member before something is for it, which comes behind: a
+	// client that connects or joins wakes us once, for the answer.
+	if s.awake || (it.op == opHold || it.op == opJoin) && len(s.inbox) < maxQuiet {
+		return
 	}
+	s.awake = true
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -144,7 +151,7 @@ func (s *shard) take(empty []item) []item {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	batch := s.inbox
-	s.inbox, s.bytes = empty, 0
+	s.inbox, s.bytes, s.awake = empty, 0, len(batch) > 0
 	if s.full.Swap(false) {
 		s.space.Broadcast()
 	}

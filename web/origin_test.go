@@ -52,6 +52,7 @@ func TestOtherOriginsAreRefusedOnEveryTransport(t *testing.T) {
 			"polling handshake":     {get, func() string { return "/socket.io/?EIO=4&transport=polling" }, 200},
 			"polling GET":           {get, func() string { p := open(); post(p, same); return p }, 200},
 			"polling POST":          {post, open, 200},
+			"sid in escapes":        {post, func() string { return strings.Replace(open(), "&sid=", "&%73i%64=", 1) }, 200},
 			"upgrade":               {dial, func() string { return strings.Replace(open(), "polling", "websocket", 1) }, 101},
 			"websocket":             {dial, func() string { return "/socket.io/?EIO=4&transport=websocket" }, 101},
 			"plain websocket":       {dial, func() string { return "/ws" }, 101},
@@ -73,7 +74,7 @@ func TestOtherOriginsAreRefusedOnEveryTransport(t *testing.T) {
 				}
 			}
 		}
-		if _, text := ops.Get("/metrics"); !strings.Contains(text, "\nmeshrt_origins_refused_total 24\n") {
+		if _, text := ops.Get("/metrics"); !strings.Contains(text, "\nmeshrt_origins_refused_total 27\n") {
 			t.Error("not counted, or not once each")
 		}
 	})

@@ -25,7 +25,7 @@ import (
 
 // Attach registers the verbs on ns.
 func Attach(ns *node.Namespace) {
-	ns.On("join", join)
+	ns.OnInline("join", join)
 	ns.On("leave", leave)
 	ns.OnInline("publish", publish)
 	ns.OnInline("broadcast", broadcast)
@@ -40,7 +40,8 @@ func answer(e *node.Event, err error) {
 }
 
 // join is acknowledged when it is in force in the whole cluster. It does not
-// hold up the client's next event, a heartbeat maybe, while it waits for that.
+// hold up the client's next event, a heartbeat maybe, while it waits for that, and so
+// needs no goroutine: only a client of which very many joins wait is read no further.
 func join(e *node.Event) {
 	room, err := name(e, 0, "room")
 	if err != nil {

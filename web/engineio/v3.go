@@ -42,6 +42,9 @@ func (s *Server) versionOf(query url.Values) int {
 
 // setVersion makes the session one of the version that its client asked for.
 func (s *Socket) setVersion() {
+	if !s.server.cfg.AllowEIO3 {
+		return // it is 4: its query is not made again
+	}
 	query := s.request.URL().Query()
 	if s.server.versionOf(query) == 3 {
 		s.legacy, s.base64 = true, query.Get("b64") != ""

@@ -1,7 +1,6 @@
 package socketio
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -147,10 +146,8 @@ func (c *conn) connect(namespace string, auth json.RawMessage) {
 		c.connectError(namespace, node.Errorf(node.CodeLimit, "more than %d namespaces", maxNamespaces))
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.server.ctx, c.server.cfg.ConnectTimeout)
-	defer cancel()
 	s := &socket{conn: c, namespace: namespace}
-	session, err := c.server.node.Open(ctx, node.SessionConfig{Namespace: namespace, Sink: s, Affinity: c.affinity,
+	session, err := c.server.node.Open(c.server.ctx, node.SessionConfig{Namespace: namespace, Sink: s, Affinity: c.affinity, Wait: c.server.cfg.ConnectTimeout,
 		Handshake: node.Handshake{Protocol: protocol, Remote: c.remote(), Auth: auth}})
 	if errors.Is(err, node.ErrNotNow) {
 		// A connect_error would be final: official clients do not connect again
