@@ -25,6 +25,11 @@ import (
 // clients send it always, so we refuse the rest, whether 3 is allowed or not.
 const legacyVersion = "3"
 
+// legacyPause is between the answer to the handshake of a websocket of version 3 and
+// the open packet. Programs that await Node's event "open" and only then listen lose what came in
+// the same read as the answer; the official suite of version 3 is one.
+const legacyPause = 10 * time.Millisecond
+
 var pongGroup = NewGroup(eio.Packet{Type: eio.Pong})
 
 // versionOf is the version that a first request asks for, 0 if it is not served.

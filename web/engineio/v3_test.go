@@ -106,6 +106,17 @@ func TestOfficialV3Handshake(t *testing.T) {
 	})
 }
 
+// Who awaits the event "open" and only then listens gets the open packet, too.
+func TestVersion3HearsThatItIsOpenBeforeThePacket(t *testing.T) {
+	inBubble(t, officialV3, newApp(echo), func(t *testing.T, h *host) {
+		c, start := h.legacySocket(""), time.Now()
+		c.read()
+		if got := time.Since(start); got != 10*time.Millisecond {
+			t.Errorf("the open packet came %v behind the answer to the handshake, want 10ms", got)
+		}
+	})
+}
+
 func TestVersion3IsRefusedUnlessAllowed(t *testing.T) {
 	inBubble(t, official, newApp(echo), func(t *testing.T, h *host) {
 		const want = `{"code":5,"message":"Unsupported protocol version"}`
@@ -203,8 +214,9 @@ func TestOfficialV3Heartbeat(t *testing.T) {
 		l.want("1:2", unknownSID)
 		wantEnd(t, l.s, engineio.ReasonPingTimeout)
 
-		c, start := h.legacySocket(""), time.Now()
+		c := h.legacySocket("")
 		c.read()
+		start := time.Now()
 		for range 3 {
 			time.Sleep(499 * time.Millisecond)
 			c.send("2")

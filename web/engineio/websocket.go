@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/meshrt/meshrt/web/ws"
 )
@@ -22,6 +23,9 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.roster.Stay()
+	if s.versionOf(r.URL.Query()) == 3 {
+		time.Sleep(legacyPause)
+	}
 	t := &webSocket{conn: conn}
 	t.socket = newSocket(s, s.cfg.NewSID(), ws.Remember(r), t)
 	if err := s.register(t.socket); err != nil {
