@@ -265,10 +265,10 @@ func (n *Node) answerServer(from wire.NodeID, q serverRequest) (any, error) {
 		return serverReply{}, nil
 	}
 	e.reply = make(chan serverReply, 1)
-	if n.servers.waiting.Load() >= maxServerEvents || !n.pushServerEvent(e) {
+	if n.servers.waiting.Add(1) > maxServerEvents || !n.pushServerEvent(e) { // requests come together
+		n.servers.waiting.Add(-1)
 		return nil, cluster.ErrBusy
 	}
-	n.servers.waiting.Add(1)
 	return nil, cluster.Later(func(ctx context.Context) ([]byte, error) {
 		defer n.servers.waiting.Add(-1)
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(q.Timeout)*time.Millisecond)
