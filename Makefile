@@ -80,7 +80,7 @@ fuzz:
 # Real processes, the official npm clients, a browser.
 e2e: build deps
 	@echo '== end to end'
-	MESHRT_E2E=1 $(GO) test -count=1 -v -timeout 15m ./$(E2E)/... ./bench/peers
+	MESHRT_E2E=1 $(GO) test -count=1 -v -p 1 -timeout 15m ./$(E2E)/... ./bench/peers
 
 # Five nodes and their clients, killed, paused, cut off and slowed down for T by the
 # chance of SEED, in namespaces of cluster/netlab: Linux, and root or sudo.

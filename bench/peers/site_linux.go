@@ -24,6 +24,10 @@ type site struct {
 }
 
 func newSite(root string) (*site, error) {
+	root, err := filepath.Abs(root) // programs run in other folders
+	if err != nil {
+		return nil, err
+	}
 	s := &site{root: root, here: filepath.Join(root, "bench", "peers"), bin: filepath.Join(root, "bin", "peers"), ports: ports{map[string]bool{}}}
 	if _, err := os.Stat(filepath.Join(s.here, "package-lock.json")); err != nil {
 		return nil, fmt.Errorf("-root %s: not the repository: %w", root, err)
@@ -31,7 +35,6 @@ func newSite(root string) (*site, error) {
 	if err := os.MkdirAll(s.bin, 0o755); err != nil {
 		return nil, err
 	}
-	var err error
 	s.temp, err = os.MkdirTemp("", "bench-peers")
 	return s, err
 }
