@@ -82,7 +82,7 @@ func TestSilentLinkIsDialledAnewBeforeItIsGivenUp(t *testing.T) {
 		linked(t, x, y)
 		before := x.link(2)
 		net.stick()
-		pass(1600 * time.Millisecond) // a third of Silence, and two heartbeats
+		pass(2100 * time.Millisecond) // half of Silence, and two heartbeats
 		linked(t, x, y)
 		if x.link(2) == before {
 			t.Fatal("the silent link is still there")
