@@ -24,7 +24,7 @@ func TestFewMessagesDoNotHoldOnToManyChunks(t *testing.T) {
 	payload := bytes.Repeat([]byte("x"), 1000)
 	var want [][]byte
 	for i := range uint64(20_000) {
-		m := &wire.Message{Namespace: "/", Rooms: []string{"all"}, Payload: payload}
+		m := &wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"all"}}, Payload: payload}
 		if i%100 == 0 {
 			m.Rooms[0] = "few"
 		}
@@ -58,7 +58,7 @@ func TestChunksAreFilledAgain(t *testing.T) {
 	log := &c.logs.of[wire.StreamNormal]
 	chunks, want := map[*chunk]bool{}, map[uint64][]byte{}
 	for i := range 20_000 {
-		m := &wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: bytes.Repeat([]byte{byte(i)}, 100+i%400)}
+		m := &wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: bytes.Repeat([]byte{byte(i)}, 100+i%400)}
 		if i%3 == 0 {
 			m.Flags = wire.Volatile
 		}
@@ -95,7 +95,7 @@ func TestFramesOfAllSizesStayWhole(t *testing.T) {
 	log := &c.logs.of[wire.StreamNormal]
 	var want [][]byte
 	for i := range 3000 {
-		m := &wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: bytes.Repeat([]byte{byte(i)}, i*7%(chunkFrame+500))}
+		m := &wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: bytes.Repeat([]byte{byte(i)}, i*7%(chunkFrame+500))}
 		c.publish(m)
 		want = append(want, wire.AppendData(nil, m, false))
 	}
@@ -117,7 +117,7 @@ func TestCongestionEndsWithoutAPublish(t *testing.T) {
 		c.core.sync(2, wire.Sync{Topics: []wire.Topic{{Namespace: "/", Room: "r"}}})
 	})
 	for range 50 {
-		c.Publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: make([]byte, 100)})
+		c.Publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: make([]byte, 100)})
 	}
 	if !c.Congested() {
 		t.Fatal("not congested")
@@ -138,12 +138,12 @@ func TestWantsFollowsTheInterest(t *testing.T) {
 	got := ""
 	for v := range uint64(4) {
 		for range 2 {
-			got += fmt.Sprint(len(c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}})))
+			got += fmt.Sprint(len(c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}})))
 		}
 		c.interest(2, wire.Interest{Version: v + 1, On: v%2 == 0, Topic: topic})
 	}
 	c.sync(2, wire.Sync{Version: 9, Topics: []wire.Topic{topic}})
-	got += fmt.Sprint(len(c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}})))
+	got += fmt.Sprint(len(c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}})))
 	if want := "001100111"; got != want {
 		t.Errorf("nodes reached: %s, want %s", got, want)
 	}
@@ -159,7 +159,7 @@ func TestLentChunksAreNotFilledAgain(t *testing.T) {
 	c.applied()
 	publish := func() effect {
 		c.applied()
-		c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: make([]byte, 1000)})
+		c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: make([]byte, 1000)})
 		return c.take()[0]
 	}
 	first := publish()
@@ -185,7 +185,7 @@ func TestAQuietLogKeepsNoChunks(t *testing.T) {
 	log := &c.logs.of[wire.StreamNormal]
 	burst := func() {
 		for range 2000 {
-			c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: make([]byte, 1000)})
+			c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: make([]byte, 1000)})
 			c.applied()
 		}
 		c.ackedTo(2, wire.Frontiers{wire.StreamNormal: log.last()})

@@ -42,7 +42,7 @@ func (m *member) count() int {
 }
 
 func (m *member) publish(room string) {
-	m.Publish(&wire.Message{Namespace: "/", Rooms: []string{room}, Payload: []byte(`["e"]`)})
+	m.Publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{room}}, Payload: []byte(`["e"]`)})
 }
 
 // together runs f with nodes that prepare has seen before they run, and that have

@@ -112,7 +112,7 @@ func (x *fakeMesh) sleep(d time.Duration) {
 }
 
 func (x *fakeMesh) publish(id wire.NodeID, room string) *wire.Message {
-	m := &wire.Message{Namespace: "/", Payload: fmt.Appendf(nil, `["e",%d]`, id)}
+	m := &wire.Message{Envelope: &wire.Envelope{Namespace: "/"}, Payload: fmt.Appendf(nil, `["e",%d]`, id)}
 	if room != "" {
 		m.Rooms = []string{room}
 	}
@@ -256,20 +256,20 @@ func TestAFullLinkGoesOnWhereItStopped(t *testing.T) {
 	x.settle()
 	c := x.cores[1]
 	for range 5 {
-		c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`)})
+		c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: []byte(`["e"]`)})
 	}
-	c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`), Flags: wire.Volatile})
+	c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: wire.Volatile}, Payload: []byte(`["e"]`)})
 	c.refused(2, mesh.LaneNormal, 3)
 	c.effects = slices.DeleteFunc(c.effects, func(e effect) bool { return e.seq >= 3 || e.seq == 0 })
 	x.do(1, func(c *core) {
-		c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`)})
+		c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: []byte(`["e"]`)})
 	})
 	x.settle()
 	if got := numbers(x.got[2]); fmt.Sprint(got) != "[1 2]" {
 		t.Fatalf("got %v, want [1 2]", got)
 	}
 	x.do(1, func(c *core) {
-		c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`), Flags: wire.Volatile})
+		c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: wire.Volatile}, Payload: []byte(`["e"]`)})
 	})
 	x.sleep(tickEvery)
 	x.settle()

@@ -22,7 +22,7 @@ func TestTrustEndsWithoutATick(t *testing.T) {
 			c.core.sync(2, wire.Sync{})
 			c.core.granted(2, uint64(c.core.now), wire.Frontiers{})
 		})
-		message := &wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`)}
+		message := &wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: []byte(`["e"]`)}
 		if to := c.PublishTo(message); len(to) != 0 {
 			t.Errorf("sent to %v, want nobody", to)
 		}
@@ -53,7 +53,7 @@ func TestTheTimeMattersForWhoWouldBeLeftOut(t *testing.T) {
 			room string
 			read bool
 		}{{"r", false}, {"0", true}} {
-			if to := c.PublishTo(&wire.Message{Namespace: "/", Rooms: []string{tt.room}}); len(to) != 2 {
+			if to := c.PublishTo(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{tt.room}}}); len(to) != 2 {
 				t.Errorf("room %s: for %v, want both peers, that may not be trusted", tt.room, to)
 			}
 			if read := c.core.now != before; read != tt.read {
@@ -108,7 +108,7 @@ func TestTheLogIsBounded(t *testing.T) {
 	c := x.cores[1]
 	c.logs.limit = 10 * (entryBytes + 100)
 	for range 30 {
-		m := &wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: bytes.Repeat([]byte("x"), 60)}
+		m := &wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: bytes.Repeat([]byte("x"), 60)}
 		x.do(1, func(c *core) { c.publish(m) })
 	}
 	x.settle()
@@ -140,7 +140,7 @@ func TestTheLogIsBoundedForManyPeers(t *testing.T) {
 		c.member(id + 1)
 	}
 	for range 20_000 {
-		c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`)})
+		c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: []byte(`["e"]`)})
 		c.applied()
 	}
 	kept := len(c.logs.of[0].ring) * entryBytes
@@ -166,7 +166,7 @@ func TestWaitingMessagesAreSentTogether(t *testing.T) {
 	c.sync(2, wire.Sync{Topics: []wire.Topic{{Namespace: "/", Room: "r"}}})
 	var want []byte
 	for i := range 3000 {
-		m := &wire.Message{Namespace: "/", Rooms: []string{"r"}, Payload: make([]byte, 10+i%100)}
+		m := &wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: make([]byte, 10+i%100)}
 		c.publish(m)
 		want = wire.AppendData(want, m, false)
 	}

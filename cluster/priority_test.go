@@ -14,7 +14,7 @@ import (
 func (m *member) publishAll(room string, count int) {
 	for range count {
 		for _, flags := range []wire.Flags{wire.Low, 0, wire.High} {
-			m.Publish(&wire.Message{Namespace: "/", Rooms: []string{room}, Flags: flags, Payload: bytes.Repeat([]byte("x"), 200)})
+			m.Publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{room}, Flags: flags}, Payload: bytes.Repeat([]byte("x"), 200)})
 		}
 	}
 }

@@ -88,7 +88,7 @@ func TestRequestsStayBehindMessages(t *testing.T) {
 			if i%20 == 10 {
 				m[0].host.Reset(m[1].host)
 			}
-			m[0].Publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Flags: []wire.Flags{0, wire.Low, wire.High}[i%3], Payload: []byte(`["e"]`)})
+			m[0].Publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: []wire.Flags{0, wire.Low, wire.High}[i%3]}, Payload: []byte(`["e"]`)})
 			wg.Go(func() {
 				if _, err := ask(m, 20*time.Second, binary.BigEndian.AppendUint64(nil, i+1)); err != nil {
 					t.Error(err)

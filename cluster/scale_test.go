@@ -125,7 +125,7 @@ func publishToThree(t *testing.T, all []*onPort) {
 	eventually(t, time.Minute, "all leases", func() bool { return frames(wire.KindGrant) >= uint64(len(all)-1) })
 	time.Sleep(300 * time.Millisecond)
 	before := frames(wire.KindData)
-	all[0].Publish(&wire.Message{Namespace: "/", Rooms: []string{"three"}, Payload: []byte(`["e"]`)})
+	all[0].Publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"three"}}, Payload: []byte(`["e"]`)})
 	eventually(t, time.Minute, "three nodes have it", func() bool {
 		return all[1].messages.Load()+all[2].messages.Load()+all[3].messages.Load() == 3
 	})

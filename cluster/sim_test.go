@@ -278,7 +278,7 @@ func (s *sim) act(logBytes int) {
 var priorities = []wire.Flags{0, wire.High, wire.Low}
 
 func (s *sim) publish(n *simNode, room string, flags wire.Flags) {
-	m := &wire.Message{Origin: n.id, Namespace: "/", Rooms: []string{room}, Flags: flags, Payload: []byte(`["e"]`)}
+	m := &wire.Message{Envelope: &wire.Envelope{Origin: n.id, Namespace: "/", Rooms: []string{room}, Flags: flags}, Payload: []byte(`["e"]`)}
 	before := n.core.now // that of the last event
 	s.do(n, func() {
 		if n.core.timeless(m) {

@@ -13,7 +13,7 @@ import (
 
 func (x *fakeMesh) publishAs(id wire.NodeID, flags wire.Flags) {
 	x.do(id, func(c *core) {
-		c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Flags: flags, Payload: []byte(`["e"]`)})
+		c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: flags}, Payload: []byte(`["e"]`)})
 	})
 }
 
@@ -59,7 +59,7 @@ func TestAFullLaneHoldsUpItsPriorityAlone(t *testing.T) {
 	x.settle()
 	c := x.cores[1]
 	for range 3 {
-		c.publish(&wire.Message{Namespace: "/", Rooms: []string{"r"}, Flags: wire.Low, Payload: []byte(`["e"]`)})
+		c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: wire.Low}, Payload: []byte(`["e"]`)})
 	}
 	c.refused(2, mesh.LaneLow, 2)
 	c.effects = slices.DeleteFunc(c.effects, func(e effect) bool { return e.seq >= 2 })
@@ -104,7 +104,7 @@ func TestAFullLogDropsLowFirst(t *testing.T) {
 			c := x.cores[1]
 			for _, flags := range tt.flags {
 				for i := range 100 {
-					m := &wire.Message{Namespace: "/", Rooms: []string{"r"}, Flags: flags, Payload: bytes.Repeat([]byte("x"), 50)}
+					m := &wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: flags}, Payload: bytes.Repeat([]byte("x"), 50)}
 					x.do(1, func(c *core) { c.publish(m) })
 					if i == 0 && flags == tt.flags[0] {
 						c.logs.limit = 80 * c.logs.bytes()

@@ -212,7 +212,7 @@ func (n *Node) answerAsk(from wire.NodeID, q ackRequest) (any, error) {
 	key := askKey{from, q.Stream, q.Seq}
 	n.mu.Lock()
 	a := n.asksFor[key]
-	members := len(n.shardsLocked(&wire.Message{Namespace: q.Namespace, Rooms: q.Rooms})) > 0
+	members := len(n.shardsLocked(wire.NewMessage(wire.Envelope{Namespace: q.Namespace, Rooms: q.Rooms}, nil))) > 0
 	full := len(n.asksFor) >= maxAsksFor
 	n.mu.Unlock()
 	switch {

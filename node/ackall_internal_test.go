@@ -54,7 +54,7 @@ func asked(t *testing.T, n *Node, room string, seq uint64) error {
 
 // question is message seq of node 7, for which no request need come.
 func question(n *Node, seq uint64) {
-	remote{n}.HandleMessages([]*wire.Message{{Origin: 7, Seq: seq, Namespace: "/", Rooms: []string{"x"}, Flags: wire.WantAck, Payload: []byte(`["ask"]`)}})
+	remote{n}.HandleMessages([]*wire.Message{{Envelope: &wire.Envelope{Origin: 7, Namespace: "/", Rooms: []string{"x"}, Flags: wire.WantAck}, Seq: seq, Payload: []byte(`["ask"]`)}})
 }
 
 // A node that is asked for answers to an event that it never had says so when
@@ -84,7 +84,7 @@ func TestLostQuestionsAreToldFromIdleNodes(t *testing.T) {
 // Each priority has numbers of its own.
 func TestQuestionsOfTwoPrioritiesMayHaveOneNumber(t *testing.T) {
 	withSession(t, func(t *testing.T, n *Node, _ *Session) {
-		remote{n}.HandleMessages([]*wire.Message{{Origin: 7, Seq: 1, Namespace: "/", Rooms: []string{"x"}, Flags: wire.WantAck | wire.High, Payload: []byte(`["ask"]`)}})
+		remote{n}.HandleMessages([]*wire.Message{{Envelope: &wire.Envelope{Origin: 7, Namespace: "/", Rooms: []string{"x"}, Flags: wire.WantAck | wire.High}, Seq: 1, Payload: []byte(`["ask"]`)}})
 		if err := asked(t, n, "x", 1); err != errNotAsked {
 			t.Errorf("the normal question that did not come: %v", err)
 		}

@@ -68,7 +68,7 @@ func (s *Session) message(event string, args []any) (*wire.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &wire.Message{Origin: s.node.ID(), Namespace: s.ns.name, Rooms: []string{string(s.id)}, Payload: payload, Attachments: attachments}
+	m := wire.NewMessage(wire.Envelope{Origin: s.node.ID(), Namespace: s.ns.name, Rooms: []string{string(s.id)}, Attachments: attachments}, payload)
 	return m, checkSize(m.Size())
 }
 

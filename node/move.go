@@ -100,7 +100,7 @@ func (n *Node) publishBarriers(q barrierRequest) {
 	}
 	for _, t := range q.Topics {
 		for _, p := range priorities {
-			m := &wire.Message{Namespace: t.Namespace, Rooms: []string{t.Room}, Flags: wire.Barrier | p}
+			m := wire.NewMessage(wire.Envelope{Namespace: t.Namespace, Rooms: []string{t.Room}, Flags: wire.Barrier | p}, nil)
 			n.cluster.Publish(m)
 			push(n.shards, &Delivery{Message: m})
 		}

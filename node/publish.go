@@ -201,8 +201,8 @@ func (o Operator) message(payload []byte, attachments [][]byte) (*wire.Message, 
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	m := &wire.Message{Namespace: o.namespace, Rooms: o.rooms, Except: o.except, Flags: o.flags, From: o.from,
-		Payload: payload, Attachments: attachments}
+	m := wire.NewMessage(wire.Envelope{Namespace: o.namespace, Rooms: o.rooms, Except: o.except, Flags: o.flags, From: o.from,
+		Attachments: attachments}, payload)
 	return m, checkSize(m.Size())
 }
 

@@ -58,7 +58,7 @@ func newReceiver(t testing.TB, clients, messages int) *receiver {
 	payload := `["m","` + strings.Repeat("x", 128) + `"]`
 	var link []byte
 	for i := range messages {
-		m := &wire.Message{Origin: otherNode, Seq: uint64(i + 1), Namespace: "/", Rooms: []string{"r"}, Payload: []byte(payload)}
+		m := &wire.Message{Envelope: &wire.Envelope{Origin: otherNode, Namespace: "/", Rooms: []string{"r"}}, Seq: uint64(i + 1), Payload: []byte(payload)}
 		link = wire.AppendData(link, m, false)
 		r.size += int64(4 + len("42") + len(payload)) // with the head of the frame
 	}

@@ -41,7 +41,7 @@ func TestMessagesThatComeTogetherWaitForAFullShard(t *testing.T) {
 		s.admit()
 		var list []*wire.Message
 		for i, payload := range []string{"1", "big", "3", `["e"]`, "nobody", "5"} {
-			m := &wire.Message{Origin: 7, Seq: uint64(i + 1), Namespace: "/", Payload: []byte(payload)}
+			m := &wire.Message{Envelope: &wire.Envelope{Origin: 7, Namespace: "/"}, Seq: uint64(i + 1), Payload: []byte(payload)}
 			switch payload {
 			case "big":
 				m.Payload = append(m.Payload, make([]byte, inboxBytes)...)

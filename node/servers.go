@@ -103,7 +103,7 @@ func (ns *Namespace) serverMessage(event string, args []any) (*wire.Message, err
 	if err != nil {
 		return nil, err
 	}
-	m := &wire.Message{Namespace: serverPrefix + ns.name, Payload: payload, Attachments: attachments}
+	m := wire.NewMessage(wire.Envelope{Namespace: serverPrefix + ns.name, Attachments: attachments}, payload)
 	return m, checkSize(m.Size())
 }
 
@@ -246,7 +246,7 @@ func (n *Node) serverEvent(from wire.NodeID, namespace string, payload []byte, a
 	if !ok {
 		return nil, errors.New("no name")
 	}
-	m := wire.Message{Payload: payload, Attachments: attachments}
+	m := wire.NewMessage(wire.Envelope{Attachments: attachments}, payload)
 	sender := from.String()
 	nodes := n.cluster.Nodes()
 	if i := slices.IndexFunc(nodes, func(i cluster.NodeInfo) bool { return i.ID == from }); i >= 0 {

@@ -46,7 +46,7 @@ func TestFullInboxMakesPublishersWait(t *testing.T) {
 				}
 			},
 			"bytes": func(s *shard) {
-				d := &Delivery{Message: &wire.Message{Payload: make([]byte, inboxBytes-64)}}
+				d := &Delivery{Message: &wire.Message{Envelope: &wire.Envelope{}, Payload: make([]byte, inboxBytes-64)}}
 				s.push(item{op: opMessage, d: d})
 			},
 		} {
@@ -69,7 +69,7 @@ func TestFullInboxMakesPublishersWait(t *testing.T) {
 
 func TestClosedShardHoldsNobody(t *testing.T) {
 	s := newShard(0, &counters{})
-	s.push(item{d: &Delivery{Message: &wire.Message{Payload: make([]byte, inboxBytes+1)}}})
+	s.push(item{d: &Delivery{Message: &wire.Message{Envelope: &wire.Envelope{}, Payload: make([]byte, inboxBytes+1)}}})
 	s.close()
 	s.waitSpace()
 	s.push(item{op: opTell, d: &Delivery{}})
@@ -116,7 +116,7 @@ func TestMessageWakesTheShardsOfItsMembersOnly(t *testing.T) {
 		{[]string{"two"}, []int{0, 1, 2}}, {[]string{"was two"}, []int{0, 1, 2}}, {[]string{id(2)}, []int{2}}, {[]string{"one", id(2)}, []int{0, 1, 2}},
 	} {
 		var got []int
-		for _, s := range n.shardsLocked(&wire.Message{Namespace: "/", Rooms: tt.rooms}) {
+		for _, s := range n.shardsLocked(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: tt.rooms}}) {
 			got = append(got, s.number)
 		}
 		if !slices.Equal(got, tt.want) {

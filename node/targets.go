@@ -23,7 +23,7 @@ func (o Operator) others() []cluster.NodeInfo {
 	if o.local {
 		return nil
 	}
-	m := &wire.Message{Namespace: o.namespace, Rooms: o.rooms}
+	m := wire.NewMessage(wire.Envelope{Namespace: o.namespace, Rooms: o.rooms}, nil)
 	return slices.DeleteFunc(o.node.others(), func(i cluster.NodeInfo) bool { return !o.node.mayConcern(m, i.ID) })
 }
 

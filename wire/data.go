@@ -33,8 +33,9 @@ func AppendData(dst []byte, m *Message, relayed bool) []byte {
 // DecodeData reads a DATA frame that came from the node peer. The message
 // holds views of f.
 func DecodeData(f Frame, peer NodeID) (*Message, error) {
-	m := new(Message)
-	if err := decodeData(m, f, peer, new([]string), new(heading)); err != nil {
+	var r received
+	m := NewMessage(Envelope{}, nil)
+	if err := r.decode(m, f, peer, m.Envelope); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -56,28 +57,51 @@ func DataTarget(f Frame, rooms []string) (namespace string, _ []string, err erro
 const (
 	// together is how many small messages share an allocation at most. A message that
 	// somebody keeps holds on to all of them, and to the slabs that their bytes are in.
-	together = 18
+	together = 22
 	// slabBytes is one allocation at most for the bytes of small messages. Larger ones would be hardly
 	// faster and cost slow clients more; the runtime has 3 KiB cheaper than 4, as eight of them
 	// share a span and not two.
 	slabBytes = 3 << 10
+	// envelopesTogether is how many envelopes share an allocation at most, which is not larger
+	// than that of messages.
+	envelopesTogether = 7
 )
 
-// group is an allocation of them, of 3,024 bytes, with a list of one room for each: what is
-// usual.
+// group is an allocation of them, of 1,016 bytes, with an envelope for all of them: what is
+// usual. The runtime adds 8 to what has pointers and is larger than 512.
 type group struct {
 	messages [together]Message
-	rooms    [together]string
+	first    addressed
+}
+
+// single is a message that came alone.
+type single struct {
+	message [1]Message
+	first   addressed
+}
+
+// addressed is an envelope with a list of one room, which most have.
+type addressed struct {
+	Envelope
+	room [1]string
+}
+
+// received is what reads messages that came together. Its messages and envelopes are
+// those that are left of an allocation.
+type received struct {
+	messages  []Message
+	first     *addressed // of the group, not used yet
+	envelopes []addressed
+	made      int // envelopes beside first
+	last      heading
+	slab      slab
 }
 
 // AppendMessages is DecodeData for frames that came together, of which messages keep nothing
 // unless they are large. It appends the messages of all frames before the first that is
 // malformed, which its error is about.
 func AppendMessages(dst []*Message, fs []Frame, peer NodeID) ([]*Message, error) {
-	var messages []Message
-	var rooms []string
-	var last heading
-	slab := slab{left: sizeOf(fs)}
+	r := received{slab: slab{left: sizeOf(fs)}}
 	for i, f := range fs {
 		if len(f) > smallFrame { // holds on to no slab, and none to it
 			m, err := DecodeData(f, peer)
@@ -85,17 +109,16 @@ func AppendMessages(dst []*Message, fs []Frame, peer NodeID) ([]*Message, error)
 				return dst, err
 			}
 			dst = append(dst, m)
-			slab.left -= len(f)
+			r.slab.left -= len(f)
 			continue
 		}
-		if len(messages) == 0 {
-			messages, rooms = newGroup(len(fs) - i)
-			last = heading{}
+		if len(r.messages) == 0 {
+			r.begin(len(fs) - i)
 		}
-		m := &messages[0]
-		messages = messages[1:]
-		if !last.resembles(m, f, &slab) {
-			if err := decodeData(m, slab.copy(f, len(f)), peer, &rooms, &last); err != nil {
+		m := &r.messages[0]
+		r.messages = r.messages[1:]
+		if !r.resembles(m, f) {
+			if err := r.decode(m, r.slab.copy(f, len(f)), peer, nil); err != nil {
 				return dst, err
 			}
 		}
@@ -104,12 +127,35 @@ func AppendMessages(dst []*Message, fs []Frame, peer NodeID) ([]*Message, error)
 	return dst, nil
 }
 
-func newGroup(n int) ([]Message, []string) {
-	if n < together {
-		return make([]Message, n), make([]string, 0, n)
+// begin makes room for messages, of which n are left. They share nothing with those before.
+func (r *received) begin(n int) {
+	r.last, r.envelopes, r.made = heading{}, nil, 0
+	switch {
+	case n == 1:
+		s := new(single)
+		r.messages, r.first = s.message[:], &s.first
+	case n < together:
+		r.messages, r.first = make([]Message, n), nil
+	default:
+		g := new(group)
+		r.messages, r.first = g.messages[:], &g.first
 	}
-	g := new(group)
-	return g.messages[:], g.rooms[:0]
+}
+
+// envelope is one that is not used yet, with room for one room. Where few messages have
+// that of the one before, more and more are allocated at once.
+func (r *received) envelope() *addressed {
+	if a := r.first; a != nil {
+		r.first = nil
+		return a
+	}
+	if len(r.envelopes) == 0 {
+		r.envelopes = make([]addressed, min(max(r.made, 1), 1+len(r.messages), envelopesTogether))
+		r.made += len(r.envelopes)
+	}
+	a := &r.envelopes[0]
+	r.envelopes = r.envelopes[1:]
+	return a
 }
 
 // slab is where the bytes of small messages are, many in one allocation.
@@ -139,13 +185,14 @@ func (s *slab) copy(b []byte, size int) []byte {
 // heading is what a frame has between its number and its payload: for whom it is and who
 // sent it. Most have that of the one before, which is then not read again.
 type heading struct {
-	bytes   []byte
-	message *Message // that has it
+	bytes    []byte
+	envelope *Envelope
 }
 
 // resembles reads f into m if it has the heading of the one before and no attachments, which is
 // usual: then only the payload is kept of it.
-func (h *heading) resembles(m *Message, f Frame, s *slab) bool {
+func (r *received) resembles(m *Message, f Frame) bool {
+	h := &r.last
 	if len(h.bytes) == 0 || len(f) < 2 || f[0] != 0x90|(1+dataFields) || f[1] != byte(KindData) {
 		return false
 	}
@@ -159,58 +206,47 @@ func (h *heading) resembles(m *Message, f Frame, s *slab) bool {
 	if p.bad || p.left() != 1 || f[p.at] != 0x90 {
 		return false
 	}
-	m.headingOf(h.message)
-	m.Seq, m.Payload = seq, s.copy(payload, len(f))
+	m.Envelope, m.Seq, m.Payload = h.envelope, seq, r.slab.copy(payload, len(f))
 	return true
 }
 
-// decodeData reads f into m. Its lists of rooms are put into what is free behind list,
-// as far as it goes, or are those of the last message, as messages are never changed.
-func decodeData(m *Message, f Frame, peer NodeID, list *[]string, last *heading) error {
+// decode reads f into m, with an envelope of its own: own, or one of those that are left.
+func (r *received) decode(m *Message, f Frame, peer NodeID, own *Envelope) error {
+	var list []string
+	if own == nil {
+		a := r.envelope()
+		own, list = &a.Envelope, a.room[:0]
+	}
 	p := parser{b: f}
 	p.begin(KindData, dataFields)
-	m.Seq = p.uint()
-	if n := uint(len(last.bytes)); n > 0 && bytes.HasPrefix(f[p.at:], last.bytes) {
-		p.at += n
-		m.headingOf(last.message)
-	} else {
-		from := p.at
-		p.heading(m, peer, list)
-		*last = heading{f[from:p.at], m}
-	}
+	m.Seq, m.Envelope = p.uint(), own
+	from := p.at
+	p.heading(own, peer, &list)
+	head := f[from:p.at]
 	m.Payload = p.bin()
-	if n := p.array(); n > 0 {
-		m.Attachments = make([][]byte, 0, n)
+	if n := p.array(); n == 0 {
+		r.last = heading{head, own}
+	} else {
+		own.Attachments = make([][]byte, 0, n)
 		for ; n > 0 && !p.bad; n-- {
-			m.Attachments = append(m.Attachments, p.bin())
+			own.Attachments = append(own.Attachments, p.bin())
 		}
 	}
 	return p.err(KindData)
 }
 
-func (p *parser) heading(m *Message, peer NodeID, list *[]string) {
-	m.Origin = peer
-	m.Namespace = p.string()
-	m.Rooms = p.stringsIn(list)
+func (p *parser) heading(e *Envelope, peer NodeID, list *[]string) {
+	e.Origin = peer
+	e.Namespace = p.string()
+	e.Rooms = p.stringsIn(list)
 	if except := p.stringsIn(list); except != nil { // to write nil costs as much while the collector runs
-		m.Except = except
+		e.Except = except
 	}
-	m.Flags = Flags(p.uint())
+	e.Flags = Flags(p.uint())
 	if origin := p.uint(); origin != 0 {
-		m.Origin = NodeID(origin)
+		e.Origin = NodeID(origin)
 	}
 	if from := p.string(); from != "" {
-		m.From = SessionID(from)
-	}
-}
-
-// headingOf makes m one for the same rooms from the same sender as o.
-func (m *Message) headingOf(o *Message) {
-	m.Origin, m.Namespace, m.Rooms, m.Flags = o.Origin, o.Namespace, o.Rooms, o.Flags
-	if o.Except != nil {
-		m.Except = o.Except
-	}
-	if o.From != "" {
-		m.From = o.From
+		e.From = SessionID(from)
 	}
 }

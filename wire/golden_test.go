@@ -8,8 +8,7 @@ import (
 // TestBytesOfVersion1: what nodes of this version have sent, later ones must be able to
 // read, and to send to them. A line changes only with a new version of the protocol.
 func TestBytesOfVersion1(t *testing.T) {
-	message := &Message{Seq: 300, Namespace: "/", Rooms: []string{"room"}, Except: []string{"x"}, Flags: Volatile, From: "s",
-		Payload: []byte(`["e",{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{1, 2}}}
+	message := &Message{Envelope: &Envelope{Namespace: "/", Rooms: []string{"room"}, Except: []string{"x"}, Flags: Volatile, From: "s", Attachments: [][]byte{{1, 2}}}, Seq: 300, Payload: []byte(`["e",{"_placeholder":true,"num":0}]`)}
 	topics := []Topic{{"/", ""}, {"/", "r"}, {"/x", "r"}}
 	for _, tt := range []struct {
 		name  string

@@ -64,12 +64,22 @@ type Topic struct{ Namespace, Room string }
 // Message is one event on its way from a publisher to the members of rooms.
 // It is immutable once published and shared by all who deliver it.
 type Message struct {
+	// Envelope is never nil. Messages that came together share one: a node that receives
+	// many for one room keeps 40 bytes and a payload of each.
+	*Envelope
 	// Origin, the stream of the Flags and Seq identify the message in the whole
 	// cluster. A node numbers what it publishes in a stream 1, 2, 3, ...; the numbers
 	// that one peer sees have gaps, as not every message is for it.
-	Origin NodeID
-	Seq    uint64
+	Seq uint64
+	// Payload is the JSON text of ["event", args...] as the publisher wrote it:
+	// no node decodes and encodes it on the way, so big integers, key order and
+	// lone surrogates arrive as they left.
+	Payload []byte
+}
 
+// Envelope is for whom a message is and who sent it, and what few messages have.
+type Envelope struct {
+	Origin    NodeID
 	Namespace string
 	// Rooms are those whose members get the message, each member once. A
 	// session id stands for that one session. Empty: everyone in Namespace.
@@ -79,14 +89,19 @@ type Message struct {
 	Flags  Flags
 	// From is the session that published, empty for the HTTP API and Go code.
 	From SessionID
-
-	// Payload is the JSON text of ["event", args...] as the publisher wrote it:
-	// no node decodes and encodes it on the way, so big integers, key order and
-	// lone surrogates arrive as they left.
-	Payload []byte
 	// Attachments are the binary values for which the Payload has placeholders
 	// {"_placeholder":true,"num":i}, in the order of their numbers.
 	Attachments [][]byte
+}
+
+// NewMessage makes a message with an envelope of its own, in one allocation.
+func NewMessage(e Envelope, payload []byte) *Message {
+	m := &struct {
+		Message
+		own Envelope
+	}{Message{Payload: payload}, e}
+	m.Envelope = &m.own
+	return &m.Message
 }
 
 // Size is what the message costs in queues and on the wire, in bytes, near

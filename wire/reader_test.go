@@ -58,7 +58,7 @@ func TestReaderGivesWhatWasWritten(t *testing.T) {
 			if i%3 == 2 {
 				stream = AppendReply(stream, Reply{ID: uint64(i), Body: make([]byte, size)})
 			} else {
-				stream = AppendData(stream, &Message{Seq: uint64(i), Payload: bytes.Repeat([]byte{byte(i)}, size)}, false)
+				stream = AppendData(stream, &Message{Envelope: &Envelope{}, Seq: uint64(i), Payload: bytes.Repeat([]byte{byte(i)}, size)}, false)
 			}
 			want = append(want, bytes.Clone(stream[start+frameHeader:]))
 		}

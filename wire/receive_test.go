@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"unsafe"
 )
 
 // again gives the same bytes for ever, a TLS record at a time.
@@ -28,7 +29,7 @@ func BenchmarkReceive(b *testing.B) {
 		b.Run(fmt.Sprintf("rooms=%d", rooms), func(b *testing.B) {
 			var src []byte
 			for i := range 3000 {
-				src = AppendData(src, &Message{Seq: uint64(1<<20 + i), Namespace: "/", Rooms: []string{fmt.Sprint("room", i%rooms)}, Payload: bytes.Repeat([]byte("x"), 128)}, false)
+				src = AppendData(src, &Message{Envelope: &Envelope{Namespace: "/", Rooms: []string{fmt.Sprint("room", i%rooms)}}, Seq: uint64(1<<20 + i), Payload: bytes.Repeat([]byte("x"), 128)}, false)
 			}
 			r := NewReader(&again{src: src})
 			var fs []Frame
@@ -47,5 +48,44 @@ func BenchmarkReceive(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestMessagesFitTheirAllocations: what the comments on group and envelopesTogether count on.
+func TestMessagesFitTheirAllocations(t *testing.T) {
+	const header, class = 8, 1024 // of an allocation with pointers, internal/runtime/gc/sizeclasses.go
+	if got := unsafe.Sizeof(group{}); got > class-header {
+		t.Errorf("a group has %d bytes", got)
+	}
+	if got := envelopesTogether * unsafe.Sizeof(addressed{}); got > class-header {
+		t.Errorf("%d envelopes have %d bytes", envelopesTogether, got)
+	}
+}
+
+// TestEnvelopesAreSharedByOneGroup: messages for one room have one envelope for each group,
+// which holds on to no other; those for rooms in turn have one each.
+func TestEnvelopesAreSharedByOneGroup(t *testing.T) {
+	for _, tt := range []struct{ messages, rooms, envelopes int }{
+		{1, 1, 1}, {5, 1, 1}, {together, 1, 1}, {together + 1, 1, 2}, {128, 1, 6}, {10, 2, 10}, {128, 128, 128},
+	} {
+		var fs []Frame
+		for i := range tt.messages {
+			m := &Message{Envelope: &Envelope{Namespace: "/", Rooms: []string{fmt.Sprint(i % tt.rooms)}}, Seq: uint64(i), Payload: []byte(`["e"]`)}
+			fs = append(fs, body(AppendData(nil, m, false)))
+		}
+		ms, err := AppendMessages(nil, fs, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[*Envelope]bool{}
+		for i, m := range ms {
+			got[m.Envelope] = true
+			if m.Rooms[0] != fmt.Sprint(i%tt.rooms) {
+				t.Fatalf("message %d is for %q", i, m.Rooms)
+			}
+		}
+		if len(got) != tt.envelopes {
+			t.Errorf("%d messages for %d rooms have %d envelopes, want %d", tt.messages, tt.rooms, len(got), tt.envelopes)
+		}
 	}
 }

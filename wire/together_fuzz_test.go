@@ -10,8 +10,8 @@ import (
 // with the one before, and must be the messages that they are alone; whom they are for is
 // read apart, and must be what the message says.
 func FuzzMessagesTogether(f *testing.F) {
-	one := &Message{Seq: 1, Namespace: "/", Rooms: []string{"r"}, From: "s", Payload: []byte(`["e"]`)}
-	two := &Message{Seq: 300, Namespace: "/", Rooms: []string{"r", "q"}, Except: []string{"x"}, Flags: High, Attachments: [][]byte{{1}}}
+	one := &Message{Envelope: &Envelope{Namespace: "/", Rooms: []string{"r"}, From: "s"}, Seq: 1, Payload: []byte(`["e"]`)}
+	two := &Message{Envelope: &Envelope{Namespace: "/", Rooms: []string{"r", "q"}, Except: []string{"x"}, Flags: High, Attachments: [][]byte{{1}}}, Seq: 300}
 	f.Add([]byte(body(AppendData(nil, one, false))), []byte(body(AppendData(nil, one, false))))
 	f.Add([]byte(body(AppendData(nil, one, false))), []byte(body(AppendData(nil, two, true))))
 	f.Fuzz(func(t *testing.T, a, b []byte) {

@@ -108,11 +108,16 @@ func strs(t *rapid.T, name string) []string {
 
 func drawMessage(t *rapid.T) *Message {
 	return &Message{
-		Seq: rapid.Uint64().Draw(t, "seq"), Namespace: rapid.String().Draw(t, "ns"),
-		Rooms: strs(t, "rooms"), Except: strs(t, "except"), Flags: Flags(rapid.Uint16().Draw(t, "flags")),
-		From:        SessionID(rapid.String().Draw(t, "from")),
-		Payload:     make([]byte, rapid.SampledFrom([]int{0, 1, 31, 32, 255, 256, 65535, 65536}).Draw(t, "size")),
-		Attachments: [][]byte{{1, 2, 3}, make([]byte, rapid.IntRange(0, 300).Draw(t, "att"))},
+		Envelope: &Envelope{
+			Namespace:   rapid.String().Draw(t, "ns"),
+			Rooms:       strs(t, "rooms"),
+			Except:      strs(t, "except"),
+			Flags:       Flags(rapid.Uint16().Draw(t, "flags")),
+			From:        SessionID(rapid.String().Draw(t, "from")),
+			Attachments: [][]byte{{1, 2, 3}, make([]byte, rapid.IntRange(0, 300).Draw(t, "att"))},
+		},
+		Seq:     rapid.Uint64().Draw(t, "seq"),
+		Payload: make([]byte, rapid.SampledFrom([]int{0, 1, 31, 32, 255, 256, 65535, 65536}).Draw(t, "size")),
 	}
 }
 
@@ -353,7 +358,7 @@ func TestPlaceholders(t *testing.T) {
 }
 
 func FuzzFrame(f *testing.F) {
-	f.Add(body(AppendData(nil, &Message{Seq: 1, Namespace: "/", Rooms: []string{"r"}, Payload: []byte(`["e"]`), Attachments: [][]byte{{1}}}, false)))
+	f.Add(body(AppendData(nil, &Message{Envelope: &Envelope{Namespace: "/", Rooms: []string{"r"}, Attachments: [][]byte{{1}}}, Seq: 1, Payload: []byte(`["e"]`)}, false)))
 	f.Add(body(AppendHello(nil, Hello{1, 1, 5, "n", "a:1"})))
 	f.Add(body(AppendSync(nil, Sync{Frontiers{1}, 2, false, []Topic{{"/", ""}, {"/a", "b"}}, true})))
 	f.Add(body(AppendInterest(nil, Interest{1, true, Topic{"/", "r"}})))
@@ -484,8 +489,7 @@ func TestBodiesGrowAtTheirEnd(t *testing.T) {
 }
 
 func BenchmarkData(b *testing.B) {
-	m := &Message{Seq: 1234567, Namespace: "/", Rooms: []string{"room-42"}, Except: []string{string(NewSessionID(5))},
-		From: NewSessionID(5), Payload: []byte(`["message","` + strings.Repeat("x", 114) + `"]`)}
+	m := &Message{Envelope: &Envelope{Namespace: "/", Rooms: []string{"room-42"}, Except: []string{string(NewSessionID(5))}, From: NewSessionID(5)}, Seq: 1234567, Payload: []byte(`["message","` + strings.Repeat("x", 114) + `"]`)}
 	buf := AppendData(nil, m, false)
 	b.Run("append", func(b *testing.B) {
 		b.ReportAllocs()

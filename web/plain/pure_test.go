@@ -93,7 +93,7 @@ func TestMessageIsEncodedOnceForAllOfAKind(t *testing.T) {
 		return &stream{server: s, wake: make(chan struct{}, 1), ended: make(chan struct{}), out: ws.Outbox{MaxBytes: 1000, MaxGroups: 1000}}
 	}
 	a, b, c := newReader(), newReader(), &conn{server: s}
-	d := &node.Delivery{Kind: node.KindEvent, Message: &wire.Message{Payload: []byte(`["e",1]`)}}
+	d := &node.Delivery{Kind: node.KindEvent, Message: &wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["e",1]`)}}
 	a.Deliver(d)
 	b.Deliver(d)
 	ofA, open := a.take()
@@ -162,9 +162,9 @@ func TestWhatHasNoPlainFormIsLeftOut(t *testing.T) {
 	}
 	s := NewServer(Config{}, n)
 	const placeholder = `{"_placeholder":true,"num":7}`
-	event := &node.Delivery{Message: &wire.Message{Payload: []byte(`["lost",` + placeholder + `]`), Attachments: [][]byte{{1}}}}
+	event := &node.Delivery{Message: &wire.Message{Envelope: &wire.Envelope{Attachments: [][]byte{{1}}}, Payload: []byte(`["lost",` + placeholder + `]`)}}
 	asks := &node.Delivery{Message: event.Message, AckID: 5}
-	broken := &node.Delivery{Message: &wire.Message{Payload: []byte("[\"lost\",\"\xff\"]")}}
+	broken := &node.Delivery{Message: &wire.Message{Envelope: &wire.Envelope{}, Payload: []byte("[\"lost\",\"\xff\"]")}}
 	for i, d := range []*node.Delivery{event, asks, broken} {
 		if g := s.encodeEvent(d); g != nil {
 			t.Errorf("event %d is told", i)

@@ -151,5 +151,5 @@ func TestBroadcastIsWrittenOnceForEachParser(t *testing.T) {
 }
 
 func messageOf(payload string) *wire.Message {
-	return &wire.Message{Namespace: "/", Payload: []byte(payload)}
+	return &wire.Message{Envelope: &wire.Envelope{Namespace: "/"}, Payload: []byte(payload)}
 }

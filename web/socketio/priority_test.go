@@ -134,7 +134,7 @@ func TestConnectAndDisconnectEncloseTheNamespace(t *testing.T) {
 // Clients with the msgpack parser have the same order.
 func TestMessagePackClientsHavePrioritiesToo(t *testing.T) {
 	for _, flags := range []wire.Flags{wire.High, wire.Low, 0} {
-		m := &wire.Message{Namespace: "/", Payload: []byte(`["e"]`), Flags: flags}
+		m := &wire.Message{Envelope: &wire.Envelope{Namespace: "/", Flags: flags}, Payload: []byte(`["e"]`)}
 		text := parserText.event(&node.Delivery{Message: m})
 		packed := parserMessagePack.event(&node.Delivery{Message: m})
 		if text.Place() != packed.Place() {

@@ -23,27 +23,27 @@ func TestEventFrame(t *testing.T) {
 		cursor string
 		want   string
 	}{
-		{wire.Message{Payload: []byte(`["e"]`)}, "", `{"type":"event","event":"e"}`},
-		{wire.Message{Payload: []byte(`["e",null]`)}, "", `{"type":"event","event":"e","data":null}`},
-		{wire.Message{Rooms: []string{"lobby"}, From: "sid", Payload: []byte(`["message","hi"]`)}, "c1",
+		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["e"]`)}, "", `{"type":"event","event":"e"}`},
+		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["e",null]`)}, "", `{"type":"event","event":"e","data":null}`},
+		{wire.Message{Envelope: &wire.Envelope{Rooms: []string{"lobby"}, From: "sid"}, Payload: []byte(`["message","hi"]`)}, "c1",
 			`{"type":"event","room":"lobby","event":"message","data":"hi","from":"sid","cursor":"c1"}`},
-		{wire.Message{Payload: []byte(`["e",1,"2",{"3":[true]}]`)}, "",
+		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["e",1,"2",{"3":[true]}]`)}, "",
 			`{"type":"event","event":"e","data":1,"args":[1,"2",{"3":[true]}]}`},
-		{wire.Message{Rooms: []string{"a", "b"}, Payload: []byte(`["e"]`)}, "", `{"type":"event","event":"e"}`},
-		{wire.Message{Rooms: []string{string(sid)}, From: sid, Payload: []byte(`["e"]`)}, "",
+		{wire.Message{Envelope: &wire.Envelope{Rooms: []string{"a", "b"}}, Payload: []byte(`["e"]`)}, "", `{"type":"event","event":"e"}`},
+		{wire.Message{Envelope: &wire.Envelope{Rooms: []string{string(sid)}, From: sid}, Payload: []byte(`["e"]`)}, "",
 			`{"type":"event","event":"e","from":"` + string(sid) + `"}`},
-		{wire.Message{Rooms: []string{"a\"\n\xff"}, Payload: []byte(`["e"]`)}, "<\\>",
+		{wire.Message{Envelope: &wire.Envelope{Rooms: []string{"a\"\n\xff"}}, Payload: []byte(`["e"]`)}, "<\\>",
 			`{"type":"event","room":"a\"\n\ufffd","event":"e","cursor":"<\\>"}`},
 		// The publisher's text stays.
-		{wire.Message{Payload: []byte(" [ \"\\u0065\" , 12345678901234567890 ,\n{ \"b\":1, \"a\":\"\\ud800\u2028\" } ]")}, "",
+		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(" [ \"\\u0065\" , 12345678901234567890 ,\n{ \"b\":1, \"a\":\"\\ud800\u2028\" } ]")}, "",
 			"{\"type\":\"event\",\"event\":\"\\u0065\",\"data\":12345678901234567890,\"args\":[12345678901234567890,{ \"b\":1, \"a\":\"\\ud800\u2028\" }]}"},
 		// Numbers as names, which Socket.IO allows.
-		{wire.Message{Payload: []byte(`[12,true]`)}, "", `{"type":"event","event":"12","data":true}`},
-		{wire.Message{Payload: []byte(`[-1.5e3]`)}, "", `{"type":"event","event":"-1.5e3"}`},
+		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`[12,true]`)}, "", `{"type":"event","event":"12","data":true}`},
+		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`[-1.5e3]`)}, "", `{"type":"event","event":"-1.5e3"}`},
 		// Attachments, in any order and depth; without any, such an object is data.
-		{wire.Message{Payload: []byte(`["e",{"a":[` + p1 + `, 1]},` + p0 + `]`), Attachments: [][]byte{{0xfb, 0xff}, nil}}, "",
+		{wire.Message{Envelope: &wire.Envelope{Attachments: [][]byte{{0xfb, 0xff}, nil}}, Payload: []byte(`["e",{"a":[` + p1 + `, 1]},` + p0 + `]`)}, "",
 			`{"type":"event","event":"e","data":{"a":[{"$binary":""}, 1]},"args":[{"a":[{"$binary":""}, 1]},{"$binary":"+/8="}]}`},
-		{wire.Message{Payload: []byte(`["e",` + p0 + `]`)}, "", `{"type":"event","event":"e","data":` + p0 + `}`},
+		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["e",` + p0 + `]`)}, "", `{"type":"event","event":"e","data":` + p0 + `}`},
 	} {
 		got, err := plain.AppendEvent([]byte(">"), &tt.m, tt.cursor)
 		if err != nil || string(got) != ">"+tt.want || !json.Valid(got[1:]) {
@@ -61,7 +61,7 @@ func TestPayloadsThatAreNoEventFail(t *testing.T) {
 		{`["e",1]`, 1}, {`["e",` + p0 + `]`, 2}, {`["e",` + p1 + `]`, 1}, {`[` + p0 + `]`, 1}, {`["e",` + p0, 1},
 		{`["e"` + strings.Repeat(",1", wire.MaxArgs) + `]`, 0},
 	} {
-		m := &wire.Message{Payload: []byte(tt.payload), Attachments: make([][]byte, tt.attachments)}
+		m := &wire.Message{Envelope: &wire.Envelope{Attachments: make([][]byte, tt.attachments)}, Payload: []byte(tt.payload)}
 		if got, err := plain.AppendEvent([]byte(">"), m, ""); err == nil || string(got) != ">" {
 			t.Errorf("AppendEvent(%.40s) = %s, %v, want an error and nothing appended", tt.payload, got, err)
 		}
@@ -95,7 +95,7 @@ func TestClientReadsWhatWasPublished(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := &wire.Message{Rooms: []string{room}, From: "sid", Payload: payload, Attachments: attachments}
+		m := &wire.Message{Envelope: &wire.Envelope{Rooms: []string{room}, From: "sid", Attachments: attachments}, Payload: payload}
 		text, err := plain.AppendEvent(nil, m, room)
 		if err != nil {
 			t.Fatal(err)
@@ -123,7 +123,7 @@ func FuzzEvent(f *testing.F) {
 	f.Add([]byte(`["e",`+p1+`,[`+p0+`]]`), "a\"\n", "\xff", 2)
 	f.Add([]byte("[1.5 ,\n\"\u2028\"]"), "", "c\r\n", 0)
 	f.Fuzz(func(t *testing.T, payload []byte, room, cursor string, attachments int) {
-		m := &wire.Message{Rooms: []string{room}, Payload: payload}
+		m := &wire.Message{Envelope: &wire.Envelope{Rooms: []string{room}}, Payload: payload}
 		for i := range attachments & 3 {
 			m.Attachments = append(m.Attachments, []byte{byte(i), 0xff})
 		}
@@ -156,7 +156,7 @@ func FuzzEvent(f *testing.F) {
 }
 
 func BenchmarkAppendEvent(b *testing.B) {
-	m := &wire.Message{Rooms: []string{"room-42"}, From: wire.NewSessionID(5), Payload: []byte(`["message","` + strings.Repeat("x", 114) + `"]`)}
+	m := &wire.Message{Envelope: &wire.Envelope{Rooms: []string{"room-42"}, From: wire.NewSessionID(5)}, Payload: []byte(`["message","` + strings.Repeat("x", 114) + `"]`)}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := plain.AppendEvent(nil, m, "cursor"); err != nil {

@@ -63,7 +63,7 @@ func TestSSE(t *testing.T) {
 }
 
 func TestEventAsSSE(t *testing.T) {
-	m := &wire.Message{Rooms: []string{"r"}, Payload: []byte("[\"\\u0065\\n\",{\r\n\"a\":1}]")}
+	m := &wire.Message{Envelope: &wire.Envelope{Rooms: []string{"r"}}, Payload: []byte("[\"\\u0065\\n\",{\r\n\"a\":1}]")}
 	got, err := plain.AppendEventSSE([]byte("data: x\n\n"), m, "c1")
 	want := "data: x\n\nevent: e \nid: c1\ndata: {\"type\":\"event\",\"room\":\"r\",\"event\":\"\\u0065\\n\",\"data\":{\ndata: \"a\":1},\"cursor\":\"c1\"}\n\n"
 	if err != nil || string(got) != want {
@@ -91,7 +91,7 @@ func TestBrowserReadsOneEventPerAppend(t *testing.T) {
 }
 
 func TestSSEOfAnEventWithABadNameFails(t *testing.T) {
-	m := &wire.Message{Payload: []byte(`["\x"]`)} // not JSON: only the name is ever decoded
+	m := &wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["\x"]`)} // not JSON: only the name is ever decoded
 	if got, err := plain.AppendEventSSE(nil, m, ""); err == nil {
 		t.Errorf("AppendEventSSE = %q, want an error", got)
 	}
