@@ -330,7 +330,7 @@ func (c *Cluster) Wants(id wire.NodeID, namespace string, rooms []string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.core.peers[id]
-	return p != nil && p.wants(id, namespace, rooms)
+	return p != nil && p.hasAny(id, namespace, rooms)
 }
 
 // Announced tells whether some other node has said that it has members of t.

@@ -24,6 +24,7 @@ type core struct {
 	now    time.Duration // a monotonic clock of this node, from 1 on
 
 	logs    logs
+	writer  wire.DataWriter
 	version uint64             // of the own interest: +1 with every change
 	own     map[wire.Topic]int // where in topics
 	topics  []wire.Topic       // the own interest
@@ -112,7 +113,7 @@ type peer struct {
 	down     bool          // by gossip, and without a link: it ends with the promise to it
 
 	topics  map[wire.Topic]struct{} // its interest
-	looked  wire.Topic              // what wants looked for last, with a room, and found
+	looked  uint64                  // the run of messages that wants looked at last, and what it found
 	found   bool
 	version uint64                  // of topics
 	parts   map[wire.Topic]struct{} // of a SYNC that is not whole yet
@@ -251,7 +252,7 @@ func (c *core) down(id wire.NodeID) {
 		p.missed = p.missed || len(o.refs) > 0 || o.evicted > 0
 		*o = outbox{}
 	}
-	p.down, p.topics, p.looked = true, nil, wire.Topic{}
+	p.down, p.topics, p.looked = true, nil, 0
 	c.bury(id, p)
 }
 

@@ -10,19 +10,18 @@ import (
 // whose interest may not be trusted now. It tells for which peers it is, in a slice
 // that is good until the next call.
 func (c *core) publish(m *wire.Message) []wire.NodeID {
-	k := m.Flags.Stream()
+	run, k := c.writer.Run(m), m.Flags.Stream()
 	log, lane := &c.logs.of[k], laneOf(k)
 	m.Seq = log.last() + 1
 	c.reached = c.reached[:0]
 	var e entry
 	for _, p := range c.everyPeer() {
 		id, trusted := p.id, p.trusted(c)
-		if p.down || trusted && !p.wants(id, m.Namespace, m.Rooms) {
+		if p.down || trusted && !p.wants(m, run) {
 			continue
 		}
 		if e.chunk == nil {
-			b, chunk := log.arena.room(m.Size())
-			e = log.arena.placed(wire.AppendData(b, m, false), chunk)
+			e = c.write(&log.arena, m, run)
 		}
 		c.reached = append(c.reached, id)
 		o := &p.streams[k].out
@@ -35,7 +34,7 @@ func (c *core) publish(m *wire.Message) []wire.NodeID {
 		if !trusted {
 			o.unsure = m.Seq
 		}
-		if o.ready(1) && c.flows(p) || c.jumps(k) && p.synced && p.wants(id, m.Namespace, m.Rooms) {
+		if o.ready(1) && c.flows(p) || c.jumps(k) && p.synced && p.wants(m, run) {
 			o.sent = len(o.refs)
 			c.effects = append(c.effects, e.effect(id, m.Seq, lane))
 		}
@@ -50,12 +49,22 @@ func (c *core) publish(m *wire.Message) []wire.NodeID {
 	return c.reached
 }
 
+// write puts the frame of m into an arena.
+func (c *core) write(a *arena, m *wire.Message, run uint64) entry {
+	b, chunk := a.room(m.Size())
+	if run > 0 {
+		return a.placed(c.writer.Append(b, m), chunk)
+	}
+	return a.placed(wire.AppendData(b, m, false), chunk)
+}
+
 // timeless tells that m is for every peer by the interest that was told last. Then it makes no
 // difference whether that may still be trusted, so the owner need not set the time before
 // publish: to send a message, or to keep it, to a peer that does not want it any more loses nothing.
 func (c *core) timeless(m *wire.Message) bool {
+	run := c.writer.Run(m)
 	for _, p := range c.everyPeer() {
-		if !p.down && !p.wants(p.id, m.Namespace, m.Rooms) {
+		if !p.down && !p.wants(m, run) {
 			return false
 		}
 	}

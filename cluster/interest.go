@@ -153,7 +153,7 @@ func (c *core) interest(id wire.NodeID, i wire.Interest) {
 // doubt notes that the peer's interest is another: what waits for it has to be looked at
 // before it is sent.
 func (c *core) doubt(p *peer) {
-	p.looked = wire.Topic{}
+	p.looked = 0
 	for k := range p.streams {
 		p.streams[k].out.unsure = c.logs.of[k].last()
 	}
@@ -170,15 +170,13 @@ func (c *core) intAck(id wire.NodeID, version uint64) {
 	c.progress()
 }
 
-// wants tells whether the peer has members of a room, or is the node of a
-// session that is named. No rooms are everyone in the namespace. Messages often come in
-// rows for one room, so the last answer is kept.
-func (p *peer) wants(id wire.NodeID, namespace string, rooms []string) bool {
-	if len(rooms) != 1 || rooms[0] == "" {
-		return p.hasAny(id, namespace, rooms)
+// wants tells whether m is for the peer. The last answer is kept for the messages of its run.
+func (p *peer) wants(m *wire.Message, run uint64) bool {
+	if run == 0 {
+		return p.hasAny(p.id, m.Namespace, m.Rooms)
 	}
-	if t := (wire.Topic{Namespace: namespace, Room: rooms[0]}); t != p.looked {
-		p.looked, p.found = t, p.hasAny(id, namespace, rooms)
+	if run != p.looked {
+		p.looked, p.found = run, p.hasAny(p.id, m.Namespace, m.Rooms)
 	}
 	return p.found
 }
@@ -187,12 +185,14 @@ func (p *peer) wants(id wire.NodeID, namespace string, rooms []string) bool {
 func (c *core) wanted(id wire.NodeID, p *peer, frame []byte) bool {
 	namespace, rooms, err := wire.DataTarget(wire.Frame(frame[4:]), c.rooms[:0])
 	c.rooms = rooms
-	if err == nil && len(rooms) == 1 && rooms[0] != "" && p.looked == (wire.Topic{Namespace: namespace, Room: rooms[0]}) {
+	if err == nil && len(rooms) == 1 && c.writer.IsFor(p.looked, namespace, rooms[0]) {
 		return p.found
 	}
 	return p.hasAny(id, namespace, rooms)
 }
 
+// hasAny tells whether the peer has members of a room, or is the node of a session that is
+// named. No rooms are everyone in the namespace.
 func (p *peer) hasAny(id wire.NodeID, namespace string, rooms []string) bool {
 	if len(rooms) == 0 {
 		_, ok := p.topics[wire.Topic{Namespace: namespace}]
