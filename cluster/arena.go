@@ -95,7 +95,7 @@ func (a *arena) keep(e entry) {
 	c.live += int(e.size)
 }
 
-func (a *arena) leave(e entry) {
+func (a *arena) leave(e *entry) {
 	c := e.chunk
 	if c == nil || c.alone {
 		return
@@ -131,7 +131,7 @@ func (l *outLog) tidy() {
 	}
 	for i := range l.count {
 		if e := &l.ring[(l.head+i)&(len(l.ring)-1)]; e.chunk.sparse() && e.chunk != l.arena.chunk {
-			l.arena.leave(*e)
+			l.arena.leave(e)
 			own := alone(bytes.Clone(e.frame()))
 			e.chunk, e.at = own.chunk, 0
 		}

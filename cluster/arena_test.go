@@ -28,7 +28,7 @@ func TestFewMessagesDoNotHoldOnToManyChunks(t *testing.T) {
 		if i%100 == 0 {
 			m.Rooms[0] = "few"
 		}
-		c.publish(m)
+		c.publishOne(m)
 		if i%100 == 0 {
 			want = append(want, wire.AppendData(nil, m, false))
 		}
@@ -62,7 +62,7 @@ func TestChunksAreFilledAgain(t *testing.T) {
 		if i%3 == 0 {
 			m.Flags = wire.Volatile
 		}
-		c.publish(m)
+		c.publishOne(m)
 		c.applied()
 		chunks[log.arena.chunk] = true
 		if m.Flags&wire.Volatile == 0 {
@@ -96,7 +96,7 @@ func TestFramesOfAllSizesStayWhole(t *testing.T) {
 	var want [][]byte
 	for i := range 3000 {
 		m := &wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: bytes.Repeat([]byte{byte(i)}, i*7%(chunkFrame+500))}
-		c.publish(m)
+		c.publishOne(m)
 		want = append(want, wire.AppendData(nil, m, false))
 	}
 	for i, seq := range c.peers[2].streams[wire.StreamNormal].out.refs {
@@ -138,12 +138,12 @@ func TestWantsFollowsTheInterest(t *testing.T) {
 	got := ""
 	for v := range uint64(4) {
 		for range 2 {
-			got += fmt.Sprint(len(c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}})))
+			got += fmt.Sprint(len(c.publishOne(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}})))
 		}
 		c.interest(2, wire.Interest{Version: v + 1, On: v%2 == 0, Topic: topic})
 	}
 	c.sync(2, wire.Sync{Version: 9, Topics: []wire.Topic{topic}})
-	got += fmt.Sprint(len(c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}})))
+	got += fmt.Sprint(len(c.publishOne(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}})))
 	if want := "001100111"; got != want {
 		t.Errorf("nodes reached: %s, want %s", got, want)
 	}
@@ -159,7 +159,7 @@ func TestLentChunksAreNotFilledAgain(t *testing.T) {
 	c.applied()
 	publish := func() effect {
 		c.applied()
-		c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: make([]byte, 1000)})
+		c.publishOne(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: make([]byte, 1000)})
 		return c.take()[0]
 	}
 	first := publish()
@@ -185,7 +185,7 @@ func TestAQuietLogKeepsNoChunks(t *testing.T) {
 	log := &c.logs.of[wire.StreamNormal]
 	burst := func() {
 		for range 2000 {
-			c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: make([]byte, 1000)})
+			c.publishOne(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: make([]byte, 1000)})
 			c.applied()
 		}
 		c.ackedTo(2, wire.Frontiers{wire.StreamNormal: log.last()})

@@ -262,10 +262,11 @@ func (c *Cluster) Publish(m *wire.Message) {
 func (c *Cluster) publishLocked(m *wire.Message) (to []wire.NodeID) {
 	m.Origin = c.cfg.ID
 	c.published++
-	if !c.core.timeless(m) {
+	run := c.core.writer.Run(m)
+	if !c.core.timeless(m, run) {
 		c.core.now = c.clock()
 	}
-	to = c.core.publish(m)
+	to = c.core.publish(m, run)
 	c.applyLocked() // nothing but frames comes of a publish
 	c.congestedLocked()
 	return to

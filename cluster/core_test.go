@@ -111,12 +111,15 @@ func (x *fakeMesh) sleep(d time.Duration) {
 	}
 }
 
+// publishOne is what the owner does, but for the time.
+func (c *core) publishOne(m *wire.Message) []wire.NodeID { return c.publish(m, c.writer.Run(m)) }
+
 func (x *fakeMesh) publish(id wire.NodeID, room string) *wire.Message {
 	m := &wire.Message{Envelope: &wire.Envelope{Namespace: "/"}, Payload: fmt.Appendf(nil, `["e",%d]`, id)}
 	if room != "" {
 		m.Rooms = []string{room}
 	}
-	x.do(id, func(c *core) { c.publish(m) })
+	x.do(id, func(c *core) { c.publishOne(m) })
 	return m
 }
 
@@ -256,20 +259,20 @@ func TestAFullLinkGoesOnWhereItStopped(t *testing.T) {
 	x.settle()
 	c := x.cores[1]
 	for range 5 {
-		c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: []byte(`["e"]`)})
+		c.publishOne(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: []byte(`["e"]`)})
 	}
-	c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: wire.Volatile}, Payload: []byte(`["e"]`)})
+	c.publishOne(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: wire.Volatile}, Payload: []byte(`["e"]`)})
 	c.refused(2, mesh.LaneNormal, 3)
 	c.effects = slices.DeleteFunc(c.effects, func(e effect) bool { return e.seq >= 3 || e.seq == 0 })
 	x.do(1, func(c *core) {
-		c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: []byte(`["e"]`)})
+		c.publishOne(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: []byte(`["e"]`)})
 	})
 	x.settle()
 	if got := numbers(x.got[2]); fmt.Sprint(got) != "[1 2]" {
 		t.Fatalf("got %v, want [1 2]", got)
 	}
 	x.do(1, func(c *core) {
-		c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: wire.Volatile}, Payload: []byte(`["e"]`)})
+		c.publishOne(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: wire.Volatile}, Payload: []byte(`["e"]`)})
 	})
 	x.sleep(tickEvery)
 	x.settle()

@@ -8,9 +8,9 @@ import (
 // publish numbers m in the stream of its priority, sends it to the peers that are
 // known to want it, and keeps it for those that may: peers without a link, and those
 // whose interest may not be trusted now. It tells for which peers it is, in a slice
-// that is good until the next call.
-func (c *core) publish(m *wire.Message) []wire.NodeID {
-	run, k := c.writer.Run(m), m.Flags.Stream()
+// that is good until the next call. Run is what the writer says of m.
+func (c *core) publish(m *wire.Message, run uint64) []wire.NodeID {
+	k := m.Flags.Stream()
 	log, lane := &c.logs.of[k], laneOf(k)
 	m.Seq = log.last() + 1
 	c.reached = c.reached[:0]
@@ -30,7 +30,7 @@ func (c *core) publish(m *wire.Message) []wire.NodeID {
 			continue
 		}
 		e.refs++
-		o.refs = append(o.refs, m.Seq)
+		o.add(m.Seq)
 		if !trusted {
 			o.unsure = m.Seq
 		}
@@ -61,8 +61,7 @@ func (c *core) write(a *arena, m *wire.Message, run uint64) entry {
 // timeless tells that m is for every peer by the interest that was told last. Then it makes no
 // difference whether that may still be trusted, so the owner need not set the time before
 // publish: to send a message, or to keep it, to a peer that does not want it any more loses nothing.
-func (c *core) timeless(m *wire.Message) bool {
-	run := c.writer.Run(m)
+func (c *core) timeless(m *wire.Message, run uint64) bool {
 	for _, p := range c.everyPeer() {
 		if !p.down && !p.wants(m, run) {
 			return false

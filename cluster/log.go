@@ -69,7 +69,7 @@ const (
 	refBytes   = 12
 )
 
-func (e *entry) bytes() int { return int(e.size) + entryBytes + int(e.refs)*refBytes }
+func (e entry) bytes() int { return int(e.size) + entryBytes + int(e.refs)*refBytes }
 
 // last is the number of the last message.
 func (l *outLog) last() uint64 {
@@ -87,7 +87,11 @@ func (l *outLog) add(e entry) {
 	if l.count == len(l.ring) {
 		l.resize(max(minRing, 2*len(l.ring)))
 	}
-	l.ring[(l.head+l.count)&(len(l.ring)-1)] = e
+	// The fields one by one: a copy of an entry that was just made reads two of them at once, for which
+	// the processor waits until they, and all that was written before, frame included, are in its
+	// cache: 40 ns where the log is long.
+	to := &l.ring[(l.head+l.count)&(len(l.ring)-1)]
+	to.chunk, to.at, to.size, to.refs = e.chunk, e.at, e.size, e.refs
 	l.count++
 	l.bytes += e.bytes()
 	l.arena.keep(e)
@@ -117,7 +121,7 @@ func (l *outLog) release(seq uint64) {
 	l.bytes -= refBytes
 	if e.refs--; e.refs == 0 {
 		l.bytes -= int(e.size)
-		l.arena.leave(*e)
+		l.arena.leave(e)
 		e.chunk, e.size = nil, 0
 	}
 }
@@ -133,7 +137,7 @@ func (l *outLog) trim() {
 func (l *outLog) drop() {
 	e := &l.ring[l.head]
 	l.bytes -= e.bytes()
-	l.arena.leave(*e)
+	l.arena.leave(e)
 	*e = entry{}
 	l.head = (l.head + 1) & (len(l.ring) - 1)
 	l.first++

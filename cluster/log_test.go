@@ -109,7 +109,7 @@ func TestTheLogIsBounded(t *testing.T) {
 	c.logs.limit = 10 * (entryBytes + 100)
 	for range 30 {
 		m := &wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: bytes.Repeat([]byte("x"), 60)}
-		x.do(1, func(c *core) { c.publish(m) })
+		x.do(1, func(c *core) { c.publishOne(m) })
 	}
 	x.settle()
 	if c.logs.bytes() > c.logs.limit || c.counts.lost[0] == 0 {
@@ -140,7 +140,7 @@ func TestTheLogIsBoundedForManyPeers(t *testing.T) {
 		c.member(id + 1)
 	}
 	for range 20_000 {
-		c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: []byte(`["e"]`)})
+		c.publishOne(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: []byte(`["e"]`)})
 		c.applied()
 	}
 	kept := len(c.logs.of[0].ring) * entryBytes
@@ -167,7 +167,7 @@ func TestWaitingMessagesAreSentTogether(t *testing.T) {
 	var want []byte
 	for i := range 3000 {
 		m := &wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}}, Payload: make([]byte, 10+i%100)}
-		c.publish(m)
+		c.publishOne(m)
 		want = wire.AppendData(want, m, false)
 	}
 	c.applied()

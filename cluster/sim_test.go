@@ -281,10 +281,10 @@ func (s *sim) publish(n *simNode, room string, flags wire.Flags) {
 	m := &wire.Message{Envelope: &wire.Envelope{Origin: n.id, Namespace: "/", Rooms: []string{room}, Flags: flags}, Payload: []byte(`["e"]`)}
 	before := n.core.now // that of the last event
 	s.do(n, func() {
-		if n.core.timeless(m) {
+		if n.core.timeless(m, n.core.writer.Run(m)) {
 			n.core.now = before
 		}
-		n.core.publish(m)
+		n.core.publishOne(m)
 	})
 	if flags&wire.Volatile == 0 && n.core.settled { // a node that starts does not know the others yet
 		s.h.published(m, s.nodes)

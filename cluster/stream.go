@@ -48,13 +48,33 @@ func (p *peer) frontiers() (f wire.Frontiers) {
 
 // outbox is what one peer lacks, as numbers in the log.
 type outbox struct {
-	refs    []uint64 // rising
+	refs    []uint64 // rising; the end of space
+	space   []uint64 // that add uses again
 	sent    int      // so many of refs are on the link
 	blocked bool     // the link took no more: the next tick tries again
 	evicted uint64   // highest number that left the log and that the peer may lack; 0 none
 	gap     uint64   // highest number that the peer has to be told is missing; 0 none
 	again   uint64   // numbers up to here have been on a link before
 	unsure  uint64   // numbers up to here may not be what the peer wants by its interest of now
+}
+
+// minRefs is the space that an outbox has at least, and keepRefs what it keeps without references.
+const (
+	minRefs  = 8
+	keepRefs = 64
+)
+
+// add takes the number of the next message. References leave at the other end: half of a space that they have
+// left is used again, and one that is much too large is not.
+func (o *outbox) add(seq uint64) {
+	if n := len(o.refs); n == cap(o.refs) {
+		if free := len(o.space) - n; free < n || free == 0 || len(o.space) > 4*max(n, keepRefs) {
+			o.space = make([]uint64, max(minRefs, 2*n))
+		}
+		copy(o.space, o.refs)
+		o.refs = o.space[:n]
+	}
+	o.refs = append(o.refs, seq)
 }
 
 // evict drops the oldest message though the peer has not confirmed it. It tells
@@ -108,7 +128,10 @@ func (o *outbox) confirm(log *outLog, frontier uint64) {
 		n++
 	}
 	if o.refs, o.sent = o.refs[n:], max(0, o.sent-n); len(o.refs) == 0 {
-		o.refs = nil
+		if len(o.space) > keepRefs {
+			o.space = nil
+		}
+		o.refs = o.space[:0]
 	}
 	if o.evicted <= frontier {
 		o.evicted = 0

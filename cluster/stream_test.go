@@ -13,7 +13,7 @@ import (
 
 func (x *fakeMesh) publishAs(id wire.NodeID, flags wire.Flags) {
 	x.do(id, func(c *core) {
-		c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: flags}, Payload: []byte(`["e"]`)})
+		c.publishOne(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: flags}, Payload: []byte(`["e"]`)})
 	})
 }
 
@@ -59,7 +59,7 @@ func TestAFullLaneHoldsUpItsPriorityAlone(t *testing.T) {
 	x.settle()
 	c := x.cores[1]
 	for range 3 {
-		c.publish(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: wire.Low}, Payload: []byte(`["e"]`)})
+		c.publishOne(&wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: wire.Low}, Payload: []byte(`["e"]`)})
 	}
 	c.refused(2, mesh.LaneLow, 2)
 	c.effects = slices.DeleteFunc(c.effects, func(e effect) bool { return e.seq >= 2 })
@@ -105,7 +105,7 @@ func TestAFullLogDropsLowFirst(t *testing.T) {
 			for _, flags := range tt.flags {
 				for i := range 100 {
 					m := &wire.Message{Envelope: &wire.Envelope{Namespace: "/", Rooms: []string{"r"}, Flags: flags}, Payload: bytes.Repeat([]byte("x"), 50)}
-					x.do(1, func(c *core) { c.publish(m) })
+					x.do(1, func(c *core) { c.publishOne(m) })
 					if i == 0 && flags == tt.flags[0] {
 						c.logs.limit = 80 * c.logs.bytes()
 					}
@@ -163,5 +163,56 @@ func TestCongestionIsOfTheStreamThatIsHeldUp(t *testing.T) {
 	}
 	if !c.congested() {
 		t.Error("not congested by a linked peer that lacks a third of the log")
+	}
+}
+
+// An outbox that is confirmed as fast as it grows goes round in its space, one that has become short
+// lets go of it, and none loses a number.
+func TestAnOutboxUsesItsSpaceAgain(t *testing.T) {
+	var o outbox
+	var log outLog
+	var next, first uint64 = 1, 1
+	spaces := 0
+	step := func(add, confirm int) {
+		for range add {
+			had := len(o.space)
+			if o.add(next); len(o.space) != had {
+				spaces++
+			}
+			log.add(entry{refs: 1})
+			next++
+		}
+		first += uint64(confirm)
+		o.confirm(&log, first-1)
+		for i, seq := range o.refs {
+			if seq != first+uint64(i) {
+				t.Fatalf("number %d at %d, want %d", seq, i, first+uint64(i))
+			}
+		}
+		if len(o.refs) != int(next-first) {
+			t.Fatalf("%d numbers, want %d", len(o.refs), next-first)
+		}
+	}
+	step(1000, 0)
+	before := spaces
+	for range 1000 {
+		step(10, 10)
+	}
+	if spaces-before > 2 || len(o.space) > 4*1010 {
+		t.Errorf("%d spaces of %d numbers for 1000", spaces-before, len(o.space))
+	}
+	step(0, 990)
+	for range 1000 {
+		step(10, 10)
+	}
+	if len(o.space) > 4*keepRefs {
+		t.Errorf("a space of %d numbers for 10", len(o.space))
+	}
+	step(200, 210)
+	if len(o.space) > keepRefs {
+		t.Errorf("a space of %d numbers for none", len(o.space))
+	}
+	if allocs := testing.AllocsPerRun(100, func() { step(1, 1) }); allocs > 0 {
+		t.Errorf("%v allocations for a message that is confirmed before the next", allocs)
 	}
 }
