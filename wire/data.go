@@ -62,9 +62,6 @@ const (
 	// faster and cost slow clients more; the runtime has 3 KiB cheaper than 4, as eight of them
 	// share a span and not two.
 	slabBytes = 3 << 10
-	// envelopesTogether is how many envelopes share an allocation at most, which is not larger
-	// than that of messages.
-	envelopesTogether = 7
 )
 
 // group is an allocation of them, of 1,016 bytes, with an envelope for all of them: what is
@@ -92,7 +89,7 @@ type received struct {
 	messages  []Message
 	first     *addressed // of the group, not used yet
 	envelopes []addressed
-	made      int // envelopes beside first
+	used      int // envelopes, of this group
 	last      heading
 	slab      slab
 }
@@ -129,7 +126,7 @@ func AppendMessages(dst []*Message, fs []Frame, peer NodeID) ([]*Message, error)
 
 // begin makes room for messages, of which n are left. They share nothing with those before.
 func (r *received) begin(n int) {
-	r.last, r.envelopes, r.made = heading{}, nil, 0
+	r.last, r.envelopes, r.used = heading{}, nil, 0
 	switch {
 	case n == 1:
 		s := new(single)
@@ -145,13 +142,13 @@ func (r *received) begin(n int) {
 // envelope is one that is not used yet, with room for one room. Where few messages have
 // that of the one before, more and more are allocated at once.
 func (r *received) envelope() *addressed {
+	r.used++
 	if a := r.first; a != nil {
 		r.first = nil
 		return a
 	}
 	if len(r.envelopes) == 0 {
-		r.envelopes = make([]addressed, min(max(r.made, 1), 1+len(r.messages), envelopesTogether))
-		r.made += len(r.envelopes)
+		r.envelopes = make([]addressed, min(max(4*(r.used-2), 1), 1+len(r.messages)))
 	}
 	a := &r.envelopes[0]
 	r.envelopes = r.envelopes[1:]
@@ -206,7 +203,7 @@ func (r *received) resembles(m *Message, f Frame) bool {
 	if p.bad || p.left() != 1 || f[p.at] != 0x90 {
 		return false
 	}
-	m.Envelope, m.Seq, m.Payload = h.envelope, seq, r.slab.copy(payload, len(f))
+	*m = Message{h.envelope, seq, r.slab.copy(payload, len(f))}
 	return true
 }
 

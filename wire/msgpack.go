@@ -140,6 +140,10 @@ func (p *parser) uint() uint64 {
 	switch c := p.byte(); {
 	case c < 0x80:
 		return uint64(c)
+	case c == 0xce && p.left() >= 4: // the number of nearly every message
+		n := binary.BigEndian.Uint32(p.b[p.at:])
+		p.at += 4
+		return uint64(n)
 	case c >= 0xcc && c <= 0xcf:
 		return p.be(1 << (c - 0xcc))
 	}
@@ -177,7 +181,11 @@ func (p *parser) string() string {
 }
 
 func (p *parser) bin() []byte {
-	if c := p.byte(); c >= 0xc4 && c <= 0xc6 {
+	c := p.byte()
+	if c == 0xc4 {
+		return p.take(uint64(p.byte()))
+	}
+	if c > 0xc4 && c <= 0xc6 {
 		return p.take(p.be(1 << (c - 0xc4)))
 	}
 	p.fail()
