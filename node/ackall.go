@@ -54,6 +54,8 @@ func (n *Node) publishAsk(m *wire.Message, local bool) (own *ask, to []wire.Node
 	n.slowDown()
 	n.stats.published.Add(1)
 	m.Flags = m.Flags&^wire.Low | wire.WantAck // the request for the answers would overtake a low one
+	var t turns
+	defer func() { n.sweep(t) }() // after the lock is free
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -62,10 +64,10 @@ func (n *Node) publishAsk(m *wire.Message, local bool) (own *ask, to []wire.Node
 	if !local {
 		to = n.cluster.PublishTo(m)
 	}
-	shards := n.shardsLocked(m)
+	shards, members := n.shardsLocked(m)
 	own = n.newAsk(len(shards))
 	if len(shards) > 0 {
-		push(shards, &Delivery{Message: m, AckID: own.id, ask: own})
+		t.pushAll(shards, members, &Delivery{Message: m, AckID: own.id, ask: own})
 	}
 	return own, to, nil
 }
@@ -212,7 +214,8 @@ func (n *Node) answerAsk(from wire.NodeID, q ackRequest) (any, error) {
 	key := askKey{from, q.Stream, q.Seq}
 	n.mu.Lock()
 	a := n.asksFor[key]
-	members := len(n.shardsLocked(wire.NewMessage(wire.Envelope{Namespace: q.Namespace, Rooms: q.Rooms}, nil))) > 0
+	shards, _ := n.shardsLocked(wire.NewMessage(wire.Envelope{Namespace: q.Namespace, Rooms: q.Rooms}, nil))
+	members := len(shards) > 0
 	full := len(n.asksFor) >= maxAsksFor
 	n.mu.Unlock()
 	switch {

@@ -8,8 +8,8 @@ import (
 )
 
 // Sink is what a protocol gives a session. Its methods are called by one
-// goroutine, the session's shard, never after Close, and must neither block
-// nor call back into the node.
+// goroutine at a time, never after Close: by the session's shard, or by who has
+// just sent something. They must neither block nor call back into the node.
 type Sink interface {
 	// Deliver queues d for the client. False means that it is lost to this
 	// client: its queue is full, or it is gone. The protocol then ends the

@@ -48,9 +48,11 @@ func (e *Event) Ack(args ...any) error {
 // tell gives d to this session alone, if it is still there.
 func (s *Session) tell(d *Delivery) bool {
 	s.shard.waitSpace()
+	var t turns
+	defer func() { s.node.sweep(t) }() // after the lock is free
 	s.node.mu.Lock()
 	defer s.node.mu.Unlock()
-	return s.pushLocked(item{op: opTell, d: d})
+	return s.addLocked(&t, item{op: opTell, d: d})
 }
 
 // Emit sends an event to this session's client.

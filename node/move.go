@@ -93,6 +93,8 @@ type barrierRequest struct{ Topics []wire.Topic }
 // priority, as the order is of each.
 func (n *Node) publishBarriers(q barrierRequest) {
 	n.slowDown()
+	var turn turns
+	defer func() { n.sweep(turn) }() // after the lock is free
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -102,7 +104,7 @@ func (n *Node) publishBarriers(q barrierRequest) {
 		for _, p := range priorities {
 			m := wire.NewMessage(wire.Envelope{Namespace: t.Namespace, Rooms: []string{t.Room}, Flags: wire.Barrier | p}, nil)
 			n.cluster.Publish(m)
-			push(n.shards, &Delivery{Message: m})
+			turn.pushAll(n.shards, 1, &Delivery{Message: m})
 		}
 	}
 }

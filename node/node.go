@@ -81,14 +81,14 @@ type room struct {
 }
 
 // shards are those with members of r, which is nil when there are none.
-func (r *room) shards(n *Node) []*shard {
+func (r *room) shards(n *Node) (to []*shard, members int) {
 	switch {
 	case r == nil:
-		return nil
+		return nil, 0
 	case r.only != nil:
-		return n.only(r.only)
+		return n.only(r.only), r.members
 	}
-	return n.shards
+	return n.shards, r.members
 }
 
 type counters struct {

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -212,6 +213,8 @@ func (o Operator) message(payload []byte, attachments [][]byte) (*wire.Message, 
 func (n *Node) publish(m *wire.Message, local bool) error {
 	n.slowDown()
 	n.stats.published.Add(1)
+	var t turns
+	defer func() { n.sweep(t) }() // after the lock is free
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -220,16 +223,16 @@ func (n *Node) publish(m *wire.Message, local bool) error {
 	if !local {
 		n.cluster.Publish(m)
 	}
-	if to := n.shardsLocked(m); len(to) > 0 {
-		push(to, &Delivery{Message: m})
+	if to, members := n.shardsLocked(m); len(to) > 0 {
+		t.pushAll(to, members, &Delivery{Message: m})
 	}
 	return nil
 }
 
-// push puts a message on the inboxes of shards. Node.mu is held.
-func push(to []*shard, d *Delivery) {
+// pushAll puts a message on the inboxes of shards. Node.mu is held.
+func (t *turns) pushAll(to []*shard, members int, d *Delivery) {
 	for _, s := range to {
-		s.push(item{op: opMessage, d: d})
+		t.push(s, item{op: opMessage, d: d, members: int32(min(members, math.MaxInt32))})
 	}
 }
 
@@ -252,19 +255,20 @@ func (n *Node) slowDown() {
 
 // shardsLocked are those that a message is for: none, one or all. Most rooms have few
 // members, and to wake a shard that has none of them costs as much as a delivery. A shard
-// gets the same messages in the same order whether others do or not.
-func (n *Node) shardsLocked(m *wire.Message) []*shard {
+// gets the same messages in the same order whether others do or not. It has so many
+// members in all of them, or fewer.
+func (n *Node) shardsLocked(m *wire.Message) (to []*shard, members int) {
 	if len(m.Rooms) == 0 {
 		return n.rooms[wire.Topic{Namespace: m.Namespace}].shards(n)
 	}
-	var to []*shard
 	for _, r := range m.Rooms {
-		to = n.both(to, n.rooms[wire.Topic{Namespace: m.Namespace, Room: r}].shards(n))
+		some, more := n.rooms[wire.Topic{Namespace: m.Namespace, Room: r}].shards(n)
+		to, members = n.both(to, some), members+more
 		if s := n.sessions[wire.SessionID(r)]; s != nil {
-			to = n.both(to, n.only(s.shard))
+			to, members = n.both(to, n.only(s.shard)), members+1
 		}
 	}
-	return to
+	return to, members
 }
 
 // both are the shards of two parts of those that a message is for.

@@ -28,10 +28,12 @@ func (r remote) HandleMessages(list []*wire.Message) {
 // all up to one for which the shards have no space, or which is for servers. free are
 // deliveries that nobody uses.
 func (n *Node) receive(list []*wire.Message, free []Delivery) ([]*wire.Message, []Delivery) {
+	var t turns
+	defer func() { n.sweep(t) }() // after the lock is free
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for {
-		free = n.receiveLocked(list, free)
+		free = n.receiveLocked(&t, list, free)
 		if list = list[1:]; len(list) == 0 || n.full() {
 			return list, free
 		}
@@ -42,9 +44,9 @@ func (n *Node) receive(list []*wire.Message, free []Delivery) ([]*wire.Message, 
 }
 
 // receiveLocked takes the first message of list.
-func (n *Node) receiveLocked(list []*wire.Message, free []Delivery) []Delivery {
+func (n *Node) receiveLocked(t *turns, list []*wire.Message, free []Delivery) []Delivery {
 	m := list[0]
-	to := n.shardsLocked(m)
+	to, members := n.shardsLocked(m)
 	if len(to) == 0 {
 		n.stats.useless.Add(1) // its last member has just left
 		return free
@@ -62,7 +64,7 @@ func (n *Node) receiveLocked(list []*wire.Message, free []Delivery) []Delivery {
 	if m.Flags&wire.WantAck != 0 {
 		n.askForLocked(d, len(to))
 	}
-	push(to, d)
+	t.pushAll(to, members, d)
 	return free
 }
 

@@ -59,6 +59,8 @@ func (s *Session) join(rooms []string) (version uint64, err error) {
 			return 0, err
 		}
 	}
+	var turn turns
+	defer func() { n.sweep(turn) }() // after the lock is free
 	s.lockSettled()
 	defer n.mu.Unlock()
 	if s.state == sessionClosed {
@@ -79,7 +81,7 @@ func (s *Session) join(rooms []string) (version uint64, err error) {
 		}
 		s.rooms[r] = struct{}{}
 		version = max(version, n.countInLocked(t, s.shard))
-		s.pushLocked(item{op: opJoin, topic: t})
+		s.addLocked(&turn, item{op: opJoin, topic: t})
 	}
 	return version, nil
 }
@@ -134,6 +136,8 @@ func (s *Session) checkRoom(room string) error {
 func (s *Session) Leave(rooms ...string) {
 	n := s.node
 	n.slowDown()
+	var turn turns
+	defer func() { n.sweep(turn) }() // after the lock is free
 	s.lockSettled()
 	defer n.mu.Unlock()
 	if s.state == sessionClosed {
@@ -146,7 +150,7 @@ func (s *Session) Leave(rooms ...string) {
 		delete(s.rooms, r)
 		t := wire.Topic{Namespace: s.ns.name, Room: r}
 		n.countOutLocked(t)
-		s.pushLocked(item{op: opLeave, topic: t})
+		s.addLocked(&turn, item{op: opLeave, topic: t})
 	}
 }
 

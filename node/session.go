@@ -170,6 +170,16 @@ func (s *Session) pushLocked(it item) bool {
 	return true
 }
 
+// addLocked is pushLocked for who sweeps when Node.mu is free.
+func (s *Session) addLocked(t *turns, it item) bool {
+	if s.state == sessionClosed {
+		return false
+	}
+	it.session = s
+	t.push(s.shard, it)
+	return true
+}
+
 func (s *Session) runConnect() (err error) {
 	defer s.node.recoverHandler(s.ID(), "connect", &err)
 	for _, h := range s.ns.connectHandlers() {

@@ -21,10 +21,11 @@ const (
 // item is one entry of an inbox: a message for members, or a change of them.
 type item struct {
 	op      op
+	flag    bool  // close: the connection too
+	members int32 // message: of its rooms, in all shards
 	session *Session
 	topic   wire.Topic // join, leave
 	d       *Delivery  // message, tell
-	flag    bool       // close: the connection too
 }
 
 type op uint8
@@ -42,9 +43,10 @@ const (
 	opUngate            // ... and does not
 )
 
-// shard delivers to a part of the sessions: one goroutine, one inbox in which
-// messages and changes of membership keep their order. Publishing costs a
-// reference per shard, not per member, and what waits is delivered in one sweep.
+// shard delivers to a part of the sessions: one inbox in which messages and changes
+// of membership keep their order. Publishing costs a reference per shard, not per
+// member, and what waits is delivered in one sweep, by who has the turn: the shard's
+// goroutine, or for a few deliveries who pushed them (see turns).
 type shard struct {
 	number int // in Node.shards
 	stats  *counters
@@ -54,11 +56,15 @@ type shard struct {
 	space  sync.Cond // the inbox was emptied, or the shard closed
 	inbox  []item
 	bytes  int
+	work   int // deliveries in the inbox, at most
 	closed bool
-	awake  bool          // run takes until nothing is left
-	wake   chan struct{} // capacity one
+	taken  bool          // somebody has the turn, and looks at the inbox before giving it up
+	wake   chan struct{} // the turn, on its way to the goroutine in run
+	quick  budget        // of those who push
 
-	// What follows belongs to the goroutine in run.
+	// What follows belongs to who has the turn.
+	spare   []item // an inbox that was swept
+	broken  any    // what a sweep of who pushed has panicked with
 	members map[wire.Topic]*group
 	byID    map[wire.SessionID]*Session
 	gated   map[*Session]*gates // those that move
@@ -73,17 +79,25 @@ type group struct{ list []*Session }
 func newShard(number int, stats *counters) *shard {
 	s := &shard{number: number, stats: stats, wake: make(chan struct{}, 1), members: map[wire.Topic]*group{}, byID: map[wire.SessionID]*Session{}, gated: map[*Session]*gates{}}
 	s.space.L = &s.mu
+	s.taken = true
+	s.wake <- struct{}{} // nothing is delivered before run
 	return s
 }
 
 // push never blocks. What is pushed to a closed shard is nobody's any more.
-func (s *shard) push(it item) {
+func (s *shard) push(it item) { s.add(it, false) }
+
+// add is push that gives the caller the turn, if it is nobody's and the caller is
+// quick. It sweeps then, soon. Without, the goroutine gets the turn, before the lock is
+// free: close must find it with one of them.
+func (s *shard) add(it item, quick bool) (turn bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return
+		return false
 	}
 	s.inbox = append(s.inbox, it)
+	s.work += it.work()
 	if it.d != nil {
 		s.bytes += it.d.size()
 	}
@@ -92,14 +106,14 @@ func (s *shard) push(it item) {
 	}
 	// Nobody hears of a new member before something is for it, which comes behind: a
 	// client that connects or joins wakes us once, for the answer.
-	if s.awake || (it.op == opHold || it.op == opJoin) && len(s.inbox) < maxQuiet {
-		return
+	if s.taken || (it.op == opHold || it.op == opJoin) && len(s.inbox) < maxQuiet {
+		return false
 	}
-	s.awake = true
-	select {
-	case s.wake <- struct{}{}:
-	default:
+	s.taken = true
+	if !quick {
+		s.wake <- struct{}{} // has room: the turn is here
 	}
+	return quick
 }
 
 // waitSpace blocks while the inbox is over its limits.
@@ -121,7 +135,6 @@ func (s *shard) waiting() int {
 }
 
 func (s *shard) run(ctx context.Context) {
-	var batch []item
 	for {
 		select {
 		case <-s.wake:
@@ -129,41 +142,69 @@ func (s *shard) run(ctx context.Context) {
 			s.close()
 			return
 		}
-		for {
-			batch = s.take(batch[:0])
-			if len(batch) == 0 {
-				break
-			}
-			for i := range batch {
-				s.apply(&batch[i])
-			}
-			s.flush()
-			clear(batch) // let go of what was delivered
-			if cap(batch) > inboxItems {
-				batch = nil
-			}
+		if s.broken != nil {
+			panic(s.broken)
+		}
+		for batch := s.take(); len(batch) > 0; batch = s.take() {
+			s.sweepAll(batch)
 		}
 	}
 }
 
-// take swaps the inbox for an empty one.
-func (s *shard) take(empty []item) []item {
+// sweepAll delivers a batch, and lets go of it.
+func (s *shard) sweepAll(batch []item) {
+	for i := range batch {
+		s.apply(&batch[i])
+	}
+	s.flush()
+	clear(batch)
+	if s.spare = batch[:0]; cap(batch) > inboxItems {
+		s.spare = nil
+	}
+}
+
+// take swaps the inbox for an empty one. When nothing is there the turn is given up.
+func (s *shard) take() []item {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.takeLocked()
+}
+
+func (s *shard) takeLocked() []item {
 	batch := s.inbox
-	s.inbox, s.bytes, s.awake = empty, 0, len(batch) > 0
+	if len(batch) == 0 {
+		s.taken = false
+		if s.closed {
+			s.space.Broadcast()
+		}
+		return nil
+	}
+	s.inbox, s.spare = s.spare, nil
+	s.bytes, s.work = 0, 0
 	if s.full.Swap(false) {
 		s.space.Broadcast()
 	}
 	return batch
 }
 
+// close returns when nobody has the turn, nor will.
 func (s *shard) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed, s.inbox = true, nil
 	s.full.Store(false)
 	s.space.Broadcast()
+	for s.taken {
+		select {
+		case <-s.wake:
+			s.taken = false
+		default:
+			s.space.Wait()
+		}
+	}
+	if s.broken != nil {
+		panic(s.broken)
+	}
 }
 
 func (s *shard) apply(it *item) {

@@ -10,6 +10,8 @@ import (
 // pushed for nobody's sake alone is applied in its turn, and not put off without end.
 func TestShardIsNotWokenForMembersAlone(t *testing.T) {
 	s := newShard(0, &counters{})
+	<-s.wake // by newShard
+	s.take()
 	x := &Session{id: "x"}
 	awake := func(what string, want bool) {
 		t.Helper()
@@ -22,13 +24,13 @@ func TestShardIsNotWokenForMembersAlone(t *testing.T) {
 	awake("a member", false)
 	s.push(item{op: opLeave, session: x})
 	awake("news", true)
-	if got := s.take(nil); len(got) != 3 || got[0].op != opHold || got[2].op != opLeave {
+	if got := s.take(); len(got) != 3 || got[0].op != opHold || got[2].op != opLeave {
 		t.Errorf("the shard got %v, want all in order", got)
 	}
 	<-s.wake
 	s.push(item{op: opDrop, session: x})
 	awake("while it takes", false)
-	for len(s.take(nil)) > 0 { // until nothing is left
+	for len(s.take()) > 0 { // until nothing is left
 	}
 	for range maxQuiet - 1 {
 		s.push(item{op: opJoin, session: x})

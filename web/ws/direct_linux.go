@@ -70,11 +70,8 @@ func (v *vector) add(p []byte) {
 // not told: it takes some microseconds for each of thousands of clients, and passing
 // the processor on to another thread meanwhile would cost more.
 func (v *vector) writeTo(fd uintptr) {
-	if len(v.pieces) == 0 {
-		return
-	}
-	for {
-		n, _, err := syscall.RawSyscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&v.pieces[0])), uintptr(len(v.pieces)))
+	for len(v.pieces) > 0 {
+		n, err := v.send(fd)
 		if err == syscall.EINTR {
 			continue
 		}
@@ -83,4 +80,14 @@ func (v *vector) writeTo(fd uintptr) {
 		}
 		return
 	}
+}
+
+// send is that call. Mostly there is one piece, for which a list of them costs the kernel
+// a twentieth more.
+func (v *vector) send(fd uintptr) (n uintptr, err syscall.Errno) {
+	if len(v.pieces) == 1 {
+		return sendOne(fd, &v.pieces[0])
+	}
+	n, _, err = syscall.RawSyscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&v.pieces[0])), uintptr(len(v.pieces)))
+	return n, err
 }

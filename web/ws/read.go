@@ -93,6 +93,7 @@ func (c *Conn) read() {
 
 // readParked is read for what has come, on a goroutine that a Poller has started.
 func (c *Conn) readParked() {
+	growStack(0)
 	for again := true; again; {
 		last := !c.readAll()
 		if !last {
@@ -105,6 +106,16 @@ func (c *Conn) readParked() {
 			return
 		}
 	}
+}
+
+// growStack has the stack of a new goroutine grow at once to what it takes to deliver a
+// message to others from here. It would grow three times on the way, deep down, where
+// all that calls must be moved each time.
+//
+//go:noinline
+func growStack(i int) byte {
+	var frame [8 << 10]byte
+	return frame[i]
 }
 
 // silence is the end of reading.
