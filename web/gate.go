@@ -99,10 +99,17 @@ func (g *gate) handler(next http.Handler) http.Handler {
 
 // enter lets c in, or closes it, or another.
 func (g *gate) enter(c net.Conn) *guest {
+	x, _ := g.arrive(c, &g.halfOpen)
+	return x
+}
+
+// arrive is enter for a connection on a list, or on none: one whose request is there. It
+// reports whether c is in.
+func (g *gate) arrive(c net.Conn, on *list.List) (x *guest, in bool) {
 	now := time.Now()
-	x := &guest{gate: g, conn: c, since: now}
+	x = &guest{gate: g, conn: c, since: now}
 	g.mu.Lock()
-	victim, cause := g.victimLocked(now, g.fullLocked(0))
+	victim, cause := g.victimLocked(now, g.fullLocked(0), on != nil)
 	switch {
 	case cause == "":
 	case victim == nil:
@@ -114,7 +121,7 @@ func (g *gate) enter(c net.Conn) *guest {
 	}
 	if victim != x {
 		g.conns[c] = x
-		g.moveLocked(x, &g.halfOpen)
+		g.moveLocked(x, on)
 	}
 	open := len(g.conns)
 	g.mu.Unlock()
@@ -122,7 +129,7 @@ func (g *gate) enter(c net.Conn) *guest {
 		g.notices.Say(cause, "connection closed to make room", slog.String("addr", victim.conn.RemoteAddr().String()), slog.Int("connections", open))
 		ws.Cut(victim.conn)
 	}
-	return x
+	return x, victim != x
 }
 
 // fullLocked tells whether all places are taken but some to spare.
@@ -138,7 +145,7 @@ func (g *gate) reserve() (release func(), ok bool) {
 	var victim *guest
 	full := g.fullLocked(spare(g.max))
 	if full {
-		if victim, _ = g.victimLocked(time.Now(), true); victim != nil {
+		if victim, _ = g.victimLocked(time.Now(), true, false); victim != nil {
 			g.removeLocked(victim)
 		}
 		g.closed[gateDescriptors]++
@@ -163,10 +170,10 @@ func (g *gate) release() {
 	g.tunnels--
 }
 
-// victimLocked is who makes room for one more. A cause without a victim is the new
+// victimLocked is who makes room for one more, which waits for its request or has it. A cause without a victim is the new
 // one's misfortune.
-func (g *gate) victimLocked(now time.Time, full bool) (victim *guest, cause string) {
-	if !full && g.halfOpen.Len() < g.maxHalfOpen {
+func (g *gate) victimLocked(now time.Time, full, waits bool) (victim *guest, cause string) {
+	if !full && (!waits || g.halfOpen.Len() < g.maxHalfOpen) {
 		return nil, ""
 	}
 	cause = gateHandshakes

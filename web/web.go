@@ -5,6 +5,7 @@
 // Reading order: web.go (Config, Server, Run), routes.go (which path is whose),
 // origin.go with cors.go (which web pages may connect), admission.go (how many
 // clients), gate.go (how many connections), listen.go and tls.go (the listeners),
+// front.go with front_linux.go and handshake.go (websockets before net/http),
 // health.go, metrics.go with metrics_limits.go. The package forward has the way to
 // other nodes.
 package web
@@ -239,7 +240,11 @@ func (s *Server) listen() (err error) {
 			return err
 		}
 	}
-	if s.http, err = s.heartbeats().listen(s.cfg.HTTP); err != nil {
+	listen := s.heartbeats().listen
+	if s.cert == nil {
+		listen = s.heartbeats().listenInFront
+	}
+	if s.http, err = listen(s.cfg.HTTP); err != nil {
 		return fmt.Errorf("listen for clients: %w", err)
 	}
 	if s.http != nil && s.cert != nil {
@@ -332,6 +337,9 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) servers() (clients, ops *http.Server) {
 	clients, ops = s.newServer(s.handler), s.newServer(s.apiMux)
 	s.gate.mount(clients)
+	if d, ok := s.http.(*doorway); ok {
+		s.mountFront(&d.front, clients)
+	}
 	newGate(reserved(descriptors())/2, s.notices).mount(ops)
 	ops.ReadTimeout = apiReadTimeout
 	return clients, ops

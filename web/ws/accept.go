@@ -40,16 +40,19 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 	if cfg.Deflater != nil {
 		deflate = deflateAnswer(r.Header.Values(headerExtensions))
 	}
-	conn.SetWriteDeadline(time.Now().Add(cfg.WriteTimeout))
-	if _, err := conn.Write(answer(w.Header(), r, deflate)); err != nil {
-		Cut(conn)
-		return nil, fmt.Errorf("answer the handshake: %w", err)
-	}
 	packs := deflate != ""
 	c := &Conn{cfg: cfg, remote: r.RemoteAddr, packs: packs, guest: guestOf(r.Context())}
-	c.tap = &tap{Conn: conn, opened: time.Now(), raw: rawConn(conn), out: make(lock, 1)}
+	c.tap = &tap{Conn: conn, opened: time.Now(), raw: rawConn(conn), out: make(lock, 1), greeting: answer(w.Header(), r, deflate)}
+	if c.tap.raw == nil {
+		if err := c.Greet(); err != nil {
+			Cut(conn)
+			return nil, fmt.Errorf("answer the handshake: %w", err)
+		}
+	}
 	c.in = decoder{most: cfg.MaxPayload, packs: packs}
-	c.early = buffered(rw.Reader)
+	if rw != nil {
+		c.early = buffered(rw.Reader)
+	}
 	c.busy.Store(true)
 	c.turn.take() // Go gives it up
 	if c.guest != nil {
@@ -57,6 +60,10 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 	}
 	return c, nil
 }
+
+// Greet sends the answer to the handshake, unless it is out. Go does so, with the first
+// frames if there are any: it is for who calls Go later.
+func (c *Conn) Greet() error { return c.tap.greet(time.Now().Add(c.cfg.WriteTimeout)) }
 
 // answer is the response, with the header that others have set: section 4.2.2.
 func answer(h http.Header, r *http.Request, deflate string) []byte {

@@ -8,16 +8,16 @@ import (
 )
 
 // rawConn is the descriptor of a connection that is TCP and nothing else.
-func rawConn(c net.Conn) syscall.RawConn {
-	tcp, ok := c.(*net.TCPConn)
-	if !ok {
-		return nil
+func rawConn(c net.Conn) controller {
+	switch c := c.(type) {
+	case *Socket:
+		return c
+	case *net.TCPConn:
+		if raw, err := c.SyscallConn(); err == nil { // else closed: whoever writes finds out
+			return raw
+		}
 	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return nil // closed: whoever writes finds out
-	}
-	return raw
+	return nil
 }
 
 // vector is the arguments of one write.
@@ -45,6 +45,7 @@ func (c *tap) tryLocked(frames []encoded) int {
 		return 0
 	}
 	v := vectors.Get().(*vector)
+	v.add(c.greeting)
 	for _, f := range frames {
 		v.add(f.head)
 		v.add(f.data)
@@ -55,7 +56,7 @@ func (c *tap) tryLocked(frames []encoded) int {
 	v.pieces = v.pieces[:0]
 	n := v.n
 	vectors.Put(v)
-	return n
+	return c.greeted(n)
 }
 
 func (v *vector) add(p []byte) {

@@ -2,12 +2,9 @@
 
 package ws
 
-import (
-	"net"
-	"syscall"
-)
+import "net"
 
 // rawConn is nil: what only Linux is measured on is only done there.
-func rawConn(net.Conn) syscall.RawConn { return nil }
+func rawConn(net.Conn) controller { return nil }
 
 func (c *tap) tryLocked([]encoded) int { return 0 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -19,16 +18,24 @@ var errHungUp = errors.New("ws: the client hung up")
 type tap struct {
 	net.Conn
 	opened time.Time
-	last   atomic.Int64    // nanoseconds after opened: see touch
-	raw    syscall.RawConn // to write without waiting; nil where that cannot be
+	last   atomic.Int64 // nanoseconds after opened: see touch
+	raw    controller   // to write without waiting; nil where that cannot be
 
 	// out is held while a frame is on its way out. Whoever leaves a part of one to the
 	// writer leaves it held, so that nothing falls into the frame.
 	out  lock
 	dead error // why nothing more goes out; guarded by out
+	// greeting is what is left of the answer to the handshake, guarded by out: it goes
+	// out with the first frames, in one system call and one packet.
+	greeting []byte
 
 	mu     sync.Mutex
 	ending bool // endBy has set the last deadline
+}
+
+// controller gives the descriptor of a connection: syscall.RawConn, without waiting.
+type controller interface {
+	Control(f func(fd uintptr)) error
 }
 
 // lock is a mutex that goes to those who wait in the order in which they came: a pong
@@ -93,12 +100,39 @@ func (c *tap) writeFrames(frames []encoded, torn bool, deadline time.Time) error
 // writeLocked writes pieces of one frame, whatever time it takes. What failed may be
 // out in part: then nothing else may follow.
 func (c *tap) writeLocked(pieces ...[]byte) error {
+	if len(c.greeting) > 0 && c.dead == nil {
+		_, c.dead = c.Conn.Write(c.greeting)
+		c.greeting = nil
+	}
 	for _, p := range pieces {
 		if c.dead == nil && len(p) > 0 {
 			_, c.dead = c.Conn.Write(p)
 		}
 	}
 	return c.dead
+}
+
+// greeted says how many of n bytes that are out are not the greeting's.
+func (c *tap) greeted(n int) int {
+	if len(c.greeting) == 0 {
+		return n
+	}
+	of := min(n, len(c.greeting))
+	if c.greeting = c.greeting[of:]; len(c.greeting) == 0 {
+		c.greeting = nil
+	}
+	return n - of
+}
+
+// greet has the greeting out, if it is not.
+func (c *tap) greet(deadline time.Time) error {
+	c.out.lock()
+	defer c.out.unlock()
+	if c.tryLocked(nil); len(c.greeting) == 0 {
+		return nil
+	}
+	c.writeBy(deadline)
+	return c.writeLocked()
 }
 
 // writeBy gives the writes that follow until t, unless the end is near anyway. The
