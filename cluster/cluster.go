@@ -102,6 +102,8 @@ type Cluster struct {
 	core      *core
 	links     map[wire.NodeID]*mesh.Link
 	full      map[laneTo]bool // lanes that refused a frame of the batch under way
+	timer     *time.Timer     // of beat; nil while that does not run
+	armed     time.Duration   // the core's due that it has
 	newcomers []string        // addresses of links that are new since the last tick
 	silent    silent
 	replaced  map[wire.NodeID]time.Duration // since when links have given way to connections that are not up yet
@@ -150,6 +152,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[laneTo]bool{}, silent: silent{}, replaced: map[wire.NodeID]time.Duration{},
 		questions: newQuestions(cfg.ControlBytes / 2), answers: newAnswers(answerBytes), held: held{}, tally: newTally(), server: server{serving: map[wire.NodeID]int{}},
 		told: told{wake: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
+	c.core.id = cfg.ID
 	c.core.logs.limit, c.core.flushBytes = cfg.LogBytes, min(flushBytes, cfg.QueueBytes/2)
 	if cfg.Profile == gossip.WAN {
 		c.core.timing = wanTiming
@@ -269,6 +272,7 @@ func (c *Cluster) publishLocked(m *wire.Message) (to []wire.NodeID) {
 	to = c.core.publish(m, run)
 	c.applyLocked() // nothing but frames comes of a publish
 	c.congestedLocked()
+	c.armLocked() // the link of a peer may be full
 	return to
 }
 

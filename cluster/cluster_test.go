@@ -211,3 +211,31 @@ func TestFloodOfQuestionsEndsNoLink(t *testing.T) {
 		})
 	}
 }
+
+// Nodes that have nothing to say exchange their leases, which do for PINGs and measure the round trip.
+func TestIdleNodesSayNothingButTheirLeases(t *testing.T) {
+	together(t, 3, nil, func(t *testing.T, net *clustertest.Network, m []*member) {
+		time.Sleep(3 * time.Second)
+		for _, a := range m {
+			for _, b := range m {
+				net.SetDelay(a.host, b.host, 30*time.Millisecond)
+			}
+		}
+		before := m[1].Stats().Mesh.FramesOut
+		time.Sleep(10 * time.Second)
+		out := m[1].Stats().Mesh.FramesOut
+		for kind, limit := range map[wire.Kind]uint64{wire.KindPing: 0, wire.KindPong: 0, wire.KindAsk: 2 * 42, wire.KindGrant: 2 * 42} {
+			if n := out[kind] - before[kind]; n > limit {
+				t.Errorf("%d frames of kind %d in 10 s, want %d at most", n, kind, limit)
+			}
+		}
+		if s := m[1].Stats(); s.Expired > 0 || s.Mesh.Down > 0 {
+			t.Errorf("trust ended %d times, links %d times", s.Expired, s.Mesh.Down)
+		}
+		for _, n := range m[1].Nodes() {
+			if n.State == "up" && (n.RTT < 60*time.Millisecond || n.RTT > 65*time.Millisecond) {
+				t.Errorf("round trip %v, want 60 ms", n.RTT)
+			}
+		}
+	})
+}

@@ -20,6 +20,7 @@ import (
 // (interest.go), the SYNC of a new link (opening.go), the lease under which interest may be trusted (lease.go), the own
 // logs and what of them each peer lacks (log.go, stream.go, deliver.go).
 type core struct {
+	id     wire.NodeID // of this node
 	timing timing
 	now    time.Duration // a monotonic clock of this node, from 1 on
 
@@ -34,7 +35,12 @@ type core struct {
 	waits   []wait                // by version
 	changes []change              // of the own interest, those of lately
 	settled bool                  // before, no join counts as in force: see settle
-	nextAsk time.Duration
+
+	led   bool          // a peer with a lower id is linked: see lease.go
+	early bool          // it has asked, so the next tick asks too
+	round time.Duration // when the last questions began
+	due   time.Duration // of the next tick
+	soon  time.Duration // when something that waits wants one; 0 nothing does
 
 	openings   int // peers whose SYNC is under way
 	syncTopics int // of a part
@@ -61,7 +67,8 @@ var lanTiming = timing{lease: time.Second, slack: 50 * time.Millisecond, withhol
 // wanTiming lets one lost packet pass without an end of trust.
 var wanTiming = timing{lease: 3 * time.Second, slack: 150 * time.Millisecond, withhold: 1200 * time.Millisecond, ask: 500 * time.Millisecond}
 
-// tickEvery is how often the owner calls tick.
+// tickEvery is how often the owner calls tick while something waits for time to pass. Else it does
+// when questions are due (core.due): a process that wakes for nothing costs more than what it then does.
 const tickEvery = 50 * time.Millisecond
 
 // counts are for Stats.
@@ -229,6 +236,8 @@ func (c *core) linkDown(id wire.NodeID, left bool) {
 	if left {
 		p.lease.promisedUntil = 0
 	}
+	c.follow()
+	c.hurry()
 	c.progress()
 }
 
@@ -275,22 +284,18 @@ func (c *core) bury(id wire.NodeID, p *peer) {
 }
 
 // tick does what time brings: questions, ends of promises and of leases, and
-// another try for links that were full.
+// another try for links that were full. It sets due, when it is to be called next; other events
+// may bring that forward.
 func (c *core) tick() {
-	asking := c.now >= c.nextAsk
-	if asking {
-		c.nextAsk = c.now + c.timing.ask
-	}
 	for k := range c.logs.of {
 		c.logs.of[k].arena.trim()
 	}
+	c.soon = 0
+	c.askAll()
+	waiting := false
 	for id, p := range c.peers {
-		if asking && p.linked {
-			c.ask(id, p)
-		}
-		if p.linked && p.lease.trusted && !p.trusted(c) {
-			p.lease.trusted = false
-			c.counts.expired++
+		if p.linked {
+			c.look(p)
 		}
 		for k := range p.streams {
 			p.streams[k].out.blocked = false
@@ -298,7 +303,37 @@ func (c *core) tick() {
 		if !c.breaks(breakRenewal) {
 			c.flush(id, p)
 		}
+		for k := range p.streams {
+			waiting = waiting || p.streams[k].out.blocked
+		}
+		waiting = waiting || !p.linked
 		c.bury(id, p)
 	}
 	c.progress()
+	c.due = c.nextTick()
+	if waiting || c.openings > 0 || len(c.waits) > 0 {
+		c.hurry()
+	}
+}
+
+// hurry asks for a tick soon: something waits.
+func (c *core) hurry() {
+	if c.soon == 0 {
+		c.soon = c.now + tickEvery
+		c.due = min(c.due, c.soon)
+	}
+}
+
+// nextTick is when the next question is due, or something that waits. Without peers nothing is for long.
+func (c *core) nextTick() time.Duration {
+	next := c.now + 2*c.timing.ask
+	if c.soon > 0 {
+		next = c.soon
+	}
+	for _, p := range c.peers {
+		if p.linked {
+			next = min(next, p.lease.askAt)
+		}
+	}
+	return next
 }

@@ -162,7 +162,9 @@ func (c *core) flushStream(id wire.NodeID, p *peer, k wire.Stream) {
 		if bytes > c.flushBytes || walked > flushWalk || bytes > c.flushBytes/2 && e.chunk != last.chunk {
 			if o.blocked = true; bytes > 0 {
 				c.effects[len(c.effects)-1].more = true
-			} // else a tick goes on
+			} else {
+				c.hurry() // a tick goes on
+			}
 			if keep = o.refs[:len(keep)+len(rest)-i]; &keep[len(keep)-1] != &o.refs[len(o.refs)-1] {
 				copy(keep[o.sent:], rest[i:]) // some before were not wanted
 			}
@@ -217,6 +219,7 @@ func (c *core) owes() bool {
 func (c *core) refused(id wire.NodeID, lane mesh.Lane, seq uint64) {
 	if k, ok := streamIn(lane); ok {
 		c.peer(id).streams[k].out.refused(seq)
+		c.hurry()
 	}
 }
 

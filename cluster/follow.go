@@ -89,9 +89,10 @@ func (c *Cluster) succeed() {
 	}
 }
 
-// beat gives the core its time until ctx ends.
+// beat gives the core its time until ctx ends, and the links their heartbeat: what both have
+// to say goes when the process is awake anyway.
 func (c *Cluster) beat(ctx context.Context) {
-	t := time.NewTicker(tickEvery)
+	t := c.arm()
 	defer t.Stop()
 	var probes sync.WaitGroup
 	defer probes.Wait()
@@ -99,15 +100,41 @@ func (c *Cluster) beat(ctx context.Context) {
 		select {
 		case <-t.C:
 			c.do(c.core.tick)
+			c.mesh.Beat()
 			c.succeed()
 			c.introduce()
 			c.open()
 			c.tend(ctx, &probes)
-			c.count()
+			if c.count() || c.expects() {
+				c.do(c.core.hurry)
+			}
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// arm begins to set the timer of beat.
+func (c *Cluster) arm() *time.Timer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timer = time.NewTimer(0)
+	return c.timer
+}
+
+// armLocked sets the timer to the core's next tick.
+func (c *Cluster) armLocked() {
+	if c.timer != nil && c.armed != c.core.due {
+		c.armed = c.core.due
+		c.timer.Reset(c.armed - c.clock())
+	}
+}
+
+// expects tells whether beat has something to do soon, beside what the core has.
+func (c *Cluster) expects() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.newcomers) > 0 || len(c.replaced) > 0
 }
 
 // leavePatience is how long a node that leaves waits for others to have what it
@@ -121,7 +148,7 @@ func (c *Cluster) lastWords(ctx context.Context) {
 	for end := c.clock() + leavePatience; c.clock() < end && ctx.Err() == nil; time.Sleep(tickEvery) {
 		owed := false
 		c.do(func() {
-			c.core.nextAsk = 0 // answers tell what has arrived
+			c.core.askSoon() // answers tell what has arrived
 			owed = c.core.owes()
 		})
 		if !owed && !c.server.busy() {

@@ -83,6 +83,7 @@ func (c *core) whenInForce(version uint64, done func()) {
 		i--
 	}
 	c.waits = slices.Insert(c.waits, i, wait{version, done})
+	c.hurry()
 }
 
 func (c *core) inForce(version uint64) bool {

@@ -25,6 +25,7 @@ func (c *Cluster) doNow(event func()) (done []func()) {
 	done = c.applyLocked()
 	c.flushLocked()     // behind the messages that the event has sent
 	c.congestedLocked() // whoever waits for its end publishes nothing meanwhile
+	c.armLocked()
 	return done
 }
 
@@ -220,7 +221,11 @@ func (h links) control(l *mesh.Link, f wire.Frame) error {
 		if k == wire.KindAsk {
 			c.do(func() { c.core.asked(id, at, frontiers) })
 		} else {
-			c.do(func() { c.core.granted(id, at, frontiers) })
+			c.do(func() {
+				if c.core.granted(id, at, frontiers) {
+					l.Measured(c.core.now - time.Duration(at))
+				}
+			})
 		}
 	default:
 		return h.other(l, f)

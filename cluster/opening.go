@@ -33,7 +33,9 @@ func (c *core) linkUp(id wire.NodeID) {
 	p.opening = &opening{version: c.version, left: len(c.topics)}
 	c.openings++
 	c.advance(id, p)
-	c.ask(id, p)
+	c.follow()
+	c.send(id, c.ask(nil, id, p))
+	c.hurry()
 }
 
 // open sends one part to each of a few peers that room says have room for it,

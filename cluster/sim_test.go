@@ -120,7 +120,7 @@ func (s *sim) on(id wire.NodeID, d time.Duration, run func(n *simNode)) {
 func (s *sim) start(logBytes int) {
 	s.next++
 	n := &simNode{id: s.next, core: newCore(), rate: 1 + (s.r.Float64()-0.5)/50, offset: s.between(1, time.Hour)}
-	n.core.logs.limit, n.core.broken = logBytes, s.broken
+	n.core.id, n.core.logs.limit, n.core.broken = n.id, logBytes, s.broken
 	n.core.flushBytes = 1000            // several to a lane's room
 	n.core.syncTopics = 1 + s.r.IntN(3) // SYNCs take several ticks
 	s.nodes[n.id] = n
@@ -146,7 +146,11 @@ func (s *sim) start(logBytes int) {
 // beat is the node's ticker. A start is over when the node is in step with all.
 func (s *sim) beat(n *simNode) {
 	s.on(n.id, tickEvery, func(n *simNode) {
-		s.do(n, n.core.tick)
+		s.do(n, func() {
+			if n.core.now >= n.core.due {
+				n.core.tick()
+			}
+		})
 		s.do(n, func() { n.core.open(func(wire.NodeID) bool { return true }) })
 		if !n.core.settled && s.inStep(n) {
 			s.do(n, n.core.settle)

@@ -238,8 +238,9 @@ func (c *Cluster) Sessions(id wire.NodeID) (int, error) {
 	return k.total, err
 }
 
-// count goes on telling counts to peers whose SYNC is sent, the lock free in between.
-func (c *Cluster) count() {
+// count goes on telling counts to peers whose SYNC is sent, the lock free in between. It
+// tells whether some are still to be told.
+func (c *Cluster) count() (more bool) {
 	ready := map[wire.NodeID]bool{}
 	c.mu.Lock()
 	for id, p := range c.core.peers {
@@ -248,6 +249,19 @@ func (c *Cluster) count() {
 	c.mu.Unlock()
 	for start := c.clock(); c.clock()-start < openFor && c.tally.advance(ready, c.countRoom()); {
 	}
+	return c.tally.opening()
+}
+
+// opening tells whether a peer is still to be told all counts.
+func (t *tally) opening() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.peers {
+		if p.opening {
+			return true
+		}
+	}
+	return false
 }
 
 var _ outlet = (*mesh.Link)(nil)

@@ -21,19 +21,27 @@ const (
 // list once as long as it has members; what comes and goes is there as often, which
 // is less than the frames that its interest costs.
 func (n *Node) changedLocked(t wire.Topic, r *room) {
-	if !r.changed {
-		r.changed = true
-		n.recount = append(n.recount, t)
+	if r.changed {
+		return
+	}
+	r.changed = true
+	n.recount = append(n.recount, t)
+	select {
+	case n.uncounted <- struct{}{}:
+	default:
 	}
 }
 
-// runCounts tells the counts until ctx ends.
+// runCounts tells the counts until ctx ends. A node in which nothing changes sleeps.
 func (n *Node) runCounts(ctx context.Context) {
-	t := time.NewTicker(countEvery)
-	defer t.Stop()
 	for {
 		select {
-		case <-t.C:
+		case <-n.uncounted:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(countEvery): // what changes meanwhile goes with it
 			n.tellCounts()
 		case <-ctx.Done():
 			return

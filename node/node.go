@@ -63,6 +63,7 @@ type Node struct {
 	asksFor    asksFor
 	lingering  map[wire.SessionID]*Session // that have moved, and owe an answer
 	recount    []wire.Topic                // whose members have changed, see changedLocked
+	uncounted  chan struct{}               // capacity one: there are such
 	protocols  map[string]RequestHandler   // by method
 	closed     bool
 	quietUntil time.Time // no line about Config.MaxRooms before that
@@ -110,7 +111,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, namespaces: map[string]*Namespace{},
+	n := &Node{cfg: cfg, log: cfg.Logger, uncounted: make(chan struct{}, 1), namespaces: map[string]*Namespace{},
 		sessions: map[wire.SessionID]*Session{}, rooms: map[wire.Topic]*room{}, asksFor: asksFor{},
 		lingering: map[wire.SessionID]*Session{}, protocols: map[string]RequestHandler{}, done: make(chan struct{})}
 	n.servers.queue = make(chan *ServerEvent, maxServerEvents)

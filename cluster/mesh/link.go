@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -35,6 +36,8 @@ type Link struct {
 	last    []byte      // a BYE, behind all lanes
 	writing int         // bytes that the writer has taken and not yet written
 	refused [Lanes]bool // a frame, or the caller has more: LinkReady is owed
+	spoke   bool        // since the last beat
+	watch   watch
 
 	handling atomic.Bool  // the Handler is at work, or holds the link back on purpose
 	rtt      atomic.Int64 // nanoseconds; 0 before the first PONG
@@ -60,6 +63,14 @@ func (l *Link) Heard() time.Time { return l.since.Add(time.Duration(l.heard.Load
 
 // RTT is the last measured round trip, 0 before the first.
 func (l *Link) RTT() time.Duration { return time.Duration(l.rtt.Load()) }
+
+// Measured tells a round trip that frames of the Handler took: links that have those
+// need no PING.
+func (l *Link) Measured(rtt time.Duration) {
+	if rtt > 0 {
+		l.rtt.Store(int64(rtt))
+	}
+}
 
 // Queued is the number of bytes that wait to be written.
 func (l *Link) Queued() int {
@@ -117,7 +128,8 @@ func (l *Link) roomLocked(frame []byte, limit int) error {
 		l.m.counters.refused.Add(1)
 		return ErrFull
 	}
-	l.m.counters.out[countAs(wire.Frame(frame[4:]))].Add(1)
+	l.countOut(frame)
+	l.spoke = true
 	l.poke()
 	return nil
 }
@@ -149,9 +161,19 @@ func (l *Link) SendAll(lane Lane, spans []Span, more bool) (taken int, err error
 	l.refused[lane] = l.refused[lane] || more || err != nil
 	if taken > 0 {
 		l.m.counters.out[countAs(wire.Frame(spans[0].Bytes[4:]))].Add(uint64(frames))
+		l.spoke = true
 		l.poke()
 	}
 	return taken, err
+}
+
+// countOut counts whole frames.
+func (l *Link) countOut(frames []byte) {
+	for len(frames) > 4 {
+		n := 4 + int(binary.BigEndian.Uint32(frames))
+		l.m.counters.out[countAs(wire.Frame(frames[4:n]))].Add(1)
+		frames = frames[n:]
+	}
 }
 
 // countAs is the index of f in a table of counters; 0 are unknown kinds.
@@ -227,11 +249,10 @@ func (m *Mesh) serve(ctx context.Context, l *Link) (linked bool, err error) {
 	defer context.AfterFunc(ctx, func() { l.end(ErrLeaving) })()
 	m.counters.up.Add(1)
 	m.h.LinkUp(l)
-	stop := make(chan struct{})
 	l.beside.Go(l.writeLoop)
-	l.beside.Go(func() { l.watchSilence(stop) })
+	l.watch.begin(l)
 	l.end(l.readLoop())
-	close(stop)
+	l.watch.stop()
 	l.conn.Close()
 	l.beside.Wait()
 	m.counters.down.Add(1)
@@ -318,9 +339,7 @@ func (l *Link) own(f wire.Frame) error {
 		if err != nil {
 			return err
 		}
-		if rtt := l.now() - int64(v); rtt > 0 {
-			l.rtt.Store(rtt)
-		}
+		l.Measured(time.Duration(l.now() - int64(v)))
 	case wire.KindBye:
 		return byeError(f)
 	}
@@ -328,18 +347,11 @@ func (l *Link) own(f wire.Frame) error {
 }
 
 // writeLoop writes what waits, writeBytes at a time: batches form by themselves
-// under load and nothing waits when idle. It also keeps the heartbeat. After a
+// under load and nothing waits when idle. After a
 // BYE it closes its direction only: a socket that is closed while the peer still
 // writes is reset, and the peer loses what it had not read yet.
 func (l *Link) writeLoop() {
-	beat := time.NewTicker(l.m.cfg.Heartbeat)
-	defer beat.Stop()
-	for {
-		select {
-		case <-l.wake:
-		case <-beat.C:
-			l.SendIn(LaneControl, wire.AppendNumber(nil, wire.KindPing, uint64(l.now())))
-		}
+	for range l.wake { // which nobody closes
 		if !l.writeAll() {
 			break
 		}
@@ -396,37 +408,6 @@ func (l *Link) give(b block) (ready [Lanes]bool) {
 		l.refused[lane] = is && !ready[lane]
 	}
 	return ready
-}
-
-// watchSilence ends the link when nothing arrived for Silence. PINGs of the
-// other side arrive four times a second, so silence is trouble. While the
-// Handler holds the reader back nothing is held against the peer.
-func (l *Link) watchSilence(stop <-chan struct{}) {
-	t := time.NewTicker(l.m.cfg.Heartbeat)
-	defer t.Stop()
-	r := renewal{l: l}
-	defer r.stop()
-	var seen uint64
-	l.heard.Store(l.now())
-	for {
-		select {
-		case <-stop:
-			return
-		case <-t.C:
-		}
-		if bytes := l.in.bytes.Load(); bytes != seen || l.handling.Load() {
-			seen = bytes
-			l.heard.Store(l.now())
-			r.stop()
-		}
-		switch quiet := time.Duration(l.now() - l.heard.Load()); {
-		case quiet > l.m.cfg.Silence:
-			l.end(fmt.Errorf("nothing read for %v: %w", quiet.Round(time.Millisecond), ErrSilent))
-			return
-		case quiet > l.m.cfg.Silence/renewAfter && l.dialler == l.m.cfg.ID:
-			r.dial()
-		}
-	}
 }
 
 // Left tells that the peer ended the link because it leaves the cluster.

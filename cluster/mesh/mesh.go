@@ -3,7 +3,7 @@
 // its Handler's affair.
 //
 // Reading order: mesh.go (Mesh: who is wanted, who is linked), peer.go (dialling
-// one peer), turns.go, handshake.go (HELLO), link.go (one connection's life), backoff.go.
+// one peer), turns.go, handshake.go (HELLO), link.go (one connection's life), beat.go (its heartbeat), renew.go, backoff.go.
 package mesh
 
 import (
@@ -55,7 +55,7 @@ type Config struct {
 	Addr string // what others dial; told in HELLO
 	Net  Network
 
-	// Heartbeat is the interval of PINGs on every link. Default 250 ms.
+	// Heartbeat is the interval of PINGs on every link that has nothing else to say. Default 250 ms.
 	Heartbeat time.Duration
 	// Silence ends a link on which nothing arrived for so long. Default 3 s;
 	// 10 s suits a WAN. Shorter is noticed faster and breaks more healthy
@@ -124,6 +124,7 @@ type Mesh struct {
 	closed bool                  // Run is ending: no new links
 	wake   chan struct{}         // capacity one: the wanted peers changed
 	turns  turns
+	pulse  pulse
 
 	counters counters
 }
@@ -203,6 +204,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	linkCtx, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	wg.Go(func() { m.acceptLoop(ctx, linkCtx, &wg) })
+	wg.Go(func() { m.runBeats(linkCtx) })
 	for ctx.Err() == nil {
 		m.startDiallers(ctx, linkCtx, &wg)
 		select {

@@ -23,7 +23,7 @@ type successor struct {
 	hello *greeted
 }
 
-// renewal is the dialling beside a silent link. It belongs to watchSilence.
+// renewal is the dialling beside a silent link. It belongs to watch.
 type renewal struct {
 	l      *Link
 	ctx    context.Context

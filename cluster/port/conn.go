@@ -63,13 +63,16 @@ func isAlert(err error) bool {
 // stranger limits what an unauthenticated peer can make this side hold.
 type stranger struct {
 	net.Conn
+	tcp     net.Conn // the same
 	first   byte
 	peeked  bool
 	trusted bool
 	budget  int // bytes that it may still send
 }
 
-func newStranger(c net.Conn) *stranger { return &stranger{Conn: c, budget: maxHandshakeBytes} }
+func newStranger(c net.Conn) *stranger {
+	return &stranger{Conn: directly(c), tcp: c, budget: maxHandshakeBytes}
+}
 
 // peek waits for the first byte and refuses what cannot be TLS: another
 // protocol never reaches the TLS parser, and a silent connection costs no
@@ -113,5 +116,5 @@ func (id *identity) authenticated(t *tls.Conn, s *stranger) (*Conn, error) {
 		return nil, err
 	}
 	s.trust()
-	return &Conn{Conn: t, tcp: s.Conn, peer: name}, nil
+	return &Conn{Conn: t, tcp: s.tcp, peer: name}, nil
 }
