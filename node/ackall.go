@@ -54,6 +54,7 @@ func (n *Node) publishAsk(m *wire.Message, local bool) (own *ask, to []wire.Node
 	n.slowDown()
 	n.stats.published.Add(1)
 	m.Flags = m.Flags&^wire.Low | wire.WantAck // the request for the answers would overtake a low one
+	defer n.cluster.Flush()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {

@@ -93,6 +93,7 @@ type barrierRequest struct{ Topics []wire.Topic }
 // priority, as the order is of each.
 func (n *Node) publishBarriers(q barrierRequest) {
 	n.slowDown()
+	defer n.cluster.Flush()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {

@@ -212,6 +212,7 @@ func (o Operator) message(payload []byte, attachments [][]byte) (*wire.Message, 
 func (n *Node) publish(m *wire.Message, local bool) error {
 	n.slowDown()
 	n.stats.published.Add(1)
+	defer n.cluster.Flush()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
