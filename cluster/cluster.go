@@ -8,7 +8,7 @@
 // one node: questions.go and answers.go, pure, and serve.go), tally.go (counts of members: counts.go, pure), follow.go (membership to links, ticks, the end), nodes.go (what operators see). DESIGN.md has the reasons and what is promised.
 //
 // Locks: a caller may hold its own lock while it calls Publish or SetInterest,
-// which never block; calls to the Handler and to done functions hold none.
+// which never block; Flush and calls to the Handler and to done functions hold none.
 package cluster
 
 import (
@@ -109,6 +109,7 @@ type Cluster struct {
 	replaced  map[wire.NodeID]time.Duration // since when links have given way to connections that are not up yet
 	detection Detection
 	spans     []mesh.Span // of a batch to one link
+	due       due
 
 	questions   questions     // of this node
 	answers     answers       // to those of others
@@ -253,7 +254,7 @@ func (c *Cluster) fail(err error) {
 
 // Publish numbers m and sends it to every node that has members of its rooms.
 // It never blocks; the order of calls is the order at every receiver, for messages of
-// one priority.
+// one priority. Flush has to follow.
 func (c *Cluster) Publish(m *wire.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -283,7 +284,7 @@ func (c *Cluster) congestedLocked() {
 }
 
 // PublishTo is Publish that tells for which nodes the message is, or may be: it
-// goes to them now, or waits until it is known whether they want it.
+// goes to them now, or waits until it is known whether they want it. Flush has to follow.
 func (c *Cluster) PublishTo(m *wire.Message) (to []wire.NodeID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -299,6 +300,7 @@ func (c *Cluster) SetInterest(t wire.Topic, on bool) (version uint64) {
 	c.core.now = c.clock()
 	version = c.core.setInterest(t, on)
 	c.applyLocked()
+	c.due.leaveLocked()
 	return version
 }
 

@@ -18,6 +18,7 @@ func (c *Cluster) do(event func()) { c.told.add(c.doNow(event)) }
 
 // doNow leaves the calls to its caller.
 func (c *Cluster) doNow(event func()) (done []func()) {
+	defer c.Flush()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.core.now = c.clock()
@@ -47,7 +48,9 @@ func (c *Cluster) applyLocked() (done []func()) {
 			c.sendDataLocked(laneTo{e.to, e.lane}, effects[:n])
 		default:
 			if l := c.links[e.to]; l != nil {
-				l.SendIn(e.lane, e.frame)
+				if due, _ := l.QueueIn(e.lane, e.frame); due {
+					c.due.addLocked(l)
+				}
 			}
 		}
 		effects = effects[n:]
@@ -71,8 +74,11 @@ func (c *Cluster) sendDataLocked(to laneTo, effects []effect) {
 		e := &effects[i]
 		c.spans = append(c.spans, mesh.Span{Bytes: e.frame, Frames: e.frames, Lent: e.lent})
 	}
-	taken, err := l.SendAll(to.lane, c.spans, effects[len(effects)-1].more)
+	taken, due, err := l.QueueAll(to.lane, c.spans, effects[len(effects)-1].more)
 	clear(c.spans)
+	if due {
+		c.due.addLocked(l)
+	}
 	if err != mesh.ErrFull {
 		return
 	}
@@ -337,6 +343,7 @@ func (h links) data(id wire.NodeID, fs []wire.Frame) error {
 	}
 	h.c.applyLocked() // an ACK now and then
 	h.c.mu.Unlock()
+	h.c.Flush()
 	if dropped := len(messages) - fresh; dropped > 0 {
 		h.c.duplicates.Add(uint64(dropped))
 	}

@@ -132,6 +132,7 @@ func publishAll(b *testing.B, one *onPort, to sink) {
 			time.Sleep(time.Millisecond)
 		}
 		one.Publish(&wire.Message{Envelope: &wire.Envelope{Namespace: benchTopic.Namespace, Rooms: []string{benchTopic.Room}}, Payload: payload})
+		one.Flush()
 	}
 	eventually(b, 10*time.Second, "messages flow", func() bool { publish(); return to.received() > 0 })
 	time.Sleep(100 * time.Millisecond)

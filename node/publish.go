@@ -214,7 +214,7 @@ func (n *Node) publish(m *wire.Message, local bool) error {
 	n.slowDown()
 	n.stats.published.Add(1)
 	var t turns
-	defer func() { n.sweep(t) }() // after the lock is free
+	defer func() { n.cluster.Flush(); n.sweep(t) }() // after the lock is free
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {

@@ -14,6 +14,7 @@ type conn struct {
 	in, out       *pipe
 	local, remote net.Addr
 	peer          string // node name of the other end
+	kept          keeper
 }
 
 // newConns is both ends of a new stream from the dialling to the accepting host.
@@ -38,8 +39,8 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, c.wrap("read", err)
 }
 
-// Write returns when all of b is sent, or with the number of bytes that were.
-func (c *conn) Write(b []byte) (int, error) {
+// write waits until all of b is sent, or something goes wrong.
+func (c *conn) write(b []byte) (int, error) {
 	done := 0
 	for {
 		n, pause, err := c.tryWrite(b[done:])

@@ -59,9 +59,12 @@ func (l *Link) beat() {
 	l.mu.Lock()
 	spoke := l.spoke
 	l.spoke = false
+	if l.w.due { // whoever was to write may have forgotten
+		l.pokeLocked()
+	}
 	l.mu.Unlock()
 	if !spoke {
-		l.SendIn(LaneControl, wire.AppendNumber(nil, wire.KindPing, uint64(l.now())))
+		l.sendNow(wire.AppendNumber(nil, wire.KindPing, uint64(l.now())))
 	}
 	l.watch.beat(l)
 }

@@ -18,6 +18,7 @@ import (
 type Link struct {
 	m       *Mesh
 	conn    net.Conn
+	direct  nowConn // conn, if it is one
 	in      *counted
 	r       *wire.Reader
 	peer    Peer
@@ -34,7 +35,7 @@ type Link struct {
 	ended   error       // why the link ends; set once
 	flush   bool        // write what waits, and last, before the end
 	last    []byte      // a BYE, behind all lanes
-	writing int         // bytes that the writer has taken and not yet written
+	w       writing     // see direct.go
 	refused [Lanes]bool // a frame, or the caller has more: LinkReady is owed
 	spoke   bool        // since the last beat
 	watch   watch
@@ -45,7 +46,8 @@ type Link struct {
 }
 
 func newLink(m *Mesh, conn net.Conn, g *greeted, dialler wire.NodeID) *Link {
-	return &Link{m: m, conn: conn, in: g.in, r: g.r, peer: g.peer, dialler: dialler, since: time.Now(),
+	direct, _ := conn.(nowConn)
+	return &Link{m: m, conn: conn, direct: direct, in: g.in, r: g.r, peer: g.peer, dialler: dialler, since: time.Now(),
 		done: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
@@ -76,7 +78,7 @@ func (l *Link) Measured(rtt time.Duration) {
 func (l *Link) Queued() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.lanes.bytes + l.writing
+	return l.lanes.bytes + l.w.bytes
 }
 
 // Send queues one or more whole frames of one kind in the lane of normal messages:
@@ -94,16 +96,25 @@ func (l *Link) Send(frame []byte, droppable bool) error {
 
 // SendIn is Send in any lane, for frames that are not droppable.
 func (l *Link) SendIn(lane Lane, frame []byte) error {
+	due, err := l.QueueIn(lane, frame)
+	if due {
+		l.poke()
+	}
+	return err
+}
+
+// QueueIn is SendIn for who writes as well: if the frame is due, WriteNow or Poke must follow soon.
+func (l *Link) QueueIn(lane Lane, frame []byte) (due bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	err := l.roomLocked(frame, l.m.cfg.ControlBytes)
-	switch err {
+	switch err = l.roomLocked(frame, l.m.cfg.ControlBytes); err {
 	case nil:
 		l.lanes.put(lane, frame)
+		due = l.startLocked()
 	case ErrFull:
 		l.endByLocked(ErrFull, false, time.Unix(1, 0))
 	}
-	return err
+	return due, err
 }
 
 // Try is Send for questions and answers, which are large at times: they are refused
@@ -116,6 +127,7 @@ func (l *Link) Try(frame []byte) error {
 		return err
 	}
 	l.lanes.put(LaneNormal, frame)
+	l.pokeLocked()
 	return nil
 }
 
@@ -124,13 +136,12 @@ func (l *Link) roomLocked(frame []byte, limit int) error {
 	if l.ended != nil {
 		return ErrClosed
 	}
-	if waiting := l.lanes.bytes + l.writing; waiting > 0 && waiting+len(frame) > limit {
+	if waiting := l.lanes.bytes + l.w.bytes; waiting > 0 && waiting+len(frame) > limit {
 		l.m.counters.refused.Add(1)
 		return ErrFull
 	}
 	l.countOut(frame)
 	l.spoke = true
-	l.poke()
 	return nil
 }
 
@@ -139,17 +150,26 @@ func (l *Link) roomLocked(frame []byte, limit int) error {
 // wait in the lane. LinkReady follows, also with more: then there are others, for
 // which there may be no room.
 func (l *Link) SendAll(lane Lane, spans []Span, more bool) (taken int, err error) {
+	taken, due, err := l.QueueAll(lane, spans, more)
+	if due {
+		l.poke()
+	}
+	return taken, err
+}
+
+// QueueAll is SendAll for who writes as well: if the frames are due, WriteNow or Poke must follow soon.
+func (l *Link) QueueAll(lane Lane, spans []Span, more bool) (taken int, due bool, err error) {
 	if len(spans) == 0 {
-		return 0, nil
+		return 0, false, nil
 	}
 	frames := 0
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended != nil {
-		return 0, ErrClosed
+		return 0, false, ErrClosed
 	}
 	for ; taken < len(spans); taken++ {
-		waiting := l.lanes.of[lane].bytes + l.writing
+		waiting := l.lanes.of[lane].bytes + l.w.bytes
 		if waiting > 0 && waiting+len(spans[taken].Bytes) > l.m.cfg.QueueBytes {
 			l.m.counters.refused.Add(1)
 			err = ErrFull
@@ -162,9 +182,9 @@ func (l *Link) SendAll(lane Lane, spans []Span, more bool) (taken int, err error
 	if taken > 0 {
 		l.m.counters.out[countAs(wire.Frame(spans[0].Bytes[4:]))].Add(uint64(frames))
 		l.spoke = true
-		l.poke()
+		due = l.startLocked()
 	}
-	return taken, err
+	return taken, due, err
 }
 
 // countOut counts whole frames.
@@ -182,13 +202,6 @@ func countAs(f wire.Frame) wire.Kind {
 		return k
 	}
 	return 0
-}
-
-func (l *Link) poke() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
 }
 
 // end makes the link go down with err at once. What is queued is lost.
@@ -229,7 +242,7 @@ func (l *Link) endByLocked(err error, flush bool, deadline time.Time) {
 		l.lanes.clear()
 	}
 	l.conn.SetDeadline(deadline)
-	l.poke()
+	l.pokeLocked()
 }
 
 func (l *Link) cause() error {
@@ -333,7 +346,7 @@ func (l *Link) own(f wire.Frame) error {
 		if err != nil {
 			return err
 		}
-		l.SendIn(LaneControl, wire.AppendNumber(nil, wire.KindPong, v))
+		l.sendNow(wire.AppendNumber(nil, wire.KindPong, v))
 	case wire.KindPong:
 		v, err := wire.DecodeNumber(f, wire.KindPong)
 		if err != nil {
@@ -344,70 +357,6 @@ func (l *Link) own(f wire.Frame) error {
 		return byeError(f)
 	}
 	return nil
-}
-
-// writeLoop writes what waits, writeBytes at a time: batches form by themselves
-// under load and nothing waits when idle. After a
-// BYE it closes its direction only: a socket that is closed while the peer still
-// writes is reset, and the peer loses what it had not read yet.
-func (l *Link) writeLoop() {
-	for range l.wake { // which nobody closes
-		if !l.writeAll() {
-			break
-		}
-	}
-	if half, ok := l.conn.(interface{ CloseWrite() error }); ok {
-		half.CloseWrite() // an error means that the other direction is gone too
-	}
-}
-
-// writeAll writes until nothing waits; false when the link has ended.
-func (l *Link) writeAll() bool {
-	for {
-		b, ended := l.take()
-		if len(b.bytes) == 0 {
-			return !ended
-		}
-		_, err := l.conn.Write(b.bytes)
-		l.m.counters.bytesO.Add(uint64(len(b.bytes)))
-		ready := l.give(b)
-		if err != nil {
-			l.writeFailed(fmt.Errorf("write link: %w", err))
-			return false
-		}
-		for lane, is := range ready {
-			if is {
-				l.m.h.LinkReady(l, Lane(lane))
-			}
-		}
-	}
-}
-
-func (l *Link) take() (b block, ended bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ended != nil && !l.flush {
-		return block{}, true
-	}
-	if b = l.lanes.take(); b.bytes == nil {
-		b.bytes, l.last = l.last, nil
-	}
-	l.writing = len(b.bytes)
-	return b, l.ended != nil
-}
-
-// give hands a written block back, and tells which lanes were full and have half
-// of their room again.
-func (l *Link) give(b block) (ready [Lanes]bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.writing = 0
-	l.lanes.give(b)
-	for lane, is := range l.refused {
-		ready[lane] = is && l.lanes.of[lane].bytes < l.m.cfg.QueueBytes/2
-		l.refused[lane] = is && !ready[lane]
-	}
-	return ready
 }
 
 // Left tells that the peer ended the link because it leaves the cluster.

@@ -3,7 +3,8 @@
 // its Handler's affair.
 //
 // Reading order: mesh.go (Mesh: who is wanted, who is linked), peer.go (dialling
-// one peer), turns.go, handshake.go (HELLO), link.go (one connection's life), beat.go (its heartbeat), renew.go, backoff.go.
+// one peer), turns.go, handshake.go (HELLO), link.go (one connection's life), write.go (its writer),
+// direct.go (who sends writes), lane.go, beat.go (heartbeats), renew.go, backoff.go.
 package mesh
 
 import (

@@ -481,7 +481,7 @@ func TestFullQueueRefusesDroppableFramesAndThenEnds(t *testing.T) {
 	l := newLink(m, conn, &greeted{}, 1) // nobody serves it: as if the writer hung in a Write
 	frame := wire.AppendBye(nil, string(make([]byte, 90)))
 	frame[5] = byte(wire.KindIntAck)
-	l.writing = limit - len(frame)
+	l.w.bytes = limit - len(frame)
 	if err := l.Send(frame, true); err != nil {
 		t.Errorf("at the limit: %v", err)
 	}
@@ -624,15 +624,35 @@ func TestEndlessRefusalsAreDialledSlowly(t *testing.T) {
 // still writes is reset, with all that the peer has not read yet.
 func TestGracefulStopLosesNothing(t *testing.T) {
 	const count, size = 2000, 1000
-	secret := [][]byte{[]byte("0123456789abcdef0123456789abcdef")}
+	from, to := newRecorder(), newRecorder()
+	to.slow = 50 * time.Microsecond
+	stop := linkedPorts(t, from, to)
+	padding := make([]byte, size)
+	for i := range uint64(count) {
+		f := wire.AppendReply(nil, wire.Reply{ID: i, Body: padding})
+		from.link(2).Send(f, false)
+	}
+	eventually(t, "written", func() bool { return from.link(2).Queued() == 0 })
+	stop()
+	eventually(t, "down", func() bool { return to.link(1) == nil })
+	if got := len(to.got(1)); got != count {
+		t.Errorf("%d of %d frames arrived", got, count)
+	}
+}
+
+func newRecorder() *recorder {
+	return &recorder{up: map[wire.NodeID]*Link{}, data: map[wire.NodeID][]uint64{}}
+}
+
+// linkedPorts links node 1 to node 2 over TLS on loopback, until the end of the test. stop ends node 1 in order.
+func linkedPorts(t *testing.T, from, to *recorder) (stop context.CancelFunc) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	var all sync.WaitGroup
-	defer all.Wait()
-	defer cancel()
-	make1 := func(id wire.NodeID, r *recorder) (*Mesh, context.CancelFunc, Peer) {
+	t.Cleanup(func() { cancel(); all.Wait() })
+	run := func(id wire.NodeID, r *recorder) (*Mesh, context.CancelFunc, Peer) {
 		name := fmt.Sprint("n", uint64(id))
-		p, err := port.Listen(port.Config{Cluster: "test", Node: name + "@" + id.String(), Bind: "127.0.0.1:0", Secrets: secret})
+		p, err := port.Listen(port.Config{Cluster: "test", Node: name + "@" + id.String(), Bind: "127.0.0.1:0", Secrets: [][]byte{[]byte("0123456789abcdef0123456789abcdef")}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -652,26 +672,11 @@ func TestGracefulStopLosesNothing(t *testing.T) {
 		all.Go(func() { m.Run(mctx) })
 		return m, stop, Peer{ID: id, Name: name, Addr: p.Advertise().String()}
 	}
-	newRecorder := func() *recorder {
-		return &recorder{up: map[wire.NodeID]*Link{}, data: map[wire.NodeID][]uint64{}}
-	}
-	from, to := newRecorder(), newRecorder()
-	x, stop, _ := make1(1, from)
-	to.slow = 50 * time.Microsecond
-	_, _, peer := make1(2, to)
+	x, stop, _ := run(1, from)
+	_, _, peer := run(2, to)
 	x.SetPeers([]Peer{peer})
 	eventually(t, "linked", func() bool { return from.link(2) != nil && to.link(1) != nil })
-	padding := make([]byte, size)
-	for i := range uint64(count) {
-		f := wire.AppendReply(nil, wire.Reply{ID: i, Body: padding})
-		from.link(2).Send(f, false)
-	}
-	eventually(t, "written", func() bool { return from.link(2).Queued() == 0 })
-	stop()
-	eventually(t, "down", func() bool { return to.link(1) == nil })
-	if got := len(to.got(1)); got != count {
-		t.Errorf("%d of %d frames arrived", got, count)
-	}
+	return stop
 }
 
 // portNet is hostNet for a real port.

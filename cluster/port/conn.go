@@ -30,6 +30,7 @@ var (
 type Conn struct {
 	*tls.Conn
 	tcp   net.Conn
+	out   *outlet
 	peer  string
 	heard atomic.Bool // the peer is known to have accepted us
 }
@@ -39,6 +40,28 @@ func (c *Conn) PeerName() string { return c.peer }
 
 // NetConn is the TCP connection. Reading or writing it breaks the TLS stream.
 func (c *Conn) NetConn() net.Conn { return c.tcp }
+
+// BeginNow makes Write wait for nothing until EndNow: what the socket does not take is kept. It
+// is false, and changes nothing, where that cannot be: while a write waits for the socket or
+// has left something, and on systems other than Linux. Between the two only their caller
+// writes, for a deadline of which nobody has to care.
+func (c *Conn) BeginNow() bool { return c.out.begin() }
+
+// EndNow tells how many bytes, as they go over the network, are kept. They go before all that is
+// written later, or with Flush.
+func (c *Conn) EndNow() (left int) { return c.out.end() }
+
+// Flush waits until what writes between BeginNow and EndNow have left is out, or fails.
+func (c *Conn) Flush() error { return c.out.flush() }
+
+// Close ends the connection. After a record that is out in part there is no word of TLS about that,
+// as the other side could not read it.
+func (c *Conn) Close() error {
+	if c.out.torn.Load() {
+		return c.tcp.Close()
+	}
+	return c.Conn.Close()
+}
 
 // Read is tls.Conn.Read, except that a dialled connection that the other side
 // refused returns ErrRefused: in TLS 1.3 the client has finished its handshake
@@ -63,7 +86,8 @@ func isAlert(err error) bool {
 // stranger limits what an unauthenticated peer can make this side hold.
 type stranger struct {
 	net.Conn
-	tcp     net.Conn // the same
+	out     outlet
+	socket  *rawSocket
 	first   byte
 	peeked  bool
 	trusted bool
@@ -71,7 +95,8 @@ type stranger struct {
 }
 
 func newStranger(c net.Conn) *stranger {
-	return &stranger{Conn: directly(c), tcp: c, budget: maxHandshakeBytes}
+	s := newRawSocket(c)
+	return &stranger{Conn: c, out: outlet{conn: c, socket: s}, socket: s, budget: maxHandshakeBytes}
 }
 
 // peek waits for the first byte and refuses what cannot be TLS: another
@@ -97,6 +122,9 @@ func (s *stranger) Read(b []byte) (int, error) {
 		b[0] = s.first
 		return 1, nil
 	case s.trusted:
+		if n, err, ok := s.socket.read(b); ok {
+			return n, err
+		}
 		return s.Conn.Read(b)
 	case s.budget == 0:
 		return 0, errTooLong
@@ -105,6 +133,9 @@ func (s *stranger) Read(b []byte) (int, error) {
 	s.budget -= n
 	return n, err
 }
+
+// Write is for TLS: see outlet.
+func (s *stranger) Write(b []byte) (int, error) { return s.out.Write(b) }
 
 // trust lifts the limit. Call it after the handshake, before anybody else reads.
 func (s *stranger) trust() { s.trusted = true }
@@ -116,5 +147,5 @@ func (id *identity) authenticated(t *tls.Conn, s *stranger) (*Conn, error) {
 		return nil, err
 	}
 	s.trust()
-	return &Conn{Conn: t, tcp: s.tcp, peer: name}, nil
+	return &Conn{Conn: t, tcp: s.Conn, out: &s.out, peer: name}, nil
 }
