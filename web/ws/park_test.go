@@ -125,6 +125,7 @@ func TestBusyHandlerHoldsUpItsOwnConnectionOnly(t *testing.T) {
 		busy, b := h.open()
 		busy.send("wait")
 		busy.send("next")
+		waitFor(t, "the handler is busy", func() bool { return b.messages() != "" })
 		other, _ := h.open()
 		other.send("hello")
 		if got := other.read(); got != "hello" {
