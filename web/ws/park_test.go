@@ -26,12 +26,13 @@ func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
 	overTCP(t, limits, nil, func(t *testing.T, h *host) {
 		before := runtime.NumGoroutine()
 		var sessions []*session
+		var conns []net.Conn
 		for range 100 {
 			c, in, s := h.rawOpen()
 			c.Write(masked(0x81, 5, "hello"))
 			s.send("x")
 			frame(t, in)
-			sessions = append(sessions, s)
+			sessions, conns = append(sessions, s), append(conns, c)
 		}
 		waitFor(t, "all have spoken, and a few goroutines are left", func() bool {
 			for _, s := range sessions {
@@ -41,6 +42,10 @@ func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
 			}
 			return runtime.NumGoroutine() <= before+3
 		})
+		for _, c := range conns {
+			c.Close()
+		}
+		waitFor(t, "nothing is left behind the last connection", func() bool { return runtime.NumGoroutine() <= before })
 	})
 }
 
@@ -120,6 +125,7 @@ func TestBusyHandlerHoldsUpItsOwnConnectionOnly(t *testing.T) {
 		busy, b := h.open()
 		busy.send("wait")
 		busy.send("next")
+		waitFor(t, "the handler is busy", func() bool { return b.messages() != "" })
 		other, _ := h.open()
 		other.send("hello")
 		if got := other.read(); got != "hello" {

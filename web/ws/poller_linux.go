@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -26,11 +27,13 @@ type Poller struct {
 
 // epoll is an epoll instance with its connections, guarded by Poller.mu.
 type epoll struct {
-	fd     int // of file, which is open
-	file   *os.File
-	places []*Conn // the system names the place of a connection that has input
-	free   []int32 // of places
-	conns  int
+	fd      int // of file, which is open
+	file    *os.File
+	work    chan *Conn   // for readers that have nothing to do
+	resting atomic.Int32 // those readers
+	places  []*Conn      // the system names the place of a connection that has input
+	free    []int32      // of places
+	conns   int
 }
 
 // maxEvents limits what one call of epoll brings; the rest comes with the next.
@@ -50,7 +53,7 @@ func newEpoll() (*epoll, error) {
 		syscall.Close(fd)
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	e := &epoll{fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
+	e := &epoll{fd: fd, file: os.NewFile(uintptr(fd), "epoll"), work: make(chan *Conn)}
 	if err := e.file.SetReadDeadline(time.Time{}); err != nil { // Go's poller does not take it
 		e.file.Close()
 		return nil, fmt.Errorf("epoll: %w", err)
@@ -129,6 +132,7 @@ func (p *Poller) run(e *epoll) {
 	if err != nil {
 		return // closed
 	}
+	defer close(e.work)
 	events, ready := make(events, maxEvents), make([]*Conn, 0, maxEvents)
 	for {
 		n := 0
@@ -142,11 +146,37 @@ func (p *Poller) run(e *epoll) {
 		ready = p.ready(e, events[:n], ready[:0])
 		for _, c := range ready {
 			if c.reading.wake() {
-				go c.readParked() // counted in by Conn.parts
+				e.read(c)
 			}
 		}
 		clear(ready)
 	}
+}
+
+// maxResting limits the readers that stay for the next input, until the last connection
+// is removed.
+const maxResting = 2
+
+// read has c read by one that rests, or by a new goroutine, counted in by Conn.parts. It
+// comes back for more, with the stack that it has got: to let each grow anew took a
+// fifteenth of a connect.
+func (e *epoll) read(c *Conn) {
+	select {
+	case e.work <- c:
+		return
+	default:
+	}
+	go func() {
+		for c != nil {
+			c.readParked()
+			if e.resting.Add(1) > maxResting {
+				e.resting.Add(-1)
+				return
+			}
+			c = <-e.work
+			e.resting.Add(-1)
+		}
+	}()
 }
 
 // events are what one call of epoll brings.
