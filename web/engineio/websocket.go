@@ -24,7 +24,6 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	s.roster.Stay()
 	if s.versionOf(r.URL.Query()) == 3 {
-		conn.Greet() // fails for what Go finds out
 		time.Sleep(legacyPause)
 	}
 	t := &webSocket{conn: conn}

@@ -42,12 +42,13 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 	}
 	packs := deflate != ""
 	c := &Conn{cfg: cfg, remote: r.RemoteAddr, packs: packs, guest: guestOf(r.Context())}
-	c.tap = &tap{Conn: conn, opened: time.Now(), raw: rawConn(conn), out: make(lock, 1), greeting: answer(w.Header(), r, deflate)}
-	if c.tap.raw == nil {
-		if err := c.Greet(); err != nil {
-			Cut(conn)
-			return nil, fmt.Errorf("answer the handshake: %w", err)
-		}
+	c.tap = &tap{Conn: conn, opened: time.Now(), raw: rawConn(conn), out: make(lock, 1)}
+	// Not together with the first frame: Node's ws hands over both in one go, and who waits for "open" before
+	// it listens would always miss that frame.
+	greeting := []encoded{{head: answer(w.Header(), r, deflate)}}
+	if err := c.tap.writeFrames(greeting, false, time.Now().Add(cfg.WriteTimeout)); err != nil {
+		Cut(conn)
+		return nil, fmt.Errorf("answer the handshake: %w", err)
 	}
 	c.in = decoder{most: cfg.MaxPayload, packs: packs}
 	if rw != nil {
@@ -60,10 +61,6 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 	}
 	return c, nil
 }
-
-// Greet sends the answer to the handshake, unless it is out. Go does so, with the first
-// frames if there are any: it is for who calls Go later.
-func (c *Conn) Greet() error { return c.tap.greet(time.Now().Add(c.cfg.WriteTimeout)) }
 
 // answer is the response, with the header that others have set: section 4.2.2.
 func answer(h http.Header, r *http.Request, deflate string) []byte {

@@ -105,7 +105,6 @@ func (c *Conn) Go(h Handler) {
 	c.handler = h
 	c.parts.Store(2) // reading, and writing with the end
 	c.flushTurn()    // what was queued before
-	c.Greet()        // whoever writes next fails too
 	switch {
 	case !c.open():
 		c.silence()

@@ -45,7 +45,6 @@ func (c *tap) tryLocked(frames []encoded) int {
 		return 0
 	}
 	v := vectors.Get().(*vector)
-	v.add(c.greeting)
 	for _, f := range frames {
 		v.add(f.head)
 		v.add(f.data)
@@ -56,7 +55,7 @@ func (c *tap) tryLocked(frames []encoded) int {
 	v.pieces = v.pieces[:0]
 	n := v.n
 	vectors.Put(v)
-	return c.greeted(n)
+	return n
 }
 
 func (v *vector) add(p []byte) {

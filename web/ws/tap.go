@@ -25,9 +25,6 @@ type tap struct {
 	// writer leaves it held, so that nothing falls into the frame.
 	out  lock
 	dead error // why nothing more goes out; guarded by out
-	// greeting is what is left of the answer to the handshake, guarded by out: it goes
-	// out with the first frames, in one system call and one packet.
-	greeting []byte
 
 	mu     sync.Mutex
 	ending bool // endBy has set the last deadline
@@ -100,39 +97,12 @@ func (c *tap) writeFrames(frames []encoded, torn bool, deadline time.Time) error
 // writeLocked writes pieces of one frame, whatever time it takes. What failed may be
 // out in part: then nothing else may follow.
 func (c *tap) writeLocked(pieces ...[]byte) error {
-	if len(c.greeting) > 0 && c.dead == nil {
-		_, c.dead = c.Conn.Write(c.greeting)
-		c.greeting = nil
-	}
 	for _, p := range pieces {
 		if c.dead == nil && len(p) > 0 {
 			_, c.dead = c.Conn.Write(p)
 		}
 	}
 	return c.dead
-}
-
-// greeted says how many of n bytes that are out are not the greeting's.
-func (c *tap) greeted(n int) int {
-	if len(c.greeting) == 0 {
-		return n
-	}
-	of := min(n, len(c.greeting))
-	if c.greeting = c.greeting[of:]; len(c.greeting) == 0 {
-		c.greeting = nil
-	}
-	return n - of
-}
-
-// greet has the greeting out, if it is not.
-func (c *tap) greet(deadline time.Time) error {
-	c.out.lock()
-	defer c.out.unlock()
-	if c.tryLocked(nil); len(c.greeting) == 0 {
-		return nil
-	}
-	c.writeBy(deadline)
-	return c.writeLocked()
 }
 
 // writeBy gives the writes that follow until t, unless the end is near anyway. The
