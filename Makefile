@@ -61,7 +61,7 @@ unit:
 # The protocol between nodes in 1,000 simulated clusters, and without each of its rules.
 sim:
 	@echo '== simulation of the mesh'
-	MESHRT_SIM=$(SEEDS) $(GO) test -count=1 -v -timeout 20m -run 'TestSimulation' ./cluster | grep -v '^=== RUN'
+	MESHRT_SIM=$(SEEDS) $(GO) test -count=1 -v -timeout 20m -run 'TestSimulation' ./cluster
 
 # Every fuzz target for a moment; make fuzz FUZZ=10m looks for more. The go command
 # now and then takes the end of its own time for a failure (golang/go#75804): without
