@@ -262,6 +262,7 @@ func (c *core) down(id wire.NodeID) {
 		*o = outbox{}
 	}
 	p.down, p.topics, p.looked = true, nil, 0
+	p.lease.trustedUntil = 0 // should it be back before: nothing is known of its interest
 	c.bury(id, p)
 }
 

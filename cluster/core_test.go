@@ -222,6 +222,25 @@ func TestMessagesOutliveABreakOfTheLink(t *testing.T) {
 	}
 }
 
+// Of a peer that was down for a moment nothing is known any more, so there is nothing to trust: what is published
+// before its next SYNC waits for that.
+func TestAPeerThatWasDownForAMomentIsNotTrusted(t *testing.T) {
+	x := newFakeMesh(t, 2)
+	x.join(2, "r")
+	x.link(1, 2)
+	x.settle()
+	x.publish(1, "r")
+	x.settle()
+	x.cut(1, 2)
+	x.do(1, func(c *core) { c.down(2); c.member(2) })
+	x.publish(1, "r")
+	x.link(1, 2)
+	x.settle()
+	if got := numbers(x.got[2]); len(got) != 2 {
+		t.Errorf("got %v, want [1 2]", got)
+	}
+}
+
 // A question may be answered late: the answer is about that time.
 func TestAnAnswerBeforeTheSyncOfItsLinkMeansNothing(t *testing.T) {
 	c := newCore()
