@@ -63,6 +63,14 @@ func (c *Conn) Close() error {
 	return c.Conn.Close()
 }
 
+// CloseWrite ends this direction. After a record that is out in part the other side is told by TCP alone, as with Close.
+func (c *Conn) CloseWrite() error {
+	if tcp, ok := c.tcp.(*net.TCPConn); ok && c.out.torn.Load() {
+		return tcp.CloseWrite()
+	}
+	return c.Conn.CloseWrite()
+}
+
 // Read is tls.Conn.Read, except that a dialled connection that the other side
 // refused returns ErrRefused: in TLS 1.3 the client has finished its handshake
 // before the server judges its certificate (RFC 8446 §2).

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -192,5 +193,34 @@ func TestReadHeedsDeadlinesAndTheEnd(t *testing.T) {
 	from.NetConn().Close()
 	if err := <-ended; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("error %v, want %v", err, net.ErrClosed)
+	}
+}
+
+// The system tells of a reset once: who reads past the net.Conn has to pass it on, or the link seems to
+// have ended in order.
+func TestReadTellsOfAReset(t *testing.T) {
+	from, to := narrow(t)
+	from.NetConn().(*net.TCPConn).SetLinger(0)
+	from.NetConn().Close()
+	if _, err := to.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("error %v, want %v", err, syscall.ECONNRESET)
+	}
+}
+
+// A word of TLS behind a part of a record would be read as the rest of that.
+func TestCloseWriteAfterACutRecordAddsNothing(t *testing.T) {
+	from, to := narrow(t)
+	from.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+	if n, err := from.Write(make([]byte, 1<<20)); err == nil {
+		t.Fatalf("%d bytes are out", n)
+	}
+	start := time.Now()
+	from.CloseWrite()
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("CloseWrite took %v", took)
+	}
+	to.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.Copy(io.Discard, to); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("error %v, want an end within a record", err)
 	}
 }

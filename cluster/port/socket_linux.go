@@ -3,6 +3,7 @@ package port
 import (
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"unsafe"
 )
@@ -12,8 +13,9 @@ import (
 // of wakes the thread that watches over system calls, for a dozen naps. Each
 // direction is for one goroutine at a time.
 type rawSocket struct {
-	raw     syscall.RawConn
-	in, out transfer
+	raw           syscall.RawConn
+	local, remote net.Addr
+	in, out       transfer
 }
 
 // transfer is one direction of a rawSocket: the rest of what is to be read or written, and
@@ -37,7 +39,7 @@ func newRawSocket(c net.Conn) *rawSocket {
 	if err != nil {
 		return nil // closed: whoever reads or writes finds out
 	}
-	s := &rawSocket{raw: raw, in: transfer{number: syscall.SYS_READ}, out: transfer{number: syscall.SYS_WRITE}}
+	s := &rawSocket{raw: raw, local: c.LocalAddr(), remote: c.RemoteAddr(), in: transfer{number: syscall.SYS_READ}, out: transfer{number: syscall.SYS_WRITE}}
 	s.in.wait = func(fd uintptr) bool {
 		s.in.call(fd)
 		raceHasRead()
@@ -76,8 +78,8 @@ func (t *transfer) all(fd uintptr) {
 	}
 }
 
-// read waits for bytes like net.Conn.Read. It is not ok if something went wrong: that
-// call says what.
+// read waits for bytes like net.Conn.Read. It is not ok when that has to say what went wrong. An error of
+// the socket it cannot: the system tells of each once.
 func (s *rawSocket) read(b []byte) (n int, err error, ok bool) {
 	if s == nil || len(b) == 0 {
 		return 0, nil, false
@@ -86,8 +88,10 @@ func (s *rawSocket) read(b []byte) (n int, err error, ok bool) {
 	err = s.raw.Read(s.in.wait)
 	s.in.rest = nil
 	switch {
-	case err != nil || s.in.err != 0:
+	case err != nil:
 		return 0, nil, false
+	case s.in.err != 0:
+		return 0, &net.OpError{Op: "read", Net: "tcp", Source: s.local, Addr: s.remote, Err: os.NewSyscallError("read", s.in.err)}, true
 	case s.in.n == 0:
 		return 0, io.EOF, true
 	}
