@@ -115,13 +115,13 @@ func (l *Link) takeNow() (b block, ok bool) {
 }
 
 // giveNow is the end of a direct write. Who has come meanwhile has not woken the writer, which
-// has found nothing to take.
+// has found nothing to take; who was refused is told by the writer when there is room.
 func (l *Link) giveNow(b block, left int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lanes.give(b)
 	l.w.direct, l.w.left, l.w.bytes, l.w.last = false, left, left, l.now()
-	if l.w.awake || left > 0 || l.lanes.bytes > 0 {
+	if l.w.awake || left > 0 || l.lanes.bytes > 0 || l.refused != [Lanes]bool{} {
 		l.pokeLocked()
 	}
 }

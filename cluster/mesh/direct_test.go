@@ -347,6 +347,24 @@ func TestWhatComesDuringADirectWriteFollowsAtOnce(t *testing.T) {
 	})
 }
 
+// A frame that there is no room for beside a direct write, with nothing else behind it: who waits for
+// LinkReady need not wait for a heartbeat.
+func TestALaneThatADirectWriteFillsIsReadyBehindIt(t *testing.T) {
+	bubble(t, func(t *testing.T, b *lab) {
+		x, _, l, _, hold := held(t, b)
+		if taken, _, err := l.QueueAll(LaneNormal, []Span{{Bytes: numbered(LaneNormal, 1, 2<<20), Frames: 1}}, false); taken != 0 || err != ErrFull {
+			t.Fatalf("%d taken, %v", taken, err)
+		}
+		if pass(10 * time.Millisecond); x.ready.Load() != 0 {
+			t.Error("ready while the write goes on")
+		}
+		close(hold)
+		if pass(10 * time.Millisecond); x.ready.Load() != 1 {
+			t.Errorf("LinkReady came %d times, want once", x.ready.Load())
+		}
+	})
+}
+
 // Who comes late to write finds the writer at work.
 func TestNobodyWritesBesideTheWriter(t *testing.T) {
 	for name, set := range map[string]func(*writing){

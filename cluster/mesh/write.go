@@ -22,7 +22,10 @@ func (l *Link) writeAll() bool {
 	for {
 		b, left, ended := l.take()
 		if len(b.bytes) == 0 && left == 0 {
-			return !ended
+			if ended || !l.tellReady(l.idle()) {
+				return !ended
+			}
+			continue
 		}
 		var err error
 		if left > 0 {
@@ -36,12 +39,19 @@ func (l *Link) writeAll() bool {
 			l.writeFailed(fmt.Errorf("write link: %w", err))
 			return false
 		}
-		for lane, is := range ready {
-			if is {
-				l.m.h.LinkReady(l, Lane(lane))
-			}
+		l.tellReady(ready)
+	}
+}
+
+// tellReady is false if no lane is ready.
+func (l *Link) tellReady(ready [Lanes]bool) (told bool) {
+	for lane, is := range ready {
+		if is {
+			l.m.h.LinkReady(l, Lane(lane))
+			told = true
 		}
 	}
+	return told
 }
 
 // take gives what the writer has to write: what is left of a direct write, or a block.
@@ -72,6 +82,20 @@ func (l *Link) give(b block) (ready [Lanes]bool) {
 	if b.bytes != nil {
 		l.lanes.give(b)
 	}
+	return l.readyLocked()
+}
+
+// idle is give of a writer that has found nothing: a direct write may have refused frames.
+func (l *Link) idle() (ready [Lanes]bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.w.direct {
+		return ready // there is no room yet, and this comes again
+	}
+	return l.readyLocked()
+}
+
+func (l *Link) readyLocked() (ready [Lanes]bool) {
 	for lane, is := range l.refused {
 		ready[lane] = is && l.lanes.of[lane].bytes < l.m.cfg.QueueBytes/2
 		l.refused[lane] = is && !ready[lane]
