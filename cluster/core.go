@@ -221,7 +221,11 @@ func (c *core) everyPeer() []*peer {
 
 // member says that gossip has id alive: from now on what is published is kept
 // for it until there is a link.
-func (c *core) member(id wire.NodeID) { c.peer(id) }
+func (c *core) member(id wire.NodeID) {
+	if !c.peer(id).linked {
+		c.hurry() // questions to it look whether its process is there
+	}
+}
 
 // linkDown ends what belongs to a link. A peer that has left on purpose
 // publishes nothing more, so that no promise to it counts.

@@ -147,6 +147,7 @@ func TestWhatWaitsIsTickedSoon(t *testing.T) {
 		"a link that is full": func(x *rounds, c *core) { c.refused(2, 1, 1) },
 		"a break":             func(x *rounds, c *core) { c.linkDown(2, false) },
 		"a new link":          func(x *rounds, c *core) { c.linkUp(2) },
+		"a new member":        func(x *rounds, c *core) { c.member(99) },
 	} {
 		x := newRounds(t, 2)
 		c := x.cores[1]
