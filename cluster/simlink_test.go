@@ -180,6 +180,9 @@ func (s *sim) cut(l *simLink, long bool) {
 		s.on(id, s.between(time.Millisecond, 2500*time.Millisecond), func(n *simNode) {
 			l.up[side] = false
 			s.do(n, func() { n.core.linkDown(other, false) })
+			if !long && s.r.IntN(20) == 0 {
+				s.lose(n, other)
+			}
 			if ended++; ended == 2 && !long && gen == l.gen {
 				s.after(s.between(time.Millisecond, time.Second), func() { s.reconnect(l, gen) })
 			}
@@ -194,6 +197,15 @@ func (s *sim) cut(l *simLink, long bool) {
 	if long {
 		s.after(s.between(7*time.Second, 9*time.Second), func() { s.reconnect(l, gen) })
 	}
+}
+
+// lose has gossip lose a node for a moment: what is published meanwhile is gone, of which the node is told.
+func (s *sim) lose(n *simNode, other wire.NodeID) {
+	s.h.parted(n.id, other)
+	s.do(n, func() { n.core.down(other) })
+	s.on(n.id, s.between(time.Millisecond, 300*time.Millisecond), func(n *simNode) {
+		s.do(n, func() { n.core.member(other) })
+	})
 }
 
 func (s *sim) reconnect(l *simLink, gen int) {
