@@ -134,7 +134,7 @@ func (c *Cluster) armLocked() {
 func (c *Cluster) expects() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.newcomers) > 0 || len(c.replaced) > 0
+	return len(c.newcomers) > 0 || len(c.replaced) > 0 || c.questions.unsent > 0
 }
 
 // leavePatience is how long a node that leaves waits for others to have what it

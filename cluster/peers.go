@@ -45,7 +45,7 @@ var DetectionBuckets = [...]time.Duration{time.Second, 2 * time.Second, 3 * time
 
 // Detection is how long it took from the last sign of life on the link of a peer to its
 // being down: neither linked nor a member. Peers that said goodbye are not in it. The
-// sign is known to a heartbeat of the link, 250 ms.
+// sign is known to a beat of the links, 250 to 312 ms.
 type Detection struct {
 	Count  uint64
 	Sum    time.Duration

@@ -60,6 +60,7 @@ func (l *Link) beat() {
 	spoke := l.spoke
 	l.spoke = false
 	if l.w.due { // whoever was to write may have forgotten
+		l.w.due = false
 		l.pokeLocked()
 	}
 	l.mu.Unlock()
