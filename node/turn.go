@@ -14,7 +14,7 @@ import (
 const (
 	quickWork   = 32       // deliveries in a sweep
 	quickBytes  = 16 << 10 // of the messages in it
-	quickSweeps = 4        // of a shard in a quickWindow
+	quickSweeps = 4        // of a shard in a quickWindow, and of who pushed at once
 	quickWindow = time.Millisecond
 )
 
@@ -63,7 +63,11 @@ func (s *shard) sweepQuick() {
 			panic(r)
 		}
 	}()
-	for batch := s.takeQuick(); len(batch) > 0; batch = s.takeQuick() {
+	for sweeps := 0; ; sweeps++ {
+		batch := s.takeQuick(sweeps < quickSweeps)
+		if len(batch) == 0 {
+			return
+		}
 		s.sweepAll(batch)
 	}
 }
@@ -77,11 +81,13 @@ func (s *shard) breakOff(why any) {
 	s.space.Broadcast()
 }
 
-// takeQuick is take for a small batch. With a larger one the turn goes to the goroutine.
-func (s *shard) takeQuick() []item {
+// takeQuick is take for a small batch. With a larger one the turn goes to the goroutine,
+// and with one more than may be: slow sweeps never use up the budget of a window, and
+// each may find what came during the last.
+func (s *shard) takeQuick(may bool) []item {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.inbox) > 0 && (s.work > quickWork || s.bytes > quickBytes || !s.quick.spend(time.Now())) {
+	if len(s.inbox) > 0 && (!may || s.work > quickWork || s.bytes > quickBytes || !s.quick.spend(time.Now())) {
 		s.wake <- struct{}{} // has room: the turn is here
 		return nil
 	}

@@ -304,3 +304,30 @@ func TestPanicOfASweepIsTheShards(t *testing.T) {
 		t.Errorf("the goroutine got %v", got)
 	}
 }
+
+// Who publishes is let go after a few sweeps, however slow they are: as long as each
+// takes a good part of the window, there are never too many in one.
+func TestSlowSweepsDoNotKeepWhoPublishes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := running(t, 1)
+		n.Namespace("/")
+		w := &witness{}
+		member(t, n, w, 0, "r")
+		rested()
+		const messages = 10 * quickSweeps
+		sent := 1
+		w.deliver = func() {
+			time.Sleep(quickWindow / quickSweeps)
+			if sent < messages {
+				sent++
+				n.In("/").To("r").Emit("one more") // of somebody else, meanwhile
+			}
+		}
+		n.In("/").To("r").Emit("first")
+		synctest.Wait()
+		time.Sleep(time.Second)
+		if got, quick, _ := w.take(); len(got) != messages || quick != quickSweeps {
+			t.Errorf("%d deliveries, %d of them by who published first, want %d, %d", len(got), quick, messages, quickSweeps)
+		}
+	})
+}

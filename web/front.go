@@ -40,7 +40,7 @@ func (s *Server) mountFront(f *front, server *http.Server) {
 	}
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a, ok := r.Context().Value(answerKey{}).(*answer); ok && !a.given {
-			a.give(w)
+			f.gate.handler(a).ServeHTTP(w, r)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -159,8 +159,8 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return a.conn, nil, nil
 }
 
-// give is the answer again, to a writer of net/http.
-func (a *answer) give(w http.ResponseWriter) {
+// ServeHTTP gives the answer again, to a writer of net/http. It implements http.Handler.
+func (a *answer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	a.given = true
 	for name, values := range a.header {
 		w.Header()[name] = values

@@ -232,13 +232,18 @@ func receive(fd int, b []byte, flags int) int {
 	return int(n)
 }
 
-// conn is the connection of a descriptor as package net has it, under another number.
+// conn is the connection of a descriptor as package net has it, under another number. One
+// that was reset meanwhile has no peer any more, and package net no address for it.
 func (d *doorway) conn(fd int) (net.Conn, error) {
 	f := os.NewFile(uintptr(fd), "tcp")
 	defer f.Close()
 	c, err := net.FileConn(f)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case c.RemoteAddr() == nil:
+		c.Close()
+		return nil, syscall.ENOTCONN
 	}
 	if raw, err := c.(*net.TCPConn).SyscallConn(); err == nil {
 		raw.Control(func(fd uintptr) { set(int(fd), d.options) }) // FileConn has set its own

@@ -166,6 +166,7 @@ func TestRefusalsAreThoseOfNetHTTP(t *testing.T) {
 				if got := refusals(s) - before; got != 1 {
 					t.Errorf("counted %d times", got)
 				}
+				eventually(t, "the connection has had a request, and counts as half-open", func() bool { _, halfOpen, _ := s.gate.stats(); return halfOpen == 0 })
 				io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
 				if resp, err := http.ReadResponse(in, nil); err != nil || resp.StatusCode != 200 {
 					t.Errorf("the next request on the connection: %v", err)

@@ -4,6 +4,7 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -18,6 +19,16 @@ func rawConn(c net.Conn) controller {
 		}
 	}
 	return nil
+}
+
+// patience is how long the answer to a handshake may wait for the connection. On a Socket
+// who waits keeps all others from being accepted; nothing was sent before, so that one
+// which does not take it is one for which the system has no memory.
+func patience(c net.Conn, most time.Duration) time.Duration {
+	if _, ok := c.(*Socket); ok {
+		return 0
+	}
+	return most
 }
 
 // vector is the arguments of one write.

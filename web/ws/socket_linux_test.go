@@ -1,10 +1,13 @@
 package ws
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"sync"
@@ -170,4 +173,35 @@ func TestSocketWhoseOtherEndIsGoneIsLost(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	t.Error("writes to nobody succeed")
+}
+
+// hijackable is an http.ResponseWriter whose connection is a Socket.
+type hijackable struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) { return h.conn, nil, nil }
+
+// Handshakes are answered one after the other: a system that is short of memory for one
+// connection must not keep the others from being accepted.
+func TestAnswerToAHandshakeWaitsForNoSocket(t *testing.T) {
+	s, far := socketPair(t)
+	far.(*net.TCPConn).SetReadBuffer(4 << 10) // does not grow later on
+	fill(t, s)
+	for full := 0; full < 3; full++ { // what the other end takes late makes room again
+		s.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		if n, _ := s.Write(make([]byte, 64<<10)); n > 0 {
+			full = 0
+		}
+	}
+	s.SetWriteDeadline(time.Time{})
+	started := time.Now()
+	_, err := Accept(hijackable{httptest.NewRecorder(), s}, handshake(), &Config{WriteTimeout: 3 * time.Second})
+	if took := time.Since(started); err == nil || took > time.Second {
+		t.Errorf("took %v (%v), want an error at once", took, err)
+	}
+	if _, err := s.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the connection is left open: %v", err)
+	}
 }
