@@ -54,6 +54,6 @@ func TestConnectionsThatWereResetEndNothingWhenThereIsNoRoom(t *testing.T) {
 	for range 50 {
 		reset(t, s.Addr(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	}
-	io.WriteString(first, string(masked("40")))
+	first.Write(masked("40"))
 	await(t, first, "40{")
 }
