@@ -55,7 +55,8 @@ func (n *Node) publishAsk(m *wire.Message, local bool) (own *ask, to []wire.Node
 	n.stats.published.Add(1)
 	m.Flags = m.Flags&^wire.Low | wire.WantAck // the request for the answers would overtake a low one
 	var t turns
-	defer func() { n.cluster.Flush(); n.sweep(t) }() // after the lock is free
+	defer func() { n.sweep(t) }() // after the lock is free, and behind Flush
+	defer n.cluster.Flush()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {

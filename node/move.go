@@ -94,7 +94,8 @@ type barrierRequest struct{ Topics []wire.Topic }
 func (n *Node) publishBarriers(q barrierRequest) {
 	n.slowDown()
 	var turn turns
-	defer func() { n.cluster.Flush(); n.sweep(turn) }() // after the lock is free
+	defer func() { n.sweep(turn) }() // after the lock is free, and behind Flush
+	defer n.cluster.Flush()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {

@@ -214,7 +214,8 @@ func (n *Node) publish(m *wire.Message, local bool) error {
 	n.slowDown()
 	n.stats.published.Add(1)
 	var t turns
-	defer func() { n.cluster.Flush(); n.sweep(t) }() // after the lock is free
+	defer func() { n.sweep(t) }() // after the lock is free, and behind Flush
+	defer n.cluster.Flush()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
