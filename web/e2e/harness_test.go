@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -107,19 +108,21 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// given are the addresses that freePort has given out: the kernel may draw one again
-// before its program has bound it.
+// given are the ports that freePort has given out: it may draw one again before its
+// program has bound it.
 var given sync.Map
 
-// freePort is a loopback address whose port was free a moment ago, for UDP too.
+// freePort is a loopback address whose port was free a moment ago, for UDP too. It is below
+// those that Linux gives to outgoing connections: one of these would get the port of a
+// node that is killed, which then could not start again.
 func freePort(t *testing.T) string {
 	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 500 {
+		addr := "127.0.0.1:" + strconv.Itoa(10_000+rand.IntN(22_000))
+		l, err := net.Listen("tcp", addr)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		addr := l.Addr().String()
 		u, err := net.ListenPacket("udp", addr)
 		l.Close()
 		if err != nil {

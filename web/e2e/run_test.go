@@ -91,6 +91,7 @@ func TestMakeRun(t *testing.T) {
 	p.tell("killed")
 	p.event("went on")
 	again := exec.Command("bash", "-c", "cd ../.. && exec "+hint[2])
+	again.Stdout, again.Stderr = log, log
 	if err := again.Start(); err != nil {
 		t.Fatal(err)
 	}
