@@ -40,7 +40,7 @@ func unserved(t *testing.T, q *queue) (*Conn, net.Conn) {
 	server.(*net.TCPConn).SetWriteBuffer(4 << 10)
 	return &Conn{
 		cfg:     &Config{WriteTimeout: time.Minute, Traffic: &Traffic{}},
-		tap:     &tap{Conn: server, raw: rawConn(server), out: make(lock, 1)},
+		tap:     tap{Conn: server, raw: rawConn(server)},
 		handler: q,
 	}, client
 }
