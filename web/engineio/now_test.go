@@ -44,6 +44,20 @@ func TestSendNowHasSentWhenItReturns(t *testing.T) {
 	}
 }
 
+// What SendNow has not got out is being written: the transport is not writable.
+func TestVolatileIsDroppedWhileSendNowIsNotOut(t *testing.T) {
+	cfg := official
+	cfg.QueueBytes = 100_000
+	h, _, s := overTCP(t, cfg)
+	large := single(string(make([]byte, 60_000)))
+	for h.server.Stats().VolatileDropped == 0 {
+		if !s.SendNow(large) || !s.SendVolatile(single("v")) {
+			t.Fatal("the queue is full, and nothing volatile was dropped before")
+		}
+		s.Flush()
+	}
+}
+
 // The limit of the queue holds for what never was in it.
 func TestSendNowCutsWhoDoesNotRead(t *testing.T) {
 	cfg := official

@@ -85,6 +85,24 @@ func TestCutFrameKeepsTheLock(t *testing.T) {
 	}
 }
 
+// Who writes what was never queued writes what is queued meanwhile.
+func TestWhatComesWhileAMessageIsWrittenAtOnceGoesOut(t *testing.T) {
+	q := &queue{out: Outbox{MaxBytes: 1000, MaxGroups: 1000}}
+	c, _ := unserved(t, q)
+	g := NewMessage(Text, append(Room(1), 'a'))
+	if !c.Claim(g) || c.Claim(g) {
+		t.Fatal("a claim is refused, or there are two")
+	}
+	q.out.Push(g)
+	c.FlushNow()
+	if got := c.cfg.Traffic.MessagesOut.Load(); got != 0 {
+		t.Fatalf("%d messages went before what has the claim", got)
+	}
+	if !c.Write(g) || c.cfg.Traffic.MessagesOut.Load() != 2 || !c.Asleep() {
+		t.Errorf("%d messages are out, asleep %v; want 2 and true", c.cfg.Traffic.MessagesOut.Load(), c.Asleep())
+	}
+}
+
 func TestCloseFrameIsTheLast(t *testing.T) {
 	q := &queue{out: Outbox{MaxBytes: 1000, MaxGroups: 1000}}
 	c, _ := unserved(t, q)
