@@ -23,6 +23,12 @@ type Sink interface {
 	Close(connection bool)
 }
 
+// Prompt is a Sink that is quicker when it is told that nothing more comes for now.
+type Prompt interface {
+	// DeliverNow is Deliver and Flush.
+	DeliverNow(d *Delivery) bool
+}
+
 // Kind says what a Delivery is.
 type Kind uint8
 

@@ -93,11 +93,11 @@ func (r *room) shards(n *Node) (to []*shard, members int) {
 }
 
 type counters struct {
-	published, received, delivered, refused, useless atomic.Uint64
-	events, unhandled, panics                        atomic.Uint64
-	opened, closed, roomLimit                        atomic.Uint64
-	acksIgnored, acksRefused, serverDropped          atomic.Uint64
-	movedIn, movedOut                                atomic.Uint64
+	published, received, refused, useless   atomic.Uint64
+	events, unhandled, panics               atomic.Uint64
+	opened, closed, roomLimit               atomic.Uint64
+	acksIgnored, acksRefused, serverDropped atomic.Uint64
+	movedIn, movedOut                       atomic.Uint64
 }
 
 // New makes a node and its place in the cluster. Nothing runs before Run.
@@ -178,12 +178,13 @@ type Stats struct {
 func (n *Node) Stats() Stats {
 	c := &n.stats
 	s := Stats{Published: c.published.Load(), Received: c.received.Load(), Useless: c.useless.Load(),
-		Delivered: c.delivered.Load(), Refused: c.refused.Load(), Events: c.events.Load(), Unhandled: c.unhandled.Load(),
+		Refused: c.refused.Load(), Events: c.events.Load(), Unhandled: c.unhandled.Load(),
 		Panics: c.panics.Load(), Opened: c.opened.Load(), Closed: c.closed.Load(), RoomLimit: c.roomLimit.Load(),
 		AcksIgnored: c.acksIgnored.Load(), AcksRefused: c.acksRefused.Load(), ServerDropped: c.serverDropped.Load(),
 		MovedIn: c.movedIn.Load(), MovedOut: c.movedOut.Load()}
 	for _, sh := range n.shards {
 		s.InboxItems += sh.waiting()
+		s.Delivered += sh.delivered.Load()
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -43,11 +43,18 @@ func (n *Node) NewAffinity() Affinity { return Affinity(n.next.Add(1)) }
 // Session is one client in one namespace. Its methods may be called from
 // anywhere.
 type Session struct {
+	sink Sink
+
+	// owned by the shard; a delivery needs no more than this
+	sweep   uint64
+	touched bool
+	dropped bool
+	held    bool // not open yet: deliveries wait in pending
+
 	id        wire.SessionID
 	node      *Node
 	ns        *Namespace
 	shard     *shard
-	sink      Sink
 	handshake Handshake
 	since     time.Time
 
@@ -73,11 +80,7 @@ type Session struct {
 	life    life
 
 	// owned by the shard
-	spots   spots // where in the groups' lists
-	sweep   uint64
-	touched bool
-	dropped bool
-	held    bool        // not open yet: deliveries wait in pending
+	spots   spots       // where in the groups' lists
 	pending []*Delivery // at most maxHeld
 }
 

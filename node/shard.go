@@ -69,7 +69,11 @@ type shard struct {
 	byID    map[wire.SessionID]*Session
 	gated   map[*Session]*gates // those that move
 	sweep   uint64              // number of the message under way, for members of several rooms
+	except  []wire.Topic        // the rooms that the message under way leaves out
 	touched []*Session          // to be flushed at the end of the sweep
+	alone   bool                // what is delivered is all of this sweep: each client is flushed at once
+
+	delivered atomic.Uint64 // for Stats
 }
 
 // group is the members of a topic in a shard. A slice: walking it is what a
@@ -153,6 +157,8 @@ func (s *shard) run(ctx context.Context) {
 
 // sweepAll delivers a batch, and lets go of it.
 func (s *shard) sweepAll(batch []item) {
+	// A client that is met twice, with a thousand others between, is not in the cache any more.
+	s.alone = len(batch) == 1 && (batch[0].op == opMessage || batch[0].op == opTell)
 	for i := range batch {
 		s.apply(&batch[i])
 	}
@@ -326,6 +332,7 @@ func (s *shard) deliver(d *Delivery) {
 		return
 	}
 	s.sweep++
+	s.leaveOut(m)
 	if len(m.Rooms) == 0 {
 		s.deliverTopic(d, wire.Topic{Namespace: m.Namespace})
 		return
@@ -334,6 +341,21 @@ func (s *shard) deliver(d *Delivery) {
 		s.deliverTopic(d, wire.Topic{Namespace: m.Namespace, Room: r})
 		if x := s.byID[wire.SessionID(r)]; x != nil && x.ns.name == m.Namespace {
 			s.offer(x, d)
+		}
+	}
+}
+
+// leaveOut has m pass by the sessions that it excepts, as if they had it, and notes the
+// rooms that it does. Mostly that is its sender alone: to compare each member's id with it
+// would take longer than the rest of offer.
+func (s *shard) leaveOut(m *wire.Message) {
+	s.except = s.except[:0]
+	for _, e := range m.Except {
+		if x := s.byID[wire.SessionID(e)]; x != nil {
+			x.sweep = s.sweep
+		}
+		if t := (wire.Topic{Namespace: m.Namespace, Room: e}); s.members[t] != nil {
+			s.except = append(s.except, t)
 		}
 	}
 }
@@ -361,11 +383,8 @@ func (s *shard) offer(x *Session, d *Delivery) {
 		return
 	}
 	x.sweep = s.sweep
-	for _, e := range d.Message.Except {
-		if string(x.id) == e {
-			return
-		}
-		if _, in := x.spots.get(wire.Topic{Namespace: d.Message.Namespace, Room: e}); in {
+	for _, t := range s.except {
+		if _, in := x.spots.get(t); in {
 			return
 		}
 	}
@@ -406,14 +425,33 @@ func (s *shard) give(x *Session, d *Delivery) {
 		s.end(x, d.flag)
 		return
 	}
+	if s.alone {
+		s.deliverNow(x, d)
+		return
+	}
 	if !x.sink.Deliver(d) {
 		s.stats.refused.Add(1)
 		return
 	}
-	s.stats.delivered.Add(1)
+	s.delivered.Add(1)
 	if !x.touched {
 		x.touched = true
 		s.touched = append(s.touched, x)
+	}
+}
+
+// deliverNow delivers d, behind which nothing comes in this sweep.
+func (s *shard) deliverNow(x *Session, d *Delivery) {
+	ok := false
+	if p, is := x.sink.(Prompt); is {
+		ok = p.DeliverNow(d)
+	} else if ok = x.sink.Deliver(d); ok {
+		x.sink.Flush()
+	}
+	if ok {
+		s.delivered.Add(1)
+	} else {
+		s.stats.refused.Add(1)
 	}
 }
 

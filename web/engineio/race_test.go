@@ -72,7 +72,11 @@ func (h *host) live(i int) {
 
 // disturb sends to a session while others do, and ends every third.
 func disturb(s *session, i int) {
-	for range 50 {
+	for n := range 50 {
+		if n%2 == 0 {
+			s.SendNow(single("x"))
+			continue
+		}
 		s.Send(event("x"))
 		s.Flush()
 	}

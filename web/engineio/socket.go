@@ -16,25 +16,27 @@ var pingGroup = NewGroup(eio.Packet{Type: eio.Ping})
 // Socket is one session. All methods may be called from any goroutine, with locks
 // held and from within a Receiver: they never block and never call back.
 type Socket struct {
+	// A delivery needs what comes before transport, in one line of the processor's cache.
+	mu        sync.Mutex // whoever holds it does not block and calls nothing up
+	reason    Reason     // of the end; zero while the session is open
+	legacy    bool       // speaks Engine.IO 3; set by start
+	base64    bool       // of those: takes no bytes; set by start
+	pingWaits bool       // a ping of ours is in out, in version 3 a pong
+	slow      ws.Slow    // with ReasonSlow; zero is SlowWrite
+	direct    *ws.Conn   // the transport's websocket, once it was flushed
+	out       ws.Outbox
+	transport transport
+	probe     candidate // where the client may move to; nil mostly
+	heartbeat heartbeat
+	timer     *time.Timer // runs fired at heartbeat.due; nil before start
+
 	id       string
 	openedAt time.Time
 	request  ws.Memo
-	legacy   bool // speaks Engine.IO 3; set by start
-	base64   bool // of those: takes no bytes; set by start
 	server   *Server
 	receiver Receiver      // set by who receives, under mu; nil until Opened has returned
 	pace     ws.Pace       // of who receives
 	over     chan struct{} // closed with the reason; nil without Config.Rate
-
-	mu        sync.Mutex // whoever holds it does not block and calls nothing up
-	transport transport
-	probe     candidate // where the client may move to; nil mostly
-	reason    Reason    // of the end; zero while the session is open
-	slow      ws.Slow   // with ReasonSlow; zero is SlowWrite
-	out       ws.Outbox
-	pingWaits bool // a ping of ours is in out, in version 3 a pong
-	heartbeat heartbeat
-	timer     *time.Timer // runs fired at heartbeat.due; nil before start
 }
 
 func newSocket(s *Server, sid string, r ws.Memo, t transport) *Socket {
@@ -93,6 +95,27 @@ func (s *Socket) Send(g *Group) bool {
 	return true
 }
 
+// SendNow is Send and Flush, for who has nothing more for this client. Mostly nothing
+// waits for it and nobody writes: g goes to the socket without having been queued.
+func (s *Socket) SendNow(g *Group) bool {
+	s.mu.Lock()
+	if s.direct == nil || s.reason != 0 || s.legacy || !s.out.Idle() || !s.direct.Claim(g) {
+		s.mu.Unlock()
+		sent := s.Send(g)
+		s.Flush()
+		return sent
+	}
+	s.mu.Unlock()
+	if s.direct.Write(g) {
+		return true
+	}
+	s.mu.Lock()
+	s.out.WritesNow(g)
+	s.mu.Unlock()
+	s.direct.WriteLater()
+	return true
+}
+
 // SendVolatile is Send for what may be lost: while the transport is not writable, or
 // when the queue is full, g is dropped and counted, and the session goes on. False
 // means that the session has ended.
@@ -124,11 +147,12 @@ func (s *Socket) Flush() {
 func (s *Socket) flush() *ws.Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	conn := s.transport.websocket()
-	if conn == nil {
-		s.transport.flush()
+	if s.direct == nil {
+		if s.direct = s.transport.websocket(); s.direct == nil {
+			s.transport.flush()
+		}
 	}
-	return conn
+	return s.direct
 }
 
 // Close ends the session; the first to end it gives the reason. Receiver.Closed

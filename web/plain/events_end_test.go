@@ -172,7 +172,7 @@ func (h *host) pauseShards() (release func()) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		h.main.To(s.ID()).Emit("pause")
+		go h.main.To(s.ID()).Emit("pause") // who publishes may deliver, and pauses then
 		h.atStop = append(h.atStop, func() { s.Close("") })
 	}
 	synctest.Wait()

@@ -146,7 +146,7 @@ func (c *conn) connect(namespace string, auth json.RawMessage) {
 		c.connectError(namespace, node.Errorf(node.CodeLimit, "more than %d namespaces", maxNamespaces))
 		return
 	}
-	s := &socket{conn: c, namespace: namespace}
+	s := c.newSocket(namespace)
 	session, err := c.server.node.Open(c.server.ctx, node.SessionConfig{Namespace: namespace, Sink: s, Affinity: c.affinity, Wait: c.server.cfg.ConnectTimeout,
 		Handshake: node.Handshake{Protocol: protocol, Remote: c.remote(), Auth: auth}})
 	if errors.Is(err, node.ErrNotNow) {

@@ -328,7 +328,7 @@ func (c *conn) arriving(sessions []node.Moving) (list []node.Arriving) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range sessions {
-		s := &socket{conn: c, namespace: m.Namespace}
+		s := c.newSocket(m.Namespace)
 		c.sockets[m.Namespace] = s
 		list = append(list, node.Arriving{Moving: m, Sink: s})
 	}

@@ -5,11 +5,14 @@ import (
 	"net/url"
 
 	"github.com/meshrt/meshrt/node"
+	"github.com/meshrt/meshrt/web/engineio"
 	"github.com/meshrt/meshrt/wire"
 )
 
 // socket is a client in one namespace: the Sink of its session.
 type socket struct {
+	engine    *engineio.Socket // of conn, as parser is: a delivery does not look there
+	parser    parser
 	conn      *conn
 	namespace string
 	session   *node.Session // set before any packet of the namespace is read
@@ -17,11 +20,16 @@ type socket struct {
 	kicked bool // the server has disconnected it; guarded by conn.mu
 }
 
+// newSocket is for a session that is about to be opened: the parser is known by then.
+func (c *conn) newSocket(namespace string) *socket {
+	return &socket{engine: c.engine, parser: c.parser, conn: c, namespace: namespace}
+}
+
 // Deliver implements node.Sink.
 func (s *socket) Deliver(d *node.Delivery) bool {
 	switch d.Kind {
 	case node.KindEvent:
-		return s.conn.sendGroup(s.conn.parser.event(d), d.Message.Flags&wire.Volatile != 0)
+		return s.conn.sendGroup(s.parser.event(d), d.Message.Flags&wire.Volatile != 0)
 	case node.KindAck:
 		return s.conn.send(ackPacket(s.namespace, d))
 	case node.KindConnect:
@@ -30,8 +38,20 @@ func (s *socket) Deliver(d *node.Delivery) bool {
 	return true // another protocol's
 }
 
+// DeliverNow implements node.Prompt.
+func (s *socket) DeliverNow(d *node.Delivery) bool {
+	if d.Kind == node.KindEvent && d.Message.Flags&wire.Volatile == 0 {
+		if g := s.parser.event(d); g != nil {
+			return s.engine.SendNow(g)
+		}
+	}
+	ok := s.Deliver(d)
+	s.engine.Flush()
+	return ok
+}
+
 // Flush implements node.Sink.
-func (s *socket) Flush() { s.conn.engine.Flush() }
+func (s *socket) Flush() { s.engine.Flush() }
 
 // Close implements node.Sink.
 func (s *socket) Close(connection bool) { s.conn.kick(s, connection) }

@@ -41,8 +41,7 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 		deflate = deflateAnswer(r.Header.Values(headerExtensions))
 	}
 	packs := deflate != ""
-	c := &Conn{cfg: cfg, remote: r.RemoteAddr, packs: packs, guest: guestOf(r.Context())}
-	c.tap = &tap{Conn: conn, opened: time.Now(), raw: rawConn(conn), out: make(lock, 1)}
+	c := &Conn{cfg: cfg, remote: r.RemoteAddr, packs: packs, guest: guestOf(r.Context()), tap: tap{Conn: conn, opened: time.Now(), raw: rawConn(conn)}}
 	// Not together with the first frame: Node's ws hands over both in one go, and who waits for "open" before
 	// it listens would always miss that frame.
 	greeting := []encoded{{head: answer(w.Header(), r, deflate)}}

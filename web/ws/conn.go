@@ -70,11 +70,16 @@ type Handler interface {
 // Conn is one websocket. End and Flush may be called from anywhere, with locks
 // held: they never block and never call back. FlushNow never blocks.
 type Conn struct {
+	// What a write needs is together in one line of the processor's cache, to the
+	// tap's raw.
+	turn   turn // who writes what Take hands out; see FlushNow
+	packs  bool // the client takes compressed messages
+	failed bool // a Take that FlushNow called has panicked; of who has the turn
 	cfg    *Config
+	tap    tap
+
 	remote string
-	guest  Guest // nil mostly
-	tap    *tap
-	packs  bool   // the client takes compressed messages
+	guest  Guest  // nil mostly
 	early  []byte // what came behind the handshake; nil once received
 
 	in      decoder     // of who reads
@@ -83,10 +88,8 @@ type Conn struct {
 	reading reading     // where the connection is parked
 	place   int32       // where in the Poller, from 1; guarded by that
 
-	turn    turn    // who writes what Take hands out; see FlushNow
-	handler Handler // and what follows: of who has the turn
-	pending pending
-	failed  bool // a Take that FlushNow called has panicked
+	handler Handler
+	pending pending // of who has the turn
 
 	parts  atomic.Int32 // of Go that have not ended
 	silent latch        // nothing is read any more

@@ -55,6 +55,9 @@ func (c *tap) tryLocked(frames []encoded) int {
 	if c.raw == nil || c.dead != nil {
 		return 0
 	}
+	if s, ok := c.raw.(*Socket); ok && len(frames) == 1 && len(frames[0].data) == 0 {
+		return s.tryWrite(frames[0].head)
+	}
 	v := vectors.Get().(*vector)
 	for _, f := range frames {
 		v.add(f.head)
@@ -67,6 +70,22 @@ func (c *tap) tryLocked(frames []encoded) int {
 	n := v.n
 	vectors.Put(v)
 	return n
+}
+
+// tryWrite is tryLocked for one piece, as most messages are. p is not empty.
+func (s *Socket) tryWrite(p []byte) int {
+	if !s.use() {
+		return 0
+	}
+	n, err := sendOne(uintptr(s.fd), &p[0], uintptr(len(p)))
+	for err == syscall.EINTR {
+		n, err = sendOne(uintptr(s.fd), &p[0], uintptr(len(p)))
+	}
+	s.leave()
+	if err != 0 {
+		return 0
+	}
+	return int(n)
 }
 
 func (v *vector) add(p []byte) {
@@ -97,7 +116,7 @@ func (v *vector) writeTo(fd uintptr) {
 // a twentieth more.
 func (v *vector) send(fd uintptr) (n uintptr, err syscall.Errno) {
 	if len(v.pieces) == 1 {
-		return sendOne(fd, &v.pieces[0])
+		return sendOne(fd, v.pieces[0].Base, uintptr(v.pieces[0].Len))
 	}
 	n, _, err = syscall.RawSyscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&v.pieces[0])), uintptr(len(v.pieces)))
 	return n, err

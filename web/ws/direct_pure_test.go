@@ -40,7 +40,7 @@ func unserved(t *testing.T, q *queue) (*Conn, net.Conn) {
 	server.(*net.TCPConn).SetWriteBuffer(4 << 10)
 	return &Conn{
 		cfg:     &Config{WriteTimeout: time.Minute, Traffic: &Traffic{}},
-		tap:     &tap{Conn: server, raw: rawConn(server), out: make(lock, 1)},
+		tap:     tap{Conn: server, raw: rawConn(server)},
 		handler: q,
 	}, client
 }
@@ -82,6 +82,24 @@ func TestCutFrameKeepsTheLock(t *testing.T) {
 	}
 	if !bytes.Equal(got, append(want, pong...)) {
 		t.Error("the client did not get whole frames and then the pong")
+	}
+}
+
+// Who writes what was never queued writes what is queued meanwhile.
+func TestWhatComesWhileAMessageIsWrittenAtOnceGoesOut(t *testing.T) {
+	q := &queue{out: Outbox{MaxBytes: 1000, MaxGroups: 1000}}
+	c, _ := unserved(t, q)
+	g := NewMessage(Text, append(Room(1), 'a'))
+	if !c.Claim(g) || c.Claim(g) {
+		t.Fatal("a claim is refused, or there are two")
+	}
+	q.out.Push(g)
+	c.FlushNow()
+	if got := c.cfg.Traffic.MessagesOut.Load(); got != 0 {
+		t.Fatalf("%d messages went before what has the claim", got)
+	}
+	if !c.Write(g) || c.cfg.Traffic.MessagesOut.Load() != 2 || !c.Asleep() {
+		t.Errorf("%d messages are out, asleep %v; want 2 and true", c.cfg.Traffic.MessagesOut.Load(), c.Asleep())
 	}
 }
 

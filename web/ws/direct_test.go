@@ -128,15 +128,79 @@ func TestFlushNowHasWrittenWhenItReturns(t *testing.T) {
 	})
 }
 
+// What is written at once was never queued, and counts all the same while it is not out.
+func TestMessageThatIsNotQueued(t *testing.T) {
+	overTCP(t, limits, nil, func(t *testing.T, h *host) {
+		_, in, s := h.rawOpen()
+		waitFor(t, "the writer sleeps", s.asleep)
+		hello := ws.NewMessage(ws.Text, append(ws.Room(5), "hello"...))
+		s.sendAtOnce(hello)
+		if got := h.cfg.Traffic; got.MessagesOut.Load() != 1 || got.BytesOut.Load() != 5 || !s.Asleep() {
+			t.Fatalf("%d messages of %d bytes are out, asleep %v; want 1 of 5 and true", got.MessagesOut.Load(), got.BytesOut.Load(), s.Asleep())
+		}
+		if _, got := frame(t, in); string(got) != "hello" {
+			t.Fatalf("got %q, want hello", got)
+		}
+		large := ws.NewMessage(ws.Binary, append(ws.Room(60_000), make([]byte, 60_000)...))
+		sent := 0
+		for ; !s.writing() && sent < 1000; sent++ {
+			s.sendAtOnce(large)
+		}
+		if sent == 1000 {
+			t.Fatal("the socket is never full, or what is written does not count")
+		}
+		s.sendAtOnce(hello)
+		for range sent {
+			if _, got := frame(t, in); len(got) != large.Size() {
+				t.Fatalf("got %d bytes, want %d", len(got), large.Size())
+			}
+		}
+		if _, got := frame(t, in); string(got) != "hello" {
+			t.Fatalf("got %d bytes, want hello", len(got))
+		}
+		waitFor(t, "nothing counts any more", func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.out.Idle() && s.Asleep()
+		})
+	})
+}
+
 func (s *session) writing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.out.Writing()
 }
 
-// crowd has some goroutines send numbered groups of all sizes, flushed in both ways,
+// sendAtOnce is what a server does with a message that may go out unqueued.
+func (s *session) sendAtOnce(g *ws.Group) {
+	s.mu.Lock()
+	s.sendAtOnceLocked(g)
+}
+
+// sendAtOnceLocked lets go of mu.
+func (s *session) sendAtOnceLocked(g *ws.Group) {
+	if !s.out.Idle() || !s.Claim(g) {
+		s.out.Push(g)
+		s.mu.Unlock()
+		s.FlushNow()
+		return
+	}
+	s.mu.Unlock()
+	if !s.Write(g) {
+		s.mu.Lock()
+		s.out.WritesNow(g)
+		s.mu.Unlock()
+		s.WriteLater()
+	}
+}
+
+// inPairs has a crowd's groups be two frames.
+const inPairs = 2
+
+// crowd has some goroutines send numbered groups of all sizes, flushed in all ways,
 // while the client sends pings, and gives how many groups there are.
-func crowd(t *testing.T, c net.Conn, s *session) (groups int) {
+func crowd(t *testing.T, c net.Conn, s *session, frames int) (groups int) {
 	var all sync.WaitGroup
 	number := 0
 	for g := range 4 {
@@ -148,9 +212,18 @@ func crowd(t *testing.T, c net.Conn, s *session) (groups int) {
 				number++
 				size := []int{0, 10, 126, 3000, 5000, 30_000}[r.IntN(6)]
 				data = append(data, bytes.Repeat(data[3:4], size)...)
-				s.out.Push(ws.NewGroup(ws.Frame{Opcode: ws.Binary, Data: data}, ws.Frame{Opcode: ws.Binary, Data: data[:4]}))
+				g := ws.NewMessage(ws.Binary, append(ws.Room(len(data)), data...))
+				if frames == inPairs {
+					g = ws.NewGroup(ws.Frame{Opcode: ws.Binary, Data: data}, ws.Frame{Opcode: ws.Binary, Data: data[:4]})
+				}
+				how := r.IntN(4)
+				if how > 1 {
+					s.sendAtOnceLocked(g)
+					continue
+				}
+				s.out.Push(g)
 				s.mu.Unlock()
-				if r.IntN(4) == 0 {
+				if how == 0 {
 					s.Flush()
 				} else {
 					s.FlushNow()
@@ -181,14 +254,20 @@ func crowd(t *testing.T, c net.Conn, s *session) (groups int) {
 // Whoever writes, and wherever the socket cuts what is written, the client gets
 // whole frames in order, pongs between them, and the close frame last.
 func TestFramesStayWholeAndInOrderWhoeverWrites(t *testing.T) {
+	for _, frames := range []int{1, inPairs} {
+		t.Run(fmt.Sprintf("%d frames a group", frames), func(t *testing.T) { wholeAndInOrder(t, frames) })
+	}
+}
+
+func wholeAndInOrder(t *testing.T, frames int) {
 	overTCP(t, limits, nil, func(t *testing.T, h *host) {
 		c, in, s := h.rawOpen()
-		groups := crowd(t, c, s)
+		groups := crowd(t, c, s, frames)
 		next, pongs := 0, 0
 		for {
 			switch first, data := frame(t, in); first {
 			case 0x82:
-				if got := int(binary.BigEndian.Uint32(data)); got != next/2 || len(bytes.Trim(data[4:], string(data[3:4]))) > 0 {
+				if got := int(binary.BigEndian.Uint32(data)); got != next/frames || len(bytes.Trim(data[4:], string(data[3:4]))) > 0 {
 					t.Fatalf("frame %d is of group %d, or torn", next, got)
 				}
 				next++
@@ -198,8 +277,8 @@ func TestFramesStayWholeAndInOrderWhoeverWrites(t *testing.T) {
 				}
 				pongs++
 			case 0x88:
-				if next != 2*groups || !bytes.Equal(data, []byte{0x03, 0xe8}) {
-					t.Fatalf("closed with %x after %d frames, want 1000 after %d", data, next, 2*groups)
+				if next != frames*groups || !bytes.Equal(data, []byte{0x03, 0xe8}) {
+					t.Fatalf("closed with %x after %d frames, want 1000 after %d", data, next, frames*groups)
 				}
 				c.Write(masked(0x88, 2, string(data)))
 				return

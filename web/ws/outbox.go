@@ -7,16 +7,25 @@ import "sync"
 // limits hold for all the memory that one slow client pins. It has no lock: its
 // owner has one.
 type Outbox struct {
-	MaxBytes, MaxGroups int
-
+	groups, takenGroups uint32 // of all that waits and of what was taken last; of the latter
+	bytes, takenBytes   int
 	waiting             []*Group // all that waits, but for what is in lanes
 	lanes               *lanes   // nil mostly
-	bytes, takenBytes   int      // of all that waits and of what was taken last; of the latter
-	groups, takenGroups uint32
+
+	MaxBytes, MaxGroups int
 }
 
 // Empty says that nothing waits.
 func (o *Outbox) Empty() bool { return len(o.waiting) == 0 && o.lanes == nil }
+
+// Idle says that nothing waits, nor is being written.
+func (o *Outbox) Idle() bool { return o.groups == 0 }
+
+// WritesNow counts g, which was not queued, as if Take had handed it out.
+func (o *Outbox) WritesNow(g *Group) {
+	o.takenBytes, o.takenGroups = o.takenBytes+g.size, o.takenGroups+1
+	o.bytes, o.groups = o.bytes+g.size, o.groups+1
+}
 
 // Add queues g at its Place, or reports that it does not fit. An empty outbox takes
 // a group of any size: else a group over the limit would end every session it is

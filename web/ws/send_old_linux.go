@@ -8,7 +8,7 @@ import (
 )
 
 // sendOne is a write: package syscall has no number of sendto here.
-func sendOne(fd uintptr, p *syscall.Iovec) (n uintptr, err syscall.Errno) {
-	n, _, err = syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(p.Base)), uintptr(p.Len))
+func sendOne(fd uintptr, p *byte, size uintptr) (n uintptr, err syscall.Errno) {
+	n, _, err = syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(p)), size)
 	return n, err
 }

@@ -18,9 +18,9 @@ import (
 // a Poller waits for their input, and what they are sent the kernel takes at once. It is
 // a net.Conn, and its own syscall.RawConn.
 type Socket struct {
-	fd     int // is open while there are users, or it is not closed
-	remote netip.AddrPort
+	fd     int          // is open while there are users, or it is not closed
 	users  atomic.Int64 // those that have fd at hand; see use
+	remote netip.AddrPort
 
 	mu              sync.Mutex // and what it guards
 	file            *os.File   // of fd, once somebody has had to wait

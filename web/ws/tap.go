@@ -16,15 +16,15 @@ var errHungUp = errors.New("ws: the client hung up")
 // when something came. A deadline in the past stops a blocked reader and writer at
 // once, from any goroutine.
 type tap struct {
-	net.Conn
-	opened time.Time
-	last   atomic.Int64 // nanoseconds after opened: see touch
-	raw    controller   // to write without waiting; nil where that cannot be
-
 	// out is held while a frame is on its way out. Whoever leaves a part of one to the
 	// writer leaves it held, so that nothing falls into the frame.
 	out  lock
-	dead error // why nothing more goes out; guarded by out
+	dead error      // why nothing more goes out; guarded by out
+	raw  controller // to write without waiting; nil where that cannot be
+
+	net.Conn
+	opened time.Time
+	last   atomic.Int64 // nanoseconds after opened: see touch
 
 	mu     sync.Mutex
 	ending bool // endBy has set the last deadline
@@ -33,22 +33,6 @@ type tap struct {
 // controller gives the descriptor of a connection: syscall.RawConn, without waiting.
 type controller interface {
 	Control(f func(fd uintptr)) error
-}
-
-// lock is a mutex that goes to those who wait in the order in which they came: a pong
-// gets its turn between two frames of a long queue.
-type lock chan struct{}
-
-func (l lock) lock()   { l <- struct{}{} }
-func (l lock) unlock() { <-l }
-
-func (l lock) tryLock() bool {
-	select {
-	case l <- struct{}{}:
-		return true
-	default:
-		return false
-	}
 }
 
 // Read never returns io.EOF: the end of the stream is the same everywhere.

@@ -24,7 +24,7 @@ func TestLongBatchesCostNoMemoryOfTheirOwn(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	s := &sink{}
-	c := &tap{Conn: s, out: make(lock, 1)}
+	c := &tap{Conn: s}
 	runtime.ReadMemStats(&before)
 	if err := c.writeFrames(frames, false, time.Time{}); err != nil || s.bytes != 3*len(frames) {
 		t.Errorf("wrote %d bytes (%v), want %d", s.bytes, err, 3*len(frames))

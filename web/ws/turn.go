@@ -26,6 +26,9 @@ func (t *turn) take() bool {
 	}
 }
 
+// claim takes the turn if it is nobody's. Who has it need not look once more.
+func (t *turn) claim() bool { return t.state.CompareAndSwap(turnFree, turnTaken) }
+
 // release gives the turn up, unless somebody has come: then there may be more to do.
 func (t *turn) release() bool {
 	if t.state.CompareAndSwap(turnTaken, turnFree) {
