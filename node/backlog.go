@@ -51,6 +51,21 @@ func (b *backlog) add(e *Event) (start bool) {
 	if b.full {
 		return false
 	}
+	return b.pushLocked(e)
+}
+
+// tryAdd is add if there is a place.
+func (b *backlog) tryAdd(e *Event) (start, added bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.full || len(b.events) >= maxEvents || b.bytes > maxEventBytes {
+		return false, false
+	}
+	return b.pushLocked(e), true
+}
+
+// pushLocked is add with a place.
+func (b *backlog) pushLocked(e *Event) (start bool) {
 	b.events = append(b.events, e)
 	b.bytes += e.size()
 	start = !b.running

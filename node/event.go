@@ -93,6 +93,55 @@ func (s *Session) Receive(e *Event) {
 	}
 }
 
+// TryReceive is Receive if nobody need wait for that, and if not does nothing: then
+// Receive is to be called. A handler of OnInline runs within it, unless publishers wait for
+// links and shards now.
+func (s *Session) TryReceive(e *Event) (received bool) {
+	e.Session = s
+	if s.ns.runsInline(e.Name) && s.backlog.begin() {
+		if s.mayWait() {
+			s.handleMore()
+			return false
+		}
+		s.spoke.Store(true)
+		s.node.stats.events.Add(1)
+		defer s.handleMore()
+		s.handle(e)
+		return true
+	}
+	start, added := s.backlog.tryAdd(e)
+	if !added {
+		return false
+	}
+	s.spoke.Store(true)
+	s.node.stats.events.Add(1)
+	if start {
+		go s.handleEvents() // Close waits for it
+	}
+	return true
+}
+
+// mayWait says that a publisher, or who joins, would have to wait now.
+func (s *Session) mayWait() bool {
+	for _, shard := range s.node.shards {
+		if shard.full.Load() {
+			return true
+		}
+	}
+	s.joins.Do(func() { s.joining = make(chan struct{}, maxJoins) })
+	return len(s.joining) == maxJoins || s.node.cluster.Congested()
+}
+
+// handleMore has events handled that came while one was handled inline.
+func (s *Session) handleMore() {
+	if e := s.backlog.next(); e != nil {
+		go func() { // Close waits for it
+			s.handle(e)
+			s.handleEvents()
+		}()
+	}
+}
+
 // Gone is the protocol's word that its connection is over, which must come before
 // Close where Receive may be waiting: that gives its event up, and so do all
 // later ones. What was received before is handled still. It takes no lock of the

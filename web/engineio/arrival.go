@@ -138,6 +138,11 @@ func (a *arrival) Received(data []byte, binary bool) {
 	}
 }
 
+// TryReceived implements ws.Trier.
+func (a *arrival) TryReceived(text []byte) (done bool) {
+	return a.begun && a.webSocket.TryReceived(text)
+}
+
 // answer answers the probe.
 func (a *arrival) answer() {
 	a.socket.mu.Lock()

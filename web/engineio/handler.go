@@ -27,6 +27,12 @@ type Receiver interface {
 	Closed(reason Reason)
 }
 
+// Trier is what a Receiver may be besides: TryReceived is Received for a text, if that
+// waits for nobody; see ws.Trier. False means that nothing was done.
+type Trier interface {
+	TryReceived(text []byte) (done bool)
+}
+
 // Ender is what a Receiver may be besides: Ending is called at most once, when the
 // session has ended while Received runs, which may be waiting for something that
 // comes only after Closed. It must not block, nor call the Socket: locks are held.

@@ -252,6 +252,38 @@ func (s *Socket) receive(p eio.Packet) Reason {
 	return 0
 }
 
+// tryReceive is receive for what waits for nobody: a pong, and a message that the
+// Receiver takes at once.
+func (s *Socket) tryReceive(text []byte) (done bool) {
+	p, err := eio.DecodePacket(text, false)
+	switch {
+	case err != nil || p.Binary || s.legacy:
+		return false
+	case p.Type == eio.Pong:
+		s.pong()
+		return true
+	case p.Type == eio.Message:
+		t, ok := s.receiver.(Trier)
+		return ok && s.tryMessage(t, p.Data)
+	}
+	return false
+}
+
+func (s *Socket) tryMessage(t Trier, text []byte) (done bool) {
+	var now time.Time
+	if s.pace.Limited() {
+		now = time.Now()
+		if pace := s.pace; pace.Next(now) > 0 {
+			return false
+		}
+	}
+	defer s.release() // also behind a panic
+	if done = s.hold() && t.TryReceived(text); done {
+		s.pace.Next(now)
+	}
+	return done
+}
+
 // await holds a message back until Config.Rate allows it, and reports whether the
 // session is open then.
 func (s *Socket) await() (open bool) {

@@ -147,6 +147,11 @@ func (u *upgrade) Received(data []byte, binary bool) {
 	}
 }
 
+// TryReceived implements ws.Trier.
+func (u *upgrade) TryReceived(text []byte) (done bool) {
+	return u.moved && u.webSocket.TryReceived(text)
+}
+
 // answer answers the probe. Polls return from now on.
 func (u *upgrade) answer() {
 	s := u.socket

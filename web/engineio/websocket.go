@@ -65,6 +65,9 @@ func (t *webSocket) Received(data []byte, binary bool) {
 	}
 }
 
+// TryReceived implements ws.Trier.
+func (t *webSocket) TryReceived(text []byte) (done bool) { return t.socket.tryReceive(text) }
+
 // Take implements ws.Handler.
 func (t *webSocket) Take() ([]*ws.Group, bool) { return t.socket.take() }
 

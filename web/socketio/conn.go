@@ -3,6 +3,7 @@ package socketio
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"sync"
@@ -73,6 +74,23 @@ func (c *conn) Received(data []byte, binary bool) {
 	}
 }
 
+// TryReceived implements engineio.Trier, for events without attachments.
+func (c *conn) TryReceived(text []byte) (done bool) {
+	if c.parser != parserText || len(text) == 0 || text[0] != byte(sio.Event) || c.decoder.Waits() {
+		return false
+	}
+	p, whole, err := c.decoder.Text(text)
+	if err != nil || !whole {
+		return false // and comes again
+	}
+	s := c.socket(p.Namespace)
+	if s == nil || c.legacy() {
+		return false
+	}
+	e, err := eventIn(p)
+	return err == nil && s.session.TryReceive(e)
+}
+
 func (c *conn) refuse(err error) {
 	c.server.parseErrors.Add(1)
 	c.server.log.Debug("client closed for what it sent", "addr", c.engine.RemoteAddr(), "err", err)
@@ -102,13 +120,24 @@ func (c *conn) packet(p sio.Packet) {
 }
 
 func (c *conn) event(s *socket, p sio.Packet) {
-	name, ok := sio.EventName(p.Data)
-	args, err := wire.SplitArgs(p.Data)
-	if err != nil || !ok {
+	e, err := eventIn(p)
+	if err != nil {
 		c.refuse(err)
 		return
 	}
-	s.session.Receive(&node.Event{Name: name, Args: args[1:], Attachments: p.Attachments, AckID: p.AckID, HasAck: p.HasAck})
+	s.session.Receive(e)
+}
+
+func eventIn(p sio.Packet) (*node.Event, error) {
+	name, ok := sio.EventName(p.Data)
+	if !ok {
+		return nil, fmt.Errorf("event without a name: %w", sio.ErrMalformed)
+	}
+	args, err := wire.SplitArgs(p.Data)
+	if err != nil {
+		return nil, err
+	}
+	return &node.Event{Name: name, Args: args[1:], Attachments: p.Attachments, AckID: p.AckID, HasAck: p.HasAck}, nil
 }
 
 // ack is the answer to an event of ours. One without a number is for nobody, as

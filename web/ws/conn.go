@@ -67,6 +67,14 @@ type Handler interface {
 	Ended()
 }
 
+// Trier is what a Handler may be besides: TryReceived is Received for a text, if that
+// waits for nobody. False means that nothing was done, and that Received comes with the
+// same message. It runs where a Poller waits for all its connections: a mutex that nobody
+// holds for long is fine, and what takes long has the connections read elsewhere for a while.
+type Trier interface {
+	TryReceived(text []byte) (done bool)
+}
+
 // Conn is one websocket. End and Flush may be called from anywhere, with locks
 // held: they never block and never call back. FlushNow never blocks.
 type Conn struct {
@@ -115,7 +123,7 @@ func (c *Conn) Go(h Handler) {
 		go c.read()
 	default:
 		if again, last := c.reading.rest(); again || last {
-			go c.readParked()
+			go c.readParked(nil)
 		}
 	}
 }

@@ -11,12 +11,12 @@
 //
 // An idle Conn has no goroutine, no buffer and nothing of the request that opened
 // it. One that is TCP and nothing else is parked in a Poller, on Linux; when something
-// has come, a goroutine reads until nothing is left. The others (TLS, other systems) have a goroutine that
+// has come, who polls reads what waits for nobody, or a goroutine reads until nothing is left. The others (TLS, other systems) have a goroutine that
 // waits. Either way the bytes go through one decoder, which knows nothing of
 // connections.
 //
 // Reading order: conn.go (Handler, Conn, the life of a connection), accept.go (the
-// handshake), read.go with poller_linux.go and read_linux.go (who reads, and when),
+// handshake), read.go with poller_linux.go, lead_linux.go, try_linux.go and read_linux.go (who reads, and when),
 // decode.go with inflate.go (bytes to messages), frame.go, turn.go (who writes),
 // write.go, direct.go (writing without waiting), control.go (pongs and close frames),
 // tap.go (the connection below), cause.go. The rest stands alone: guest.go (who is

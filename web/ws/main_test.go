@@ -32,6 +32,7 @@ type session struct {
 
 	opened   func(s *session)
 	received func(s *session, data string, binary bool)
+	try      func(s *session, data string) (done bool) // nil: everything else is, if nothing hooks received
 
 	mu     sync.Mutex
 	out    ws.Outbox
@@ -56,6 +57,20 @@ func (s *session) Received(data []byte, binary bool) {
 	if s.received != nil {
 		s.received(s, string(data), binary)
 	}
+}
+
+// TryReceived implements ws.Trier.
+func (s *session) TryReceived(text []byte) (done bool) {
+	done = s.received == nil
+	if s.try != nil {
+		done = s.try(s, string(text))
+	}
+	if done {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.got = append(s.got, string(text))
+	}
+	return done
 }
 
 func (s *session) Take() ([]*ws.Group, bool) {

@@ -23,17 +23,26 @@ import (
 type Poller struct {
 	mu    sync.Mutex
 	epoll *epoll // nil without connections
+	slow  atomic.Uint64
 }
 
 // epoll is an epoll instance with its connections, guarded by Poller.mu.
 type epoll struct {
 	fd      int // of file, which is open
 	file    *os.File
-	work    chan *Conn   // for readers that have nothing to do
+	work    chan job     // for readers that have nothing to do
 	resting atomic.Int32 // those readers
 	places  []*Conn      // the system names the place of a connection that has input
 	free    []int32      // of places
 	conns   int
+	lead    lead   // has a lock of its own
+	events  events // of who leads
+}
+
+// job is a connection that is to be read, and what was left of a read, or nil.
+type job struct {
+	conn *Conn
+	left *input
 }
 
 // maxEvents limits what one call of epoll brings; the rest comes with the next.
@@ -53,7 +62,7 @@ func newEpoll() (*epoll, error) {
 		syscall.Close(fd)
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	e := &epoll{fd: fd, file: os.NewFile(uintptr(fd), "epoll"), work: make(chan *Conn)}
+	e := &epoll{fd: fd, file: os.NewFile(uintptr(fd), "epoll"), work: make(chan job), events: make(events, maxEvents)}
 	if err := e.file.SetReadDeadline(time.Time{}); err != nil { // Go's poller does not take it
 		e.file.Close()
 		return nil, fmt.Errorf("epoll: %w", err)
@@ -77,7 +86,9 @@ func (p *Poller) add(c *Conn) error {
 			return err
 		}
 		p.epoll = e
-		go p.run(e) // ends when the last connection is removed
+		e.lead.timer = time.AfterFunc(time.Hour, func() { p.watch(e) })
+		e.lead.timer.Stop()
+		go p.run(e, 0) // ends when the last connection is removed
 	}
 	if len(e.free) == 0 {
 		e.places = append(e.places, nil)
@@ -126,54 +137,27 @@ func (p *Poller) forget(c *Conn) {
 	}
 }
 
-// run has connections read that have input.
-func (p *Poller) run(e *epoll) {
-	raw, err := e.file.SyscallConn()
-	if err != nil {
-		return // closed
-	}
-	defer close(e.work)
-	events, ready := make(events, maxEvents), make([]*Conn, 0, maxEvents)
-	for {
-		n := 0
-		err := raw.Read(func(fd uintptr) bool {
-			n = events.take(fd)
-			return n > 0
-		})
-		if err != nil {
-			return // closed
-		}
-		ready = p.ready(e, events[:n], ready[:0])
-		for _, c := range ready {
-			if c.reading.wake() {
-				e.read(c)
-			}
-		}
-		clear(ready)
-	}
-}
-
 // maxResting limits the readers that stay for the next input, until the last connection
 // is removed.
 const maxResting = 2
 
-// read has c read by one that rests, or by a new goroutine, counted in by Conn.parts. It
-// comes back for more, with the stack that it has got: to let each grow anew took a
-// fifteenth of a connect.
-func (e *epoll) read(c *Conn) {
+// read has a connection read by one that rests, or by a new goroutine, counted in by
+// Conn.parts. It comes back for more, with the stack that it has got: to let each grow
+// anew took a fifteenth of a connect.
+func (e *epoll) read(j job) {
 	select {
-	case e.work <- c:
+	case e.work <- j:
 		return
 	default:
 	}
 	go func() {
-		for c != nil {
-			c.readParked()
+		for j.conn != nil {
+			j.conn.readParked(j.left)
 			if e.resting.Add(1) > maxResting {
 				e.resting.Add(-1)
 				return
 			}
-			c = <-e.work
+			j = <-e.work
 			e.resting.Add(-1)
 		}
 	}()

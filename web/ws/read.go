@@ -44,6 +44,13 @@ func (r *reading) rest() (again, last bool) {
 	return again, !again
 }
 
+// doze is rest for who leaves what else there is to another, and reports whether there is
+// nothing.
+func (r *reading) doze() bool {
+	again, last := r.rest()
+	return !again && !last
+}
+
 // stop lets nobody begin to read, and reports whether nobody reads.
 func (r *reading) stop() (nobody bool) {
 	for {
@@ -91,11 +98,13 @@ func (c *Conn) read() {
 	}
 }
 
-// readParked is read for what has come, on a goroutine that a Poller has started.
-func (c *Conn) readParked() {
+// readParked is read for what has come, on a goroutine that a Poller has started. It
+// begins with what is in left, which may be nil.
+func (c *Conn) readParked(left *input) {
 	growStack(0)
 	for again := true; again; {
-		last := !c.readAll()
+		last := !c.readAll(left)
+		left = nil
 		if !last {
 			again, last = c.reading.rest()
 		}
@@ -134,17 +143,25 @@ func (c *Conn) decode(b []byte) (goesOn bool) {
 	for len(b) > 0 {
 		m, n, err := c.in.next(b)
 		b = b[n:]
-		if cause := c.act(m, err); cause != 0 {
-			c.fail(cause)
-			if cause == CauseLost || cause == CauseBreach || cause == CauseSlow {
-				return false
-			}
-			c.in.refuse() // its close frame is waited for
-		}
-		if c.cut() {
-			c.fail(CauseLost)
+		if !c.decoded(m, err) {
 			return false
 		}
+	}
+	return true
+}
+
+// decoded is decode of what the decoder has made of some bytes.
+func (c *Conn) decoded(m message, err error) (goesOn bool) {
+	if cause := c.act(m, err); cause != 0 {
+		c.fail(cause)
+		if cause == CauseLost || cause == CauseBreach || cause == CauseSlow {
+			return false
+		}
+		c.in.refuse() // its close frame is waited for
+	}
+	if c.cut() {
+		c.fail(CauseLost)
+		return false
 	}
 	return true
 }

@@ -9,12 +9,22 @@ import (
 // parkedRead is the buffer of a connection that is read where it is parked, in bytes.
 const parkedRead = 16 << 10
 
-// input is the arguments of one read.
+// input is the arguments of one read, and what of it is still to be acted on.
 type input struct {
 	buffer [parkedRead]byte
 	n      int
 	err    syscall.Errno
 	read   func(fd uintptr)
+	left   leftover
+}
+
+// leftover is what one who has read leaves to another: a message, or the error instead,
+// then the bytes behind it.
+type leftover struct {
+	message message
+	err     error
+	bytes   []byte // of input.buffer
+	broken  bool   // the decoder has panicked
 }
 
 // inputs are those that nobody uses: an idle connection has none.
@@ -36,10 +46,27 @@ func (i *input) readFrom(fd uintptr) {
 	}
 }
 
-// readAll receives what has come, and reports whether more may come.
-func (c *Conn) readAll() (goesOn bool) {
-	i := inputs.Get().(*input)
+// resume acts on what was left.
+func (c *Conn) resume(i *input) (goesOn bool) {
+	left := i.left
+	i.left = leftover{}
+	if left.broken {
+		return false
+	}
+	return c.guard(func() { goesOn = c.decoded(left.message, left.err) && c.decode(left.bytes) }) && goesOn
+}
+
+// readAll receives what was left in i, which may be nil, and what has come since, and
+// reports whether more may come.
+func (c *Conn) readAll(i *input) (goesOn bool) {
+	resumes := i != nil
+	if !resumes {
+		i = inputs.Get().(*input)
+	}
 	defer inputs.Put(i)
+	if resumes && !c.resume(i) {
+		return false
+	}
 	for {
 		i.err = syscall.EBADF
 		c.tap.raw.Control(i.read) // fails when closed

@@ -81,6 +81,9 @@ func (d *Decoder) Binary(data []byte) (p Packet, whole bool, err error) {
 	return p, true, nil
 }
 
+// Waits says that the attachments of a packet are to come.
+func (d *Decoder) Waits() bool { return d.pending != nil }
+
 // Held is the packet that waits for attachments, as messages that bring another
 // Decoder to the same state: Text of the first, then Binary of each. Nil: none waits.
 func (d *Decoder) Held() (text []byte, attachments [][]byte) {
