@@ -36,4 +36,5 @@ func (c collector) slow(e emitter) {
 		}
 		e.counter("volatile_dropped_total", "Volatile messages that a client did not get.", p.volatile, "protocol", p.protocol)
 	}
+	e.counter("slow_reads_total", "How often handling messages took so long that goroutines of their own read clients for a while.", io.SlowReads)
 }

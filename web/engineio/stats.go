@@ -19,6 +19,7 @@ type Stats struct {
 	Delayed         uint64             // messages that waited for Config.Rate
 	Slow            map[ws.Slow]uint64 // those of Closed with ReasonSlow
 	VolatileDropped uint64             // groups of SendVolatile that were dropped
+	SlowReads       uint64             // see ws.Poller.Slow
 
 	PacketsIn, PacketsOut uint64 // all types, on both transports
 	BytesIn, BytesOut     uint64 // of packets as websocket messages, without frame headers, HTTP and base64
@@ -48,8 +49,8 @@ func (s *Server) Stats() Stats {
 		Delayed:  c.delayed.Load(),
 		Slow:     make(map[ws.Slow]uint64),
 
-		VolatileDropped: c.volatile.Load(),
-		PacketsIn:       c.traffic.MessagesIn.Load(), PacketsOut: c.traffic.MessagesOut.Load(),
+		VolatileDropped: c.volatile.Load(), SlowReads: s.websockets.Poller.Slow(),
+		PacketsIn: c.traffic.MessagesIn.Load(), PacketsOut: c.traffic.MessagesOut.Load(),
 		BytesIn: c.traffic.BytesIn.Load(), BytesOut: c.traffic.BytesOut.Load(),
 	}
 	for r := Reason(1); r < reasonEnd; r++ {
