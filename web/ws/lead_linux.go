@@ -9,8 +9,11 @@ import (
 // thread's waking and a switch to it, as much as a small message; but all input waits
 // meanwhile.
 const (
-	maxReadHere  = 4       // connections that have input at once: of more, others read
-	maxTried     = 8       // messages of one connection
+	maxReadHere = 4 // connections that have input at once: of more, others read
+	maxTried    = 8 // messages of one connection
+	// busyFor is how long a client is read by others after it has spoken: one that sends without
+	// pause keeps a reader, which takes more at once while others poll and deliver.
+	busyFor      = time.Millisecond
 	maxTriedSize = 4 << 10 // bytes of a message
 	// slowRead is what one connection may take, as it mostly does: a busy machine, too, may
 	// let the thread stand still. When a ninth of the reads took longer, or three in turn, others

@@ -84,6 +84,9 @@ func speak(t *testing.T, c net.Conn, s *session, seed uint64, messages int) {
 			n := 1 + r.IntN(len(waiting))
 			c.Write(waiting[:n])
 			waiting = waiting[n:]
+			if r.IntN(20) == 0 {
+				time.Sleep(2 * time.Millisecond) // who polls may read what follows
+			}
 			if r.IntN(4) == 0 {
 				time.Sleep(time.Duration(r.IntN(100)) * time.Microsecond)
 			}

@@ -1,12 +1,16 @@
 package ws
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // trier is the Handler of who can be read without waiting, by who polls: nil while a
-// larger message is under way, or if what comes must be inflated.
+// larger message is under way, if what comes must be inflated, or if the client sends so fast
+// that a reader is worth its waking.
 func (c *Conn) trier() Trier {
 	t, _ := c.handler.(Trier)
-	if c.packs || !c.in.light() {
+	if c.packs || !c.in.light() || time.Since(c.tap.heard()) < busyFor {
 		return nil
 	}
 	return t

@@ -19,6 +19,9 @@ import (
 // tried is how many messages were tried, and calls that were not.
 type tried struct{ here, elsewhere atomic.Int64 }
 
+// calm is more than a client is silent whom who polls reads.
+const calm = 3 * time.Millisecond
+
 // setup has messages tried by try.
 func (c *tried) setup(try func(data string) bool) func(*session) {
 	return func(s *session) {
@@ -39,6 +42,7 @@ func TestMessagesThatWaitForNobodyAreReceivedByWhoPolls(t *testing.T) {
 		conn, s := h.deafOpen()
 		waitFor(t, "it is parked", func() bool { return h.cfg.Poller.Conns() == 1 })
 		for i := 1; c.here.Load() == 0; i++ { // a pause, if the machine was busy
+			time.Sleep(calm)
 			conn.Write(masked(0x81, 1, "x"))
 			waitFor(t, "it is received", func() bool { return len(strings.Split(s.messages(), ",")) == i && s.messages() != "" })
 		}
@@ -71,8 +75,9 @@ func TestHalfAFrameWaitsForTheOther(t *testing.T) {
 		conn, s := h.deafOpen()
 		frame := masked(0x81, 5, "hello")
 		for cut := 1; cut < len(frame); cut++ {
+			time.Sleep(calm)
 			conn.Write(frame[:cut])
-			time.Sleep(time.Millisecond) // often long enough to be read
+			time.Sleep(calm) // often long enough to be read
 			conn.Write(frame[cut:])
 		}
 		want := strings.Join(slices.Repeat([]string{"hello"}, len(frame)-1), ",")
@@ -95,6 +100,7 @@ func TestHandlerThatWaitsAllTheSameStopsNobodyElse(t *testing.T) {
 		busy, b := h.deafOpen()
 		other, o := h.deafOpen()
 		waitFor(t, "both are parked", func() bool { return h.cfg.Poller.Conns() == 2 })
+		time.Sleep(calm)
 		busy.Write(masked(0x81, 4, "wait"))
 		other.Write(masked(0x81, 5, "first"))
 		waitFor(t, "the other is received", func() bool { return o.messages() == "first" })
@@ -129,6 +135,7 @@ func TestSlowHandlerHasOthersReadForAWhile(t *testing.T) {
 		n := 0
 		say := func() {
 			n++
+			time.Sleep(calm)
 			conn.Write(masked(0x81, 1, "x"))
 			waitFor(t, "it is received", func() bool { return strings.Count(s.messages(), "x") == n })
 		}
@@ -163,6 +170,7 @@ func TestHandlerThatPanicsOrExitsEndsNoOther(t *testing.T) {
 		go io.Copy(io.Discard, in)
 		for i := range 3 {
 			bad, b := h.deafOpen()
+			time.Sleep(calm)
 			bad.Write(masked(0x81, 5, "panic"))
 			waitFor(t, "it ends", b.gone)
 			if b.causes[0] != ws.CausePanic {
