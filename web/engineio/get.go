@@ -27,6 +27,7 @@ type poll struct {
 	noopAt  time.Time // not before, a noop
 	leaving bool      // a noop rather than nothing
 	noop    bool      // the answer is one
+	arrived bool      // the next poll tells so, though write is not through yet
 }
 
 func newPoll(w http.ResponseWriter, r *http.Request) *poll {
@@ -70,6 +71,9 @@ func (p *polling) admitGet(g *poll) error {
 	}
 	p.waiting = g
 	p.sure()
+	if p.writing != nil {
+		p.writing.arrived = true
+	}
 	if s.probe != nil && s.probe.probed() { // the upgrade itself may be on its way
 		g.noopAt = time.Now().Add(raceTime)
 	}
@@ -197,7 +201,7 @@ func (p *polling) answered(g *poll, err error) {
 	s.out.Written()
 	if reason := failure(err); reason != 0 {
 		s.endLocked(reason)
-	} else if !g.noop {
+	} else if !g.noop && !g.arrived {
 		p.unsure(g.way.Lost)
 	}
 	p.flush()
