@@ -58,7 +58,8 @@ unit:
 	@echo '== unit tests with the race detector'
 	$(GO) test -race ./...
 
-# The protocol between nodes in 1,000 simulated clusters, and without each of its rules.
+# The protocol between nodes, and the recovery of clients, in 1,000 simulated clusters each, and without
+# each of their rules.
 sim:
 	@echo '== simulation of the mesh'
 	MESHRT_SIM=$(SEEDS) $(GO) test -count=1 -v -timeout 20m -run 'TestSimulation' ./cluster

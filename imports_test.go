@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	"cluster":             {"cluster/gossip", "cluster/mesh", "wire"},
 	"cluster/clustertest": {},
 	"cluster/history":     {},
+	"cluster/recovery":    {"wire"},
 	"cluster/netlab":      {},
 	"node":                {"cluster", "wire"},
 	"node/relay":          {"node", "wire"},

@@ -27,7 +27,40 @@ type sim struct {
 	next  wire.NodeID
 	calm  bool // no more faults
 
-	h *history
+	h     *history
+	layer layer // above the cores; nil none
+}
+
+// layer is what sits on the cores of a simulation and is told what happens to them.
+type layer interface {
+	started(n *simNode)
+	died(n *simNode)
+	linkUp(n *simNode, peer wire.NodeID)
+	linkDown(n *simNode, peer wire.NodeID)
+	down(n *simNode, peer wire.NodeID)
+	message(n *simNode, m *wire.Message)
+	gap(n *simNode, origin wire.NodeID)
+}
+
+func (s *sim) linkUp(n *simNode, peer wire.NodeID) {
+	s.do(n, func() { n.core.linkUp(peer) })
+	if s.layer != nil {
+		s.layer.linkUp(n, peer)
+	}
+}
+
+func (s *sim) linkDown(n *simNode, peer wire.NodeID) {
+	s.do(n, func() { n.core.linkDown(peer, false) })
+	if s.layer != nil {
+		s.layer.linkDown(n, peer)
+	}
+}
+
+func (s *sim) down(n *simNode, peer wire.NodeID) {
+	s.do(n, func() { n.core.down(peer) })
+	if p := n.core.peers[peer]; s.layer != nil && (p == nil || !p.linked) {
+		s.layer.down(n, peer)
+	}
 }
 
 // simNode is one run of a node with its clients.
@@ -124,6 +157,9 @@ func (s *sim) start(logBytes int) {
 	n.core.flushBytes = 1000            // several to a lane's room
 	n.core.syncTopics = 1 + s.r.IntN(3) // SYNCs take several ticks
 	s.nodes[n.id] = n
+	if s.layer != nil {
+		s.layer.started(n)
+	}
 	for id := wire.NodeID(1); id < n.id; id++ {
 		if !s.nodes[id].dead {
 			l := &simLink{ids: [2]wire.NodeID{min(id, n.id), max(id, n.id)}, room: 40}
@@ -200,6 +236,9 @@ func (s *sim) kill(n *simNode, logBytes int) {
 	links := s.sortedLinks()
 	n.dead = true
 	s.h.died(n.id)
+	if s.layer != nil {
+		s.layer.died(n)
+	}
 	for _, l := range links {
 		side := l.side(n.id)
 		if l.ids[side] != n.id {
@@ -211,10 +250,10 @@ func (s *sim) kill(n *simNode, logBytes int) {
 		s.on(other, s.between(time.Millisecond, 3*time.Second), func(o *simNode) {
 			if l.up[1-side] {
 				l.up[1-side] = false
-				s.do(o, func() { o.core.linkDown(n.id, false) })
+				s.linkDown(o, n.id)
 			}
 		})
-		s.on(other, s.between(3*time.Second, 5*time.Second), func(o *simNode) { s.do(o, func() { o.core.down(n.id) }) })
+		s.on(other, s.between(3*time.Second, 5*time.Second), func(o *simNode) { s.down(o, n.id) })
 	}
 	s.after(s.between(300*time.Millisecond, 2*time.Second), func() { s.start(logBytes) })
 }

@@ -101,15 +101,22 @@ func (s *sim) receive(n *simNode, from wire.NodeID, f wire.Frame) {
 		if err != nil {
 			panic(err)
 		}
-		if n.core.accept(n.core.peer(from), m.Flags.Stream(), m.Seq) {
-			s.h.delivered(n, m)
-		} else {
+		switch {
+		case !n.core.accept(n.core.peer(from), m.Flags.Stream(), m.Seq):
+
 			s.h.problem("node %d was sent %v message %d of node %d twice", n.id, m.Flags.Stream(), m.Seq, from)
+		case s.layer != nil:
+			s.layer.message(n, m)
+		default:
+			s.h.delivered(n, m)
 		}
 	case wire.KindGap:
 		g, _ := wire.DecodeGap(f)
 		if n.core.gap(from, g) {
 			s.h.gap(n.id, from, g)
+			if s.layer != nil {
+				s.layer.gap(n, from)
+			}
 		}
 	default:
 		control(n.core, from, f)
@@ -160,7 +167,7 @@ func (s *sim) connect(l *simLink) {
 			}
 			l.up[side], n.linked = true, s.now
 			s.h.linked(l.ids[side], l.ids[1-side], s.now)
-			s.do(n, func() { n.core.linkUp(l.ids[1-side]) })
+			s.linkUp(n, l.ids[1-side])
 		})
 	}
 }
@@ -179,8 +186,8 @@ func (s *sim) cut(l *simLink, long bool) {
 		id, other := l.ids[side], l.ids[1-side]
 		s.on(id, s.between(time.Millisecond, 2500*time.Millisecond), func(n *simNode) {
 			l.up[side] = false
-			s.do(n, func() { n.core.linkDown(other, false) })
-			if !long && s.r.IntN(20) == 0 {
+			s.linkDown(n, other)
+			if !long && s.layer == nil && s.r.IntN(20) == 0 {
 				s.lose(n, other)
 			}
 			if ended++; ended == 2 && !long && gen == l.gen {
@@ -190,7 +197,7 @@ func (s *sim) cut(l *simLink, long bool) {
 		if long {
 			s.on(id, s.between(3*time.Second, 6*time.Second), func(n *simNode) {
 				s.h.parted(id, other)
-				s.do(n, func() { n.core.down(other) })
+				s.down(n, other)
 			})
 		}
 	}

@@ -1,0 +1,198 @@
+package recovery
+
+import "github.com/meshrt/meshrt/wire"
+
+// tellClaims tells a peer that was not there before which sessions were claimed from nodes that were
+// taken for dead. It may be one of those, or was on their side of a partition.
+func (m *Machine) tellClaims(to wire.NodeID) {
+	of := map[PID]Claim{}
+	for pid, s := range m.sessions {
+		if s.rec.Contested && (s.state == live || s.state == lost) {
+			of[pid] = s.rec.Claim
+		}
+	}
+	if len(of) > 0 && !m.breaks(BreakHeal) {
+		m.send(to, Claims{of})
+	}
+}
+
+func (m *Machine) tellClaim(to wire.NodeID, pid PID, c Claim) {
+	if !m.breaks(BreakHeal) {
+		m.send(to, Claims{map[PID]Claim{pid: c}})
+	}
+}
+
+// takeClaims compares: the lower claim loses, and its client is closed.
+func (m *Machine) takeClaims(from wire.NodeID, f Claims) {
+	better := map[PID]Claim{}
+	for _, pid := range sorted(f.Of) {
+		s := m.sessions[pid]
+		switch {
+		case s == nil || s.state == ended || s.state == given:
+		case s.rec.Claim.Less(f.Of[pid]):
+			m.End(pid)
+			m.do(Close{pid, "taken over"})
+		case f.Of[pid].Less(s.rec.Claim):
+			better[pid] = s.rec.Claim
+		}
+	}
+	if len(better) > 0 {
+		m.send(from, Claims{better})
+	}
+}
+
+// lookup tells what this node has of a session.
+func (m *Machine) lookup(from wire.NodeID, f Lookup) {
+	found := m.find(from, f.PID)
+	found.ID = f.ID
+	m.send(from, found)
+}
+
+func (m *Machine) find(from wire.NodeID, pid PID) (f Found) {
+	if a := m.attempts[pid]; a != nil && (a.phase == arriving || a.phase == fetching) {
+		return Found{Kind: FoundAlive, Claim: a.granted.Record.Claim}
+	}
+	if s := m.sessions[pid]; s != nil {
+		switch {
+		case s.state == live || s.state == lost || s.state == given && m.free(s.to, from):
+			f = Found{Kind: FoundOwner, Claim: s.rec.Claim}
+		case s.state == given:
+			f = Found{Kind: FoundAlive, Claim: s.rec.Claim}
+		}
+	}
+	for _, id := range sorted(m.mirrors) {
+		x := m.mirrors[id]
+		rec := x.sessions[pid]
+		if rec == nil || !m.speaksFor(id) {
+			continue
+		}
+		k := FoundMirror
+		if h, ok := x.held[pid]; ok && !m.free(h, from) || !m.closed(id) {
+			k = FoundAlive
+		}
+		if f.Kind == FoundNothing || f.Claim.Less(rec.Claim) {
+			f = Found{Kind: k, Claim: rec.Claim, Owner: id, Gen: x.gen}
+		}
+	}
+	return f
+}
+
+// free tells whether somebody may have what another one holds: it is the same, or that one is dead.
+func (m *Machine) free(h hold, by wire.NodeID) bool {
+	p := m.peers[h.to]
+	return h.to == by || h.to == 0 || p != nil && p.down || p == nil && h.to != m.id || m.breaks(BreakHeld)
+}
+
+// take gives a session away: that of this node, or of a dead one that it mirrors, whichever is newer.
+func (m *Machine) take(from wire.NodeID, f Take) {
+	best, claim := m.bestMirrored(f.PID)
+	if s := m.sessions[f.PID]; s != nil && s.state != ended && (best == 0 || !s.rec.Claim.Less(claim)) {
+		if a := m.attempts[f.PID]; a != nil && a.phase == mirroring {
+			m.refuse(f.PID, "taken over")
+		}
+		m.giveOwn(from, f, s)
+		return
+	}
+	if best == 0 {
+		m.send(from, Denied{ID: f.ID})
+		return
+	}
+	m.giveMirrored(from, f, best)
+}
+
+// bestMirrored is the dead node of which this one has a session with the highest claim, 0 none.
+func (m *Machine) bestMirrored(pid PID) (best wire.NodeID, claim Claim) {
+	for _, id := range sorted(m.mirrors) {
+		rec := m.mirrors[id].sessions[pid]
+		if rec != nil && m.speaksFor(id) && m.closed(id) && (best == 0 || claim.Less(rec.Claim)) {
+			best, claim = id, rec.Claim
+		}
+	}
+	return best, claim
+}
+
+func (m *Machine) giveOwn(from wire.NodeID, f Take, s *session) {
+	if s.state != given && m.now-f.Age < s.came {
+		m.send(from, Denied{f.ID, true}) // the client went on to this node, and has messages of it
+		return
+	}
+	claim := s.rec.Claim
+	if s.state == given {
+		if s.to.to == from && s.to.granted.ID == f.ID {
+			m.send(from, s.to.granted) // the answer was lost
+			return
+		}
+		if !m.free(s.to, from) {
+			m.send(from, Denied{ID: f.ID})
+			return
+		}
+		claim = s.to.granted.Record.Claim
+	}
+	w, since, ok := m.resolve(&s.rec, m.id, &m.order, f.Cursor)
+	if s.state == live {
+		m.do(Close{f.PID, "taken over"})
+	}
+	if !ok {
+		m.send(from, Denied{f.ID, true})
+		m.End(f.PID)
+		return
+	}
+	rec := s.rec.clone()
+	rec.Claim = Claim{claim.N + 1, from}
+	if s.state == given && (s.to.to != 0 || s.to.granted.Record.Contested) {
+		rec.Contested = true // one to whom it was given may be alive
+	}
+	s.state, s.since, s.to = given, m.now, hold{from, Granted{f.ID, rec, w, m.now - since}}
+	m.send(from, s.to.granted)
+}
+
+func (m *Machine) giveMirrored(from wire.NodeID, f Take, owner wire.NodeID) {
+	x := m.mirrors[owner]
+	rec := x.sessions[f.PID].clone()
+	claim := rec.Claim
+	if h, ok := x.held[f.PID]; ok {
+		if h.to == from && h.granted.ID == f.ID {
+			m.send(from, h.granted)
+			return
+		}
+		if !m.free(h, from) {
+			m.send(from, Denied{ID: f.ID})
+			return
+		}
+		claim = h.granted.Record.Claim
+	}
+	w, since, ok := m.resolve(&rec, owner, &x.order, f.Cursor)
+	if !ok {
+		m.send(from, Denied{f.ID, true})
+		return
+	}
+	rec.Claim, rec.Contested = Claim{claim.N + 1, from}, true
+	x.held[f.PID] = hold{from, Granted{f.ID, rec, w, m.now - since}}
+	m.send(from, x.held[f.PID].granted)
+}
+
+// given: whoever took a session has it, and its mirrors too. What is here is old now.
+func (m *Machine) given(to wire.NodeID, pid PID) {
+	if s := m.sessions[pid]; s != nil && s.state == given && s.to.to == to {
+		m.End(pid)
+	}
+	for _, x := range m.mirrors {
+		if h, ok := x.held[pid]; ok && h.to == to {
+			delete(x.held, pid)
+			delete(x.sessions, pid)
+		}
+	}
+}
+
+// released: he will not have it. Another one may.
+func (m *Machine) released(to wire.NodeID, pid PID) {
+	if s := m.sessions[pid]; s != nil && s.state == given && s.to.to == to {
+		s.to.to = 0
+	}
+	for _, x := range m.mirrors {
+		if h, ok := x.held[pid]; ok && h.to == to {
+			h.to = 0
+			x.held[pid] = h
+		}
+	}
+}

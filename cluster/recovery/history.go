@@ -1,0 +1,103 @@
+package recovery
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// history is what one node has published to recoverable namespaces lately: at that node
+// its own log, at a mirror the copy. Messages leave it by age, or before when they are too many.
+type history struct {
+	streams [wire.Streams]historyStream
+	bytes   int
+}
+
+type historyStream struct {
+	entries []kept // rising numbers
+	head    uint64 // of the last message that came, kept or not
+	// dropped is the number of the newest message that is gone, and droppedAt when it was
+	// published: whatever is younger is here.
+	dropped   uint64
+	droppedAt time.Duration
+}
+
+// kept is a message with the time when it was published, on the clock of the keeper.
+type kept struct {
+	m  *wire.Message
+	at time.Duration
+}
+
+// add takes the next message; false when it is here or was.
+func (h *history) add(m *wire.Message, at time.Duration) bool {
+	s := &h.streams[m.Flags.Stream()]
+	if m.Seq <= s.head {
+		return false
+	}
+	s.head = m.Seq
+	s.entries = append(s.entries, kept{m, at})
+	h.bytes += m.Size()
+	return true
+}
+
+func (h *history) heads() (f wire.Frontiers) {
+	for k := range h.streams {
+		f[k] = h.streams[k].head
+	}
+	return f
+}
+
+// trim lets go of what was published before since, and of the oldest while there are
+// more than limit bytes. It tells how many went before their time.
+func (h *history) trim(since time.Duration, limit int) (early int) {
+	for k := range h.streams {
+		for s := &h.streams[k]; len(s.entries) > 0 && s.entries[0].at < since; {
+			h.drop(s)
+		}
+	}
+	for h.bytes > limit {
+		s := h.oldest()
+		h.drop(s)
+		early++
+	}
+	return early
+}
+
+// oldest is the stream with the oldest message. There is one.
+func (h *history) oldest() *historyStream {
+	var of *historyStream
+	for k := range h.streams {
+		s := &h.streams[k]
+		if len(s.entries) > 0 && (of == nil || s.entries[0].at < of.entries[0].at) {
+			of = s
+		}
+	}
+	return of
+}
+
+func (h *history) drop(s *historyStream) {
+	e := s.entries[0]
+	s.entries = s.entries[1:]
+	s.dropped, s.droppedAt = e.m.Seq, max(s.droppedAt, e.at)
+	h.bytes -= e.m.Size()
+}
+
+// after are the kept messages of stream k behind seq.
+func (h *history) after(k int, seq uint64) []kept {
+	entries := h.streams[k].entries
+	i, _ := slices.BinarySearchFunc(entries, seq+1, func(e kept, seq uint64) int { return cmp.Compare(e.m.Seq, seq) })
+	return entries[i:]
+}
+
+// covers tells whether everything is here that somebody may lack who is at from, if what
+// he lacks was published since then.
+func (h *history) covers(from wire.Frontiers, since time.Duration) bool {
+	for k := range h.streams {
+		if s := &h.streams[k]; s.dropped > from[k] && s.droppedAt >= since {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,321 @@
+package recovery
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// Config are the limits of a Machine. Zero values are the defaults.
+type Config struct {
+	ID wire.NodeID
+	// Copies are how many nodes have each message, session and order, the own included. 2.
+	Copies int
+	// Window is for how long a client may be away. 2 minutes.
+	Window time.Duration
+	// Slack is how much longer messages are kept: how late they may be on a link,
+	// and how long a recovery takes. 30 s.
+	Slack time.Duration
+	// LogBytes limits the own messages, and those that are mirrored of each other node: beyond it
+	// the oldest go, and who lacks them is not recovered. 64 MiB.
+	LogBytes int
+	// OrderEntries limits the order, 32 bytes each. 1 Mi.
+	OrderEntries int
+	// FrameEntries are the most messages of a frame to a mirror. 256.
+	FrameEntries int
+	// Patience is how long a client waits for its recovery. 10 s.
+	Patience time.Duration
+	// Wants tells whether a peer wants a message: so by its interest, or because that may not be
+	// trusted now.
+	Wants func(peer wire.NodeID, m *wire.Message) bool
+	// Broken is for the simulator.
+	Broken Rule
+}
+
+func (c Config) withDefaults() Config {
+	c.Copies = cmp.Or(c.Copies, 2)
+	c.Window = cmp.Or(c.Window, 2*time.Minute)
+	c.Slack = cmp.Or(c.Slack, 30*time.Second)
+	c.LogBytes = cmp.Or(c.LogBytes, 64<<20)
+	c.OrderEntries = cmp.Or(c.OrderEntries, 1<<20)
+	c.FrameEntries = cmp.Or(c.FrameEntries, 256)
+	c.Patience = cmp.Or(c.Patience, 10*time.Second)
+	return c
+}
+
+// Machine is one node's part in recovery. See the package.
+type Machine struct {
+	cfg       Config
+	id        wire.NodeID
+	now       time.Duration
+	nextSweep time.Duration
+	asleep    time.Duration // in all
+
+	log   history // own messages
+	order order
+	peers map[wire.NodeID]*peer
+	met   uint64 // how many there have been
+
+	buddies  map[wire.NodeID]*buddy // who gets what this node mirrors
+	set      []wire.NodeID          // of them, those that acks wait for
+	gen      uint64                 // of set
+	proposal *proposal
+	unsure   bool // a proposal was given up: acks wait for the next
+	waits    []wait
+	draining bool
+
+	mirrors     map[wire.NodeID]*mirror // what this node keeps of others
+	sessions    map[PID]*session
+	version     uint64 // of sessions
+	changed     []PID  // changed[i] made version firstChange+i
+	firstChange uint64
+
+	fence    fence
+	attempts map[PID]*attempt
+	nextID   uint64
+
+	loop    []Frame // to this node itself
+	effects []Effect
+	stats   Stats
+}
+
+// Stats are counters.
+type Stats struct {
+	Short     uint64 // own messages that left the log before their time
+	Completed uint64 // messages of dead nodes that came from mirrors
+	Resets    uint64 // buddies that were told everything anew
+}
+
+// Stats are the counters so far.
+func (m *Machine) Stats() Stats { return m.stats }
+
+// peer is another run of a node.
+type peer struct {
+	linked   bool
+	met      wire.Frontiers // of the own messages when this node came to know it: those are not for it
+	down     bool           // and not linked: its stream is closed
+	since    time.Duration
+	draining bool
+	gen      uint64                 // of its buddies, the highest that it has told
+	tail     *tail                  // while it is down
+	asked    map[wire.NodeID]uint64 // who waits for this node to take it for dead, with his nonce
+}
+
+// New makes the machine of a node that has just started.
+func New(cfg Config) *Machine {
+	cfg = cfg.withDefaults()
+	return &Machine{cfg: cfg, id: cfg.ID, order: newOrder(), peers: map[wire.NodeID]*peer{}, buddies: map[wire.NodeID]*buddy{},
+		mirrors: map[wire.NodeID]*mirror{}, sessions: map[PID]*session{}, firstChange: 1, attempts: map[PID]*attempt{}}
+}
+
+// asleepAfter is how long nothing happens in a process that was stopped, or has starved.
+const asleepAfter = time.Second
+
+// At sets the time on a monotonic clock of this node.
+func (m *Machine) At(now time.Duration) {
+	if m.now > 0 && now-m.now > asleepAfter {
+		m.asleep += now - m.now
+	}
+	m.now = now
+}
+
+// awake is the time for which this node has run. By it messages get old: what was published before a
+// sleep had not reached anybody meanwhile.
+func (m *Machine) awake() time.Duration { return m.now - m.asleep }
+
+// Take gives what is to be done since the last Take, in order.
+func (m *Machine) Take() []Effect {
+	for len(m.loop) > 0 {
+		f := m.loop[0]
+		m.loop = m.loop[1:]
+		m.Frame(m.id, f)
+	}
+	effects := m.effects
+	m.effects = nil
+	return effects
+}
+
+func (m *Machine) do(e Effect) { m.effects = append(m.effects, e) }
+
+// send gives a frame to a peer that is linked, or to this node.
+func (m *Machine) send(to wire.NodeID, f Frame) {
+	if to == m.id {
+		m.loop = append(m.loop, f)
+		return
+	}
+	if p := m.peers[to]; p != nil && p.linked {
+		m.do(Send{to, f})
+	}
+}
+
+// sorted are the keys of a map in order, so that what follows depends on nothing but events.
+func sorted[K cmp.Ordered, V any](of map[K]V) []K { return slices.Sorted(maps.Keys(of)) }
+
+// linked are the peers with a link.
+func (m *Machine) linked() (ids []wire.NodeID) {
+	for _, id := range sorted(m.peers) {
+		if m.peers[id].linked {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Member says that gossip has a node, or that there is a link to it. It is to be called when the core comes to know
+// it: what is published from then on is kept for it.
+func (m *Machine) Member(id wire.NodeID) {
+	if p := m.peer(id); p.down {
+		p.down, p.tail = false, nil
+	}
+}
+
+func (m *Machine) peer(id wire.NodeID) *peer {
+	p := m.peers[id]
+	if p == nil {
+		p = &peer{since: m.now, met: m.log.heads()}
+		m.peers[id] = p
+		m.met++
+	}
+	return p
+}
+
+// Linked says that a link has come up: what was sent on the last one may be lost.
+func (m *Machine) Linked(id wire.NodeID) {
+	m.Member(id)
+	m.peers[id].linked = true
+	m.reopen(id)
+	m.linkedBuddy(id)
+	if !m.breaks(BreakRelink) {
+		m.afterFence(func() {}) // joins of meanwhile had no barrier of it: those to come need one
+	}
+	m.askTails(id)
+	m.tellClaims(id)
+	for _, pid := range sorted(m.attempts) {
+		m.attempts[pid].linked(id)
+	}
+	m.choose()
+}
+
+// Unlinked says that a link has ended.
+func (m *Machine) Unlinked(id wire.NodeID) {
+	m.peer(id).linked = false
+	if b := m.buddies[id]; b != nil {
+		b.unlink()
+	}
+	m.fenceLost(id)
+	m.proposalLost(id)
+}
+
+// Down says that a node without a link is dead, or taken for that: its stream is closed until
+// there is a link to it again.
+func (m *Machine) Down(id wire.NodeID) {
+	p := m.peer(id)
+	if p.linked || p.down {
+		return
+	}
+	p.down, p.since = true, m.now
+	m.closeStream(id)
+	m.beginTail(id)
+	m.choose()
+	m.progress()
+}
+
+// gone is after how long a dead node is forgotten.
+func (m *Machine) gone() time.Duration { return m.cfg.Window + m.cfg.Slack }
+
+// TickEvery is how often Tick wants to be called: the most that clients get twice when their
+// node is killed.
+const TickEvery = 20 * time.Millisecond
+
+// sweepEvery is how often what is too old is looked for.
+const sweepEvery = time.Second
+
+// Tick does what time brings.
+func (m *Machine) Tick() {
+	if m.now >= m.nextSweep {
+		m.nextSweep = m.now + sweepEvery
+		m.sweep()
+	}
+	for _, id := range m.tails() {
+		m.peers[id].tail.tick(m, id)
+	}
+	m.feedAll()
+	m.fenceTick()
+	for _, pid := range sorted(m.attempts) {
+		m.attempts[pid].tick(m)
+	}
+}
+
+// sweep lets go of what is too old.
+func (m *Machine) sweep() {
+	since := m.now - m.gone()
+	m.stats.Short += uint64(m.log.trim(since-m.asleep, m.cfg.LogBytes))
+	m.order.trim(since, m.cfg.OrderEntries)
+	for _, x := range m.mirrors {
+		x.log.trim(since-m.asleep, m.cfg.LogBytes)
+		x.order.trim(since, m.cfg.OrderEntries)
+	}
+	for id, p := range m.peers {
+		if p.down && p.since < since {
+			delete(m.peers, id)
+			delete(m.mirrors, id)
+			m.order.forget(id)
+		}
+	}
+	m.endLost()
+}
+
+// Frame takes what a peer has sent.
+func (m *Machine) Frame(from wire.NodeID, f Frame) {
+	switch f := f.(type) {
+	case Mirror:
+		m.keep(from, f)
+	case Mirrored:
+		m.mirrored(from, f)
+	case Reopened:
+		m.doubt(f.Heads)
+	case Buddies:
+		m.takeBuddies(from, f)
+	case BuddiesKnown:
+		m.buddiesKnown(from, f.Gen)
+	case Drop:
+		delete(m.mirrors, from)
+	case Draining:
+		m.peer(from).draining = true
+		m.choose()
+	case AskTail:
+		m.askedTail(from, f)
+	case Tail:
+		m.takeTail(from, f)
+	case FetchTail:
+		m.fetchedTail(from, f)
+	case TailEntries:
+		m.takeTailEntries(from, f)
+	case AskBarrier:
+		m.do(Barrier{from, f.Round})
+	default:
+		m.sessionFrame(from, f)
+	}
+}
+
+func (m *Machine) sessionFrame(from wire.NodeID, f Frame) {
+	switch f := f.(type) {
+	case Lookup:
+		m.lookup(from, f)
+	case Take:
+		m.take(from, f)
+	case Fetch:
+		m.fetch(from, f)
+	case Claims:
+		m.takeClaims(from, f)
+	case Done:
+		m.given(from, f.PID)
+	case Release:
+		m.released(from, f.PID)
+	case Found, Granted, Denied, Fetched:
+		m.attemptFrame(from, f)
+	}
+}

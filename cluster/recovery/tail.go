@@ -1,0 +1,154 @@
+package recovery
+
+import (
+	"slices"
+	"time"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// tail is what this node does to complete what a dead one has published (G4): it asks all for
+// a mirror, and takes from it what it lacks.
+type tail struct {
+	nonce   uint64 // of this death: an answer to another one is too old
+	answers map[wire.NodeID]Tail
+	from    wire.NodeID
+	next    time.Duration // when it asks again
+	done    bool
+}
+
+const retryEvery = 250 * time.Millisecond
+
+// beginTail begins when this node has closed id's stream: what comes of id now comes from mirrors.
+func (m *Machine) beginTail(id wire.NodeID) {
+	m.nextID++
+	m.peers[id].tail = &tail{nonce: m.nextID, answers: map[wire.NodeID]Tail{}, next: m.now + retryEvery}
+	for _, to := range m.alive() {
+		m.askTail(id, to)
+	}
+}
+
+func (m *Machine) askTail(id, of wire.NodeID) {
+	if !m.breaks(BreakTail) {
+		m.send(of, AskTail{id, m.peers[id].tail.nonce})
+	}
+}
+
+// tails are the dead nodes whose tail is not here yet.
+func (m *Machine) tails() (ids []wire.NodeID) {
+	for id, p := range m.peers {
+		if p.tail != nil && !p.tail.done {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// askTails asks a peer that was not there before.
+func (m *Machine) askTails(of wire.NodeID) {
+	for _, id := range m.tails() {
+		m.askTail(id, of)
+	}
+}
+
+// tick begins again: a mirror may have died, or the link to it broken.
+func (t *tail) tick(m *Machine, id wire.NodeID) {
+	if m.now < t.next {
+		return
+	}
+	t.next, t.from = m.now+retryEvery, 0
+	for _, of := range m.alive() {
+		m.askTail(id, of)
+	}
+	m.chooseTail(id)
+}
+
+// askedTail answers when this node has closed the stream as well: as long as one node has not, the
+// other may be alive there, and go on with other mirrors.
+func (m *Machine) askedTail(from wire.NodeID, f AskTail) {
+	p := m.peers[f.Origin]
+	if p != nil && !m.closed(f.Origin) {
+		if p.asked == nil {
+			p.asked = map[wire.NodeID]uint64{}
+		}
+		p.asked[from] = f.Nonce
+		return
+	}
+	m.tellTail(from, f.Origin, f.Nonce)
+}
+
+func (m *Machine) tellTail(to, origin wire.NodeID, nonce uint64) {
+	f := Tail{Origin: origin, Nonce: nonce, Speaks: m.speaksFor(origin)}
+	if p := m.peers[origin]; p != nil {
+		f.Gen = p.gen
+	}
+	if x := m.mirrors[origin]; x != nil {
+		f.Gen = max(f.Gen, x.gen)
+	}
+	m.send(to, f)
+}
+
+func (m *Machine) takeTail(from wire.NodeID, f Tail) {
+	p := m.peers[f.Origin]
+	if p == nil || p.tail == nil || p.tail.nonce != f.Nonce || p.tail.done || p.tail.from != 0 {
+		return
+	}
+	p.tail.answers[from] = f
+	m.chooseTail(f.Origin)
+}
+
+// chooseTail takes what this node lacks from a mirror, when all have answered. One of a generation before the last that anybody
+// knows may lack what was acknowledged since.
+func (m *Machine) chooseTail(origin wire.NodeID) {
+	p := m.peers[origin]
+	gen, from := p.gen, wire.NodeID(0)
+	for _, id := range m.alive() {
+		f, ok := p.tail.answers[id]
+		if !ok && !m.breaks(BreakGen) {
+			return
+		}
+		gen = max(gen, f.Gen)
+	}
+	for _, id := range m.alive() {
+		if f := p.tail.answers[id]; f.Speaks && (f.Gen >= gen || m.breaks(BreakGen)) && from == 0 {
+			from = id
+		}
+	}
+	if from != 0 && p.tail.from == 0 {
+		p.tail.from = from
+		m.send(from, FetchTail{origin, p.tail.nonce, m.order.current[origin]})
+	}
+}
+
+// fetchedTail gives a peer what it wants of a dead node.
+func (m *Machine) fetchedTail(from wire.NodeID, f FetchTail) {
+	x := m.mirrors[f.Origin]
+	if x == nil || !m.closed(f.Origin) {
+		return
+	}
+	var entries []*wire.Message
+	after := most(f.From, m.start(f.Origin, from, &x.log, x.met, f.From))
+	for k := range after {
+		for _, e := range x.log.after(k, after[k]) {
+			if m.cfg.Wants(from, e.m) {
+				entries = append(entries, e.m)
+			}
+		}
+	}
+	m.send(from, TailEntries{f.Origin, f.Nonce, x.log.heads(), entries})
+}
+
+// takeTailEntries ends it: what is not here now was acknowledged to nobody.
+func (m *Machine) takeTailEntries(from wire.NodeID, f TailEntries) {
+	p := m.peers[f.Origin]
+	if p == nil || p.tail == nil || p.tail.nonce != f.Nonce || p.tail.from != from || p.tail.done {
+		return
+	}
+	p.tail.done = true
+	for _, x := range f.Entries {
+		m.stats.Completed++
+		m.do(Supply{x})
+	}
+	m.do(Completed{f.Origin, f.Heads})
+}
