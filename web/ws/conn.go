@@ -202,12 +202,15 @@ func (c *Conn) fail(cause Cause) {
 	c.End(0, "")
 }
 
-// guard runs a part of the session, and reports whether it returned.
+// guard runs a part of the session, and reports whether it returned. One that ends its
+// goroutine (runtime.Goexit) has failed as one that panics.
 func (c *Conn) guard(part func()) (ok bool) {
-	if ok = Guard(c.cfg.Logger, c.remote, part); !ok {
-		c.fail(CausePanic)
-	}
-	return ok
+	defer func() {
+		if !ok {
+			c.fail(CausePanic)
+		}
+	}()
+	return Guard(c.cfg.Logger, c.remote, part)
 }
 
 // over says that End was called.

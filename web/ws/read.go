@@ -102,19 +102,26 @@ func (c *Conn) read() {
 // begins with what is in left, which may be nil.
 func (c *Conn) readParked(left *input) {
 	growStack(0)
-	for again := true; again; {
-		last := !c.readAll(left)
-		left = nil
-		if !last {
-			again, last = c.reading.rest()
-		}
+	last := true // also behind a Handler that calls runtime.Goexit
+	defer func() {
 		if last {
-			c.reading.state.Store(readOver)
-			c.cfg.Poller.remove(c)
-			c.silence()
+			c.readLast()
+		}
+	}()
+	for c.readAll(left) {
+		left = nil
+		if again, ends := c.reading.rest(); !again {
+			last = ends
 			return
 		}
 	}
+}
+
+// readLast is the end of reading of who has read.
+func (c *Conn) readLast() {
+	c.reading.state.Store(readOver)
+	c.cfg.Poller.remove(c)
+	c.silence()
 }
 
 // growStack has the stack of a new goroutine grow at once to what it takes to deliver a

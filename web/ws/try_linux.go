@@ -24,6 +24,19 @@ func (d *decoder) light() bool {
 // readNow reads once, without waiting, and reports whether all is done that was to do. If not
 // another goes on with i.
 func (c *Conn) readNow(t Trier, i *input) (done bool) {
+	exits := true
+	defer func() {
+		if exits { // a Handler has called runtime.Goexit
+			go c.readLast() // which may call Ended; counted by parts
+		}
+	}()
+	done = c.tryRead(t, i)
+	exits = false
+	return done
+}
+
+// tryRead is readNow of a Handler that returns.
+func (c *Conn) tryRead(t Trier, i *input) (done bool) {
 	if c.hungUp.Load() {
 		return false
 	}

@@ -163,18 +163,24 @@ func TestHandlerThatPanicsOrExitsEndsNoOther(t *testing.T) {
 		case "exit":
 			runtime.Goexit()
 		}
-		return true
+		return data != "exit elsewhere"
 	})
-	overTCP(t, limits, setup, func(t *testing.T, h *host) {
+	exits := func(s *session) {
+		setup(s)
+		s.received = func(*session, string, bool) { runtime.Goexit() }
+	}
+	overTCP(t, limits, exits, func(t *testing.T, h *host) {
 		other, in, s := h.rawOpen()
 		go io.Copy(io.Discard, in)
-		for i := range 3 {
+		for i := range 6 {
 			bad, b := h.deafOpen()
 			time.Sleep(calm)
-			bad.Write(masked(0x81, 5, "panic"))
-			waitFor(t, "it ends", b.gone)
+			word := []string{"panic", "exit", "exit elsewhere"}[i%3]
+			bad.Write(masked(0x81, len(word), word))
+			bad.Write(masked(0x88, 0, "")) // or its end is waited for
+			waitFor(t, word+": it ends", b.gone)
 			if b.causes[0] != ws.CausePanic {
-				t.Errorf("cause %d, want a panic", b.causes[0])
+				t.Errorf("%s: cause %d, want a panic", word, b.causes[0])
 			}
 			other.Write(masked(0x81, 2, fmt.Sprintf("%02d", i)))
 			waitFor(t, "the other is received", func() bool { return strings.HasSuffix(s.messages(), fmt.Sprintf("%02d", i)) })
