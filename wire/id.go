@@ -77,7 +77,8 @@ func (s SessionID) Node() NodeID {
 		return 0
 	}
 	var b [sessionBytes]byte
-	if _, err := base64.RawURLEncoding.Decode(b[:], []byte(s)); err != nil ||
+	// The decoder skips ends of lines: then there are fewer bytes.
+	if n, err := base64.RawURLEncoding.Decode(b[:], []byte(s)); err != nil || n != len(b) ||
 		crc32.ChecksumIEEE(b[:sessionBody]) != binary.BigEndian.Uint32(b[sessionBody:]) {
 		return 0
 	}

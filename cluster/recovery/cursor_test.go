@@ -17,7 +17,7 @@ func TestCursorIsShortAndComesBack(t *testing.T) {
 			t.Errorf("%q has %d characters", s, len(s))
 		}
 	}
-	for _, s := range []string{"", "A", "AAAAAAAAAAAAAAAAAAAAA!", "AAAAAAAAAAAAAAAAAAAAAB", "AAAAAAAAAAAAAAAAAAAAAAA"} {
+	for _, s := range []string{"", "A", "AAAAAAAAAAAAAAAAAAAAA!", "AAAAAAAAAAAAAAAAAAAAAB", "AAAAAAAAAAAAAAAAAAAAAAA", "A\n\n\n\n\n\nAAAgAAAAAAAAAAE"} {
 		if c, ok := ParseCursor(s); ok {
 			t.Errorf("ParseCursor(%q) = %v", s, c)
 		}

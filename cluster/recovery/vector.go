@@ -79,7 +79,8 @@ func ParseCursor(s string) (Cursor, bool) {
 		return Cursor{}, false
 	}
 	var b [16]byte
-	if _, err := base64.RawURLEncoding.Strict().Decode(b[:], []byte(s)); err != nil {
+	// The decoder skips ends of lines: then there are fewer bytes.
+	if n, err := base64.RawURLEncoding.Strict().Decode(b[:], []byte(s)); err != nil || n != len(b) {
 		return Cursor{}, false
 	}
 	return Cursor{wire.NodeID(binary.BigEndian.Uint64(b[:8])), binary.BigEndian.Uint64(b[8:])}, true

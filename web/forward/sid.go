@@ -46,7 +46,8 @@ func (m ids) owner(sid string) wire.NodeID {
 		return 0
 	}
 	var b [bodyBytes + macBytes]byte
-	if _, err := base64.RawURLEncoding.Decode(b[:], []byte(sid)); err != nil {
+	// The decoder skips ends of lines: then there are fewer bytes.
+	if n, err := base64.RawURLEncoding.Decode(b[:], []byte(sid)); err != nil || n != len(b) {
 		return 0
 	}
 	for _, key := range m.keys() {
