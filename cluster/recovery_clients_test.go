@@ -67,7 +67,7 @@ func (w *world) toNode(k *simConn, word func(*recNode)) {
 
 // connect goes to any node, with what the client has of a session.
 func (w *world) connect(c *simClient) {
-	nodes := slices.DeleteFunc(w.living(), func(n *simNode) bool { return w.recs[n.id].draining || !n.core.settled })
+	nodes := slices.DeleteFunc(w.living(), func(n *simNode) bool { return w.recs[n.id].draining || w.recs[n.id].unable || !n.core.settled })
 	if len(nodes) == 0 {
 		w.after(100*time.Millisecond, func() { w.connect(c) })
 		return

@@ -208,7 +208,7 @@ func (p *clientPromises) finish(w *world) {
 		}
 	}
 	for x := range p.at {
-		if p.copies[x] == 0 && !w.nodes[x.Origin].dead {
+		if n := w.nodes[x.Origin]; p.copies[x] == 0 && !n.dead && !w.recs[n.id].unable {
 			p.problem("stuck: %v was never acknowledged", x)
 		}
 	}

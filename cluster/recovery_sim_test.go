@@ -187,11 +187,31 @@ func (w *world) ambush() {
 	}
 }
 
+// stranger starts a node that has no recovery, and publishes.
+func (w *world) stranger() {
+	w.unable = true
+	w.start(1 << 20)
+	id := w.next
+	var act func()
+	act = func() {
+		w.on(id, w.between(20*time.Millisecond, 200*time.Millisecond), func(n *simNode) {
+			w.publish(w.recs[id], &wire.Message{Envelope: &wire.Envelope{Flags: priorities[w.r.IntN(3)]}, Payload: []byte(`["e"]`)})
+			if !w.calm {
+				act()
+			}
+		})
+	}
+	act()
+}
+
 // retire has a node leave in order.
 func (w *world) retire() {
 	nodes := w.living()
 	n := nodes[w.r.IntN(len(nodes))]
 	rn := w.recs[n.id]
+	if rn.unable {
+		return
+	}
 	rn.draining = true
 	w.drive(rn, rn.x.Drain)
 	w.leaveNode(n.id, time.Second)
@@ -248,6 +268,7 @@ const (
 	byBereaving = 4
 	byCrowd     = 5
 	byAmbush    = 6
+	byStranger  = 7
 	anyKind     = 99
 )
 
@@ -265,7 +286,7 @@ func simulateRecovery(seed uint64, broken recovery.Rule, kind uint64) *world {
 	w.runFor(2 * time.Second)
 	first, second := w.crash, func() {}
 	if kind == anyKind {
-		kind = seed / 2 % 7
+		kind = seed / 2 % 8
 	}
 	switch kind {
 	case 0:
@@ -274,16 +295,18 @@ func simulateRecovery(seed uint64, broken recovery.Rule, kind uint64) *world {
 		second = w.partition
 	case 2:
 		second = w.retire
-	case 3:
+	case byCrash:
 		second = w.crash
-	case 4:
+	case byBereaving:
 		second = w.bereave
-	case 5:
+	case byCrowd:
 		second = w.crowd
-	case 6:
+	case byAmbush:
 		second = w.ambush
+	case byStranger:
+		second = w.stranger
 	}
-	if seed%2 == 1 && kind != 6 {
+	if seed%2 == 1 && kind != byAmbush {
 		first, second = second, first
 	}
 	w.after(w.between(time.Second, 5*time.Second), func() { w.strike(first) })
@@ -310,6 +333,7 @@ func (w *world) strike(fault func()) {
 
 // calmDown heals everything: then all clients must have a session, and get a last message of each node.
 func (w *world) calmDown() {
+	w.calm = true
 	w.runFor(11 * time.Second)
 	w.oneOwner()
 	w.runFor(11 * time.Second)
@@ -347,6 +371,7 @@ var recoveryRules = map[string]recovery.Rule{
 	"what was published before a false death is not acknowledged after": recovery.BreakDoubt,
 	"a new buddy counts when it has everything":                         recovery.BreakHandover,
 	"what a node published before it met another is not for that one":   recovery.BreakMet,
+	"nobody is recovered while a node has no recovery":                  recovery.BreakUnable,
 	"who is linked again says where a room begins":                      recovery.BreakRelink,
 }
 
@@ -362,6 +387,8 @@ func kindFor(broken recovery.Rule) uint64 {
 		return byCrowd
 	case recovery.BreakAnswer:
 		return byAmbush
+	case recovery.BreakUnable:
+		return byStranger
 	}
 	return anyKind
 }

@@ -22,6 +22,7 @@ type world struct {
 	rough   map[[2]wire.NodeID][]span        // when the way between two nodes was not in order, the lesser first
 	met     map[[2]wire.NodeID]time.Duration // since when the first knows the second
 	split   split
+	unable  bool // the next node has no recovery
 	p       *clientPromises
 }
 
@@ -36,6 +37,7 @@ type recNode struct {
 	arriving map[recovery.PID]*nodeSession // ... and those on their way
 	waiting  map[recovery.PID]*simConn     // who wants a session back
 	draining bool
+	unable   bool // it has no recovery: no clients come to it
 }
 
 // nodeSession is a session at a node.
@@ -67,7 +69,7 @@ func newWorld(seed uint64, cfg recovery.Config) *world {
 func (w *world) started(n *simNode) {
 	cfg := w.cfg
 	cfg.ID = n.id
-	rn := &recNode{n: n, refs: map[wire.Topic]int{}, arriving: map[recovery.PID]*nodeSession{}, waiting: map[recovery.PID]*simConn{}}
+	rn := &recNode{n: n, unable: w.unable, refs: map[wire.Topic]int{}, arriving: map[recovery.PID]*nodeSession{}, waiting: map[recovery.PID]*simConn{}}
 	cfg.Wants = func(peer wire.NodeID, m *wire.Message) bool {
 		p := n.core.peers[peer]
 		if peer == n.id {
@@ -76,6 +78,7 @@ func (w *world) started(n *simNode) {
 		return p == nil || p.down || !p.trusted(n.core) || p.hasAny(peer, m.Namespace, m.Rooms)
 	}
 	rn.x = recovery.New(cfg)
+	w.unable = false
 	w.recs[n.id], w.address[n.id] = rn, string(wire.NewSessionID(n.id))
 	w.tick(rn)
 }
@@ -147,6 +150,9 @@ func (w *world) tick(rn *recNode) {
 
 // drive makes a call on a machine and does what comes of it, in order.
 func (w *world) drive(rn *recNode, call func()) {
+	if rn.unable {
+		return
+	}
 	rn.x.At(rn.n.offset + time.Duration(float64(w.now)*rn.n.rate))
 	call()
 	rn.effects = append(rn.effects, rn.x.Take()...)
@@ -197,6 +203,14 @@ func (c *core) supplied(m *wire.Message) bool {
 	return p != nil && c.accept(p, m.Flags.Stream(), m.Seq)
 }
 
+// heads are how far the own streams are.
+func (l *logs) heads() (f wire.Frontiers) {
+	for k := range l.of {
+		f[k] = l.of[k].last()
+	}
+	return f
+}
+
 // skip takes the messages of a dead node for processed.
 func (c *core) skip(origin wire.NodeID, heads wire.Frontiers) {
 	p := c.peers[origin]
@@ -241,7 +255,12 @@ func (w *world) linkUp(n *simNode, peer wire.NodeID) {
 	if !w.hasMet(n.id, peer) {
 		w.met[[2]wire.NodeID{n.id, peer}] = w.now
 	}
-	w.drive(w.recs[n.id], func() { w.recs[n.id].x.Linked(peer) })
+	rn := w.recs[n.id]
+	w.drive(rn, func() {
+		rn.x.Member(peer, n.core.logs.heads())
+		rn.x.Unable(peer, w.recs[peer].unable)
+		rn.x.Linked(peer)
+	})
 }
 
 func (w *world) linkDown(n *simNode, peer wire.NodeID) {

@@ -43,6 +43,10 @@ func (m *Machine) Recover(pid PID, c Cursor) {
 	if m.attempts[pid] != nil {
 		m.refuse(pid, "came again")
 	}
+	if m.unable() {
+		m.do(Refused{pid, refusedUnable})
+		return
+	}
 	m.nextID++
 	a := &attempt{m: m, id: m.nextID, pid: pid, cursor: c, began: m.now}
 	m.attempts[pid] = a
@@ -110,7 +114,7 @@ func (a *attempt) tick(m *Machine) {
 		}
 		m.send(a.target, Take{a.id, a.pid, a.cursor, m.now - a.began})
 	case fetching:
-		for _, id := range m.alive() {
+		for _, id := range m.able() {
 			a.ask(id)
 		}
 		a.check(m)
@@ -123,11 +127,11 @@ func (a *attempt) linked(id wire.NodeID) {
 	a.next = 0
 }
 
-// alive are the nodes that must be asked: all that are not dead, the own one too.
-func (m *Machine) alive() []wire.NodeID {
+// able are the nodes that must be asked: all that are not dead and can answer, the own one too.
+func (m *Machine) able() []wire.NodeID {
 	ids := []wire.NodeID{m.id}
 	for _, id := range sorted(m.peers) {
-		if !m.peers[id].down {
+		if m.peers[id].able() {
 			ids = append(ids, id)
 		}
 	}
@@ -140,7 +144,7 @@ func (a *attempt) look() {
 	a.phase, a.found, a.next = looking, map[wire.NodeID]Found{}, m.now+retryEvery
 	m.nextID++
 	a.id = m.nextID
-	for _, id := range m.alive() {
+	for _, id := range m.able() {
 		m.send(id, Lookup{a.id, a.pid})
 	}
 }
@@ -182,7 +186,7 @@ func (m *Machine) attemptFrame(from wire.NodeID, f Frame) {
 func (a *attempt) decide() {
 	m := a.m
 	gens := map[wire.NodeID]uint64{}
-	for _, id := range m.alive() {
+	for _, id := range m.able() {
 		f, ok := a.found[id]
 		if !ok {
 			return
@@ -193,7 +197,7 @@ func (a *attempt) decide() {
 		}
 	}
 	var best wire.NodeID
-	for _, id := range m.alive() {
+	for _, id := range m.able() {
 		f := a.found[id]
 		if f.Gen < gens[f.Owner] && f.Owner != 0 && !m.breaks(BreakGen) {
 			continue // a mirror that was replaced

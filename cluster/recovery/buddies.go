@@ -30,7 +30,7 @@ func (m *Machine) choose() {
 			m.send(id, Drop{})
 		}
 	}
-	if m.proposal != nil && slices.ContainsFunc(m.proposal.set, func(id wire.NodeID) bool { return m.peers[id].down }) {
+	if m.proposal != nil && slices.ContainsFunc(m.proposal.set, func(id wire.NodeID) bool { return !m.peers[id].able() }) {
 		m.proposal, m.unsure = nil, true // it may speak for this node, but gets nothing more
 	}
 	if m.proposal != nil || slices.Equal(want, m.set) && m.members(want) && !m.unsure || !m.ready(want) {
@@ -57,7 +57,7 @@ func (m *Machine) propose(to []wire.NodeID) {
 func (m *Machine) best() []wire.NodeID {
 	var ids []wire.NodeID
 	for id, p := range m.peers {
-		if p.draining || p.down || !p.linked && !slices.Contains(m.set, id) {
+		if p.draining || !p.able() || !p.linked && !slices.Contains(m.set, id) {
 			continue
 		}
 		ids = append(ids, id)
@@ -79,7 +79,7 @@ func rank(of, at wire.NodeID) uint64 {
 }
 
 func (m *Machine) relied(id wire.NodeID) bool {
-	return slices.Contains(m.set, id) && !m.peers[id].down || m.proposal != nil && slices.Contains(m.proposal.set, id)
+	return slices.Contains(m.set, id) && m.peers[id].able() || m.proposal != nil && slices.Contains(m.proposal.set, id)
 }
 
 func (m *Machine) ready(want []wire.NodeID) bool {

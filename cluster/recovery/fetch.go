@@ -15,7 +15,7 @@ func (m *Machine) Arrived(pid PID) {
 	m.nextID++
 	a.round, a.phase, a.next = m.nextID, fetching, m.now+retryEvery
 	a.sections, a.dead, a.members = map[wire.NodeID]Section{}, map[wire.NodeID]Section{}, map[wire.NodeID]map[wire.NodeID]Member{}
-	for _, id := range m.alive() {
+	for _, id := range m.able() {
 		a.ask(id)
 	}
 }
@@ -40,7 +40,7 @@ func (m *Machine) fetch(from wire.NodeID, f Fetch) {
 	}
 	for _, id := range sorted(m.peers) {
 		p := m.peers[id]
-		answer.Members[id] = Member{p.down, p.gen}
+		answer.Members[id] = Member{p.down, p.unable, p.gen}
 		if m.closed(id) && m.speaksFor(id) {
 			x := m.mirrors[id]
 			s := m.section(id, &x.log, f, x.met)
@@ -118,7 +118,7 @@ func (m *Machine) checkAttempts() {
 
 // missing are the living that have not answered.
 func (a *attempt) missing() (ids []wire.NodeID) {
-	for _, id := range a.m.alive() {
+	for _, id := range a.m.able() {
 		if _, ok := a.sections[id]; !ok {
 			ids = append(ids, id)
 		}
@@ -136,7 +136,7 @@ func (a *attempt) known() map[wire.NodeID]Member {
 		}
 		for id, k := range members {
 			if old, ok := all[id]; ok {
-				k = Member{k.Down && old.Down, max(k.Gen, old.Gen)}
+				k = Member{k.Down && old.Down, k.Unable || old.Unable, max(k.Gen, old.Gen)}
 			}
 			all[id] = k
 		}
@@ -158,6 +158,15 @@ func (a *attempt) check(m *Machine) {
 		parts = append(parts, a.sections[id])
 	}
 	known := a.known()
+	for id, k := range known {
+		switch {
+		case k.Unable && m.breaks(BreakUnable):
+			delete(known, id)
+		case k.Unable:
+			m.refuse(a.pid, refusedUnable)
+			return
+		}
+	}
 	for _, id := range sorted(known) {
 		if _, ok := a.sections[id]; ok {
 			continue // it is alive and has answered; if it has died since, the rest comes with its tail

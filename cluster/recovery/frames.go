@@ -187,8 +187,9 @@ type Fetched struct {
 
 // Member is a node as another one sees it.
 type Member struct {
-	Down bool
-	Gen  uint64 // of its buddies
+	Down   bool
+	Unable bool   // it has no recovery: what it published is nowhere
+	Gen    uint64 // of its buddies
 }
 
 // Section is what a session lacks of one origin, up to Heads. Short: some is gone.

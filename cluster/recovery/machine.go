@@ -66,6 +66,7 @@ type Machine struct {
 	unsure   bool // a proposal was given up: acks wait for the next
 	waits    []wait
 	draining bool
+	unables  int // peers that have no recovery, dead ones too
 
 	mirrors     map[wire.NodeID]*mirror // what this node keeps of others
 	sessions    map[PID]*session
@@ -99,10 +100,14 @@ type peer struct {
 	down     bool           // and not linked: its stream is closed
 	since    time.Duration
 	draining bool
+	unable   bool                   // it has no recovery
 	gen      uint64                 // of its buddies, the highest that it has told
 	tail     *tail                  // while it is down
 	asked    map[wire.NodeID]uint64 // who waits for this node to take it for dead, with his nonce
 }
+
+// able tells whether a node is to be reckoned with: it is not dead, and has recovery.
+func (p *peer) able() bool { return !p.down && !p.unable }
 
 // New makes the machine of a node that has just started.
 func New(cfg Config) *Machine {
@@ -146,7 +151,7 @@ func (m *Machine) send(to wire.NodeID, f Frame) {
 		m.loop = append(m.loop, f)
 		return
 	}
-	if p := m.peers[to]; p != nil && p.linked {
+	if p := m.peers[to]; p != nil && p.linked && !p.unable {
 		m.do(Send{to, f})
 	}
 }
@@ -154,38 +159,54 @@ func (m *Machine) send(to wire.NodeID, f Frame) {
 // sorted are the keys of a map in order, so that what follows depends on nothing but events.
 func sorted[K cmp.Ordered, V any](of map[K]V) []K { return slices.Sorted(maps.Keys(of)) }
 
-// linked are the peers with a link.
+// linked are the peers with a link, and with recovery.
 func (m *Machine) linked() (ids []wire.NodeID) {
 	for _, id := range sorted(m.peers) {
-		if m.peers[id].linked {
+		if p := m.peers[id]; p.linked && !p.unable {
 			ids = append(ids, id)
 		}
 	}
 	return ids
 }
 
-// Member says that gossip has a node, or that there is a link to it. It is to be called when the core comes to know
-// it: what is published from then on is kept for it.
-func (m *Machine) Member(id wire.NodeID) {
+// Member says that the core knows a node from now on, as gossip has it or a link to it is about to come up, and how far
+// the own streams were at that moment: what is published from then on is kept for it.
+func (m *Machine) Member(id wire.NodeID, met wire.Frontiers) {
+	if m.peers[id] == nil {
+		m.meet(id, met)
+	}
+	m.alive(id)
+}
+
+func (m *Machine) meet(id wire.NodeID, met wire.Frontiers) *peer {
+	p := &peer{since: m.now, met: met}
+	m.peers[id] = p
+	m.met++
+	return p
+}
+
+// peer is that of a call that Member should have preceded.
+func (m *Machine) peer(id wire.NodeID) *peer {
+	if p := m.peers[id]; p != nil {
+		return p
+	}
+	return m.meet(id, m.log.heads())
+}
+
+// alive: a node that was taken for dead is not.
+func (m *Machine) alive(id wire.NodeID) {
 	if p := m.peer(id); p.down {
 		p.down, p.tail = false, nil
 	}
 }
 
-func (m *Machine) peer(id wire.NodeID) *peer {
-	p := m.peers[id]
-	if p == nil {
-		p = &peer{since: m.now, met: m.log.heads()}
-		m.peers[id] = p
-		m.met++
-	}
-	return p
-}
-
-// Linked says that a link has come up: what was sent on the last one may be lost.
+// Linked says that a link to a member has come up: what was sent on the last one may be lost.
 func (m *Machine) Linked(id wire.NodeID) {
-	m.Member(id)
+	m.alive(id)
 	m.peers[id].linked = true
+	if m.peers[id].unable {
+		return
+	}
 	m.reopen(id)
 	m.linkedBuddy(id)
 	if !m.breaks(BreakRelink) {
@@ -218,7 +239,9 @@ func (m *Machine) Down(id wire.NodeID) {
 	}
 	p.down, p.since = true, m.now
 	m.closeStream(id)
-	m.beginTail(id)
+	if !p.unable {
+		m.beginTail(id)
+	}
 	m.choose()
 	m.progress()
 }
@@ -260,6 +283,7 @@ func (m *Machine) sweep() {
 	}
 	for id, p := range m.peers {
 		if p.down && p.since < since {
+			m.setUnable(p, false)
 			delete(m.peers, id)
 			delete(m.mirrors, id)
 			m.order.forget(id)

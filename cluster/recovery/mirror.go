@@ -226,7 +226,7 @@ func (m *Machine) everywhere() (have State, ok bool) {
 	have = m.whole()
 	for _, id := range m.set {
 		b := m.buddies[id]
-		if b == nil || !b.member || m.peers[id].down {
+		if b == nil || !b.member || !m.peers[id].able() {
 			return have, false
 		}
 		have = b.acked.least(have)
@@ -246,7 +246,7 @@ func (m *Machine) everywhere() (have State, ok bool) {
 // alone tells whether nobody could mirror this node. One that has just started waits for its first buddy.
 func (m *Machine) alone() bool {
 	for _, p := range m.peers {
-		if !p.down && !p.draining {
+		if p.able() && !p.draining {
 			return false
 		}
 	}

@@ -23,7 +23,7 @@ const retryEvery = 250 * time.Millisecond
 func (m *Machine) beginTail(id wire.NodeID) {
 	m.nextID++
 	m.peers[id].tail = &tail{nonce: m.nextID, answers: map[wire.NodeID]Tail{}, next: m.now + retryEvery}
-	for _, to := range m.alive() {
+	for _, to := range m.able() {
 		m.askTail(id, to)
 	}
 }
@@ -58,7 +58,7 @@ func (t *tail) tick(m *Machine, id wire.NodeID) {
 		return
 	}
 	t.next, t.from = m.now+retryEvery, 0
-	for _, of := range m.alive() {
+	for _, of := range m.able() {
 		m.askTail(id, of)
 	}
 	m.chooseTail(id)
@@ -103,14 +103,14 @@ func (m *Machine) takeTail(from wire.NodeID, f Tail) {
 func (m *Machine) chooseTail(origin wire.NodeID) {
 	p := m.peers[origin]
 	gen, from := p.gen, wire.NodeID(0)
-	for _, id := range m.alive() {
+	for _, id := range m.able() {
 		f, ok := p.tail.answers[id]
 		if !ok && !m.breaks(BreakGen) {
 			return
 		}
 		gen = max(gen, f.Gen)
 	}
-	for _, id := range m.alive() {
+	for _, id := range m.able() {
 		if f := p.tail.answers[id]; f.Speaks && (f.Gen >= gen || m.breaks(BreakGen)) && from == 0 {
 			from = id
 		}
