@@ -69,11 +69,10 @@ func (w *world) started(n *simNode) {
 	cfg.ID = n.id
 	rn := &recNode{n: n, refs: map[wire.Topic]int{}, arriving: map[recovery.PID]*nodeSession{}, waiting: map[recovery.PID]*simConn{}}
 	cfg.Wants = func(peer wire.NodeID, m *wire.Message) bool {
-		p := n.core.peers[peer]
 		if peer == n.id {
 			return slices.ContainsFunc(rn.sessions, func(s *nodeSession) bool { return s.gets(m) })
 		}
-		return p == nil || p.down || !p.trusted(n.core) || p.hasAny(peer, m.Namespace, m.Rooms)
+		return n.core.mayWant(peer, m)
 	}
 	rn.x = recovery.New(cfg)
 	w.recs[n.id], w.address[n.id] = rn, string(wire.NewSessionID(n.id))
@@ -185,28 +184,6 @@ func (w *world) apply(rn *recNode, e recovery.Effect) {
 		w.p.acked(rn.n.id, e.Stream, e.Seq, e.Copies)
 	default:
 		w.applySession(rn, e)
-	}
-}
-
-// supplied tells whether a message of a dead node is new here.
-func (c *core) supplied(m *wire.Message) bool {
-	p := c.peers[m.Origin]
-	if p == nil {
-		p = c.gone[m.Origin]
-	}
-	return p != nil && c.accept(p, m.Flags.Stream(), m.Seq)
-}
-
-// skip takes the messages of a dead node for processed.
-func (c *core) skip(origin wire.NodeID, heads wire.Frontiers) {
-	p := c.peers[origin]
-	if p == nil {
-		p = c.gone[origin]
-	}
-	for k := range heads {
-		if p != nil {
-			p.streams[k].frontier = max(p.streams[k].frontier, heads[k])
-		}
 	}
 }
 
