@@ -86,7 +86,9 @@ type Config struct {
 	QueueBytes int
 	// ControlBytes is what may wait on it in all, see mesh.Config. Default 64 MiB.
 	ControlBytes int
-	Logger       *slog.Logger
+	// Recovery is nil when clients are not recovered: then no recovery is complete in the whole cluster.
+	Recovery Recovery
+	Logger   *slog.Logger
 }
 
 // Cluster is this node's place among the others.

@@ -71,11 +71,10 @@ func (w *world) started(n *simNode) {
 	cfg.ID = n.id
 	rn := &recNode{n: n, unable: w.unable, refs: map[wire.Topic]int{}, arriving: map[recovery.PID]*nodeSession{}, waiting: map[recovery.PID]*simConn{}}
 	cfg.Wants = func(peer wire.NodeID, m *wire.Message) bool {
-		p := n.core.peers[peer]
 		if peer == n.id {
 			return slices.ContainsFunc(rn.sessions, func(s *nodeSession) bool { return s.gets(m) })
 		}
-		return p == nil || p.down || !p.trusted(n.core) || p.hasAny(peer, m.Namespace, m.Rooms)
+		return n.core.mayWant(peer, m)
 	}
 	rn.x = recovery.New(cfg)
 	w.unable = false
@@ -194,34 +193,12 @@ func (w *world) apply(rn *recNode, e recovery.Effect) {
 	}
 }
 
-// supplied tells whether a message of a dead node is new here.
-func (c *core) supplied(m *wire.Message) bool {
-	p := c.peers[m.Origin]
-	if p == nil {
-		p = c.gone[m.Origin]
-	}
-	return p != nil && c.accept(p, m.Flags.Stream(), m.Seq)
-}
-
 // heads are how far the own streams are.
 func (l *logs) heads() (f wire.Frontiers) {
 	for k := range l.of {
 		f[k] = l.of[k].last()
 	}
 	return f
-}
-
-// skip takes the messages of a dead node for processed.
-func (c *core) skip(origin wire.NodeID, heads wire.Frontiers) {
-	p := c.peers[origin]
-	if p == nil {
-		p = c.gone[origin]
-	}
-	for k := range heads {
-		if p != nil {
-			p.streams[k].frontier = max(p.streams[k].frontier, heads[k])
-		}
-	}
 }
 
 func (w *world) sendFrame(from, to wire.NodeID, f recovery.Frame) {
