@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"cluster/history":     {},
 	"cluster/recovery":    {"wire"},
 	"cluster/netlab":      {},
-	"node":                {"cluster", "wire"},
+	"node":                {"cluster", "cluster/recovery", "wire"},
 	"node/relay":          {"node", "wire"},
 	"web/ws":              {},
 	"web/engineio":        {"web/ws", "wire/eio"},
