@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"sync"
 
+	"github.com/meshrt/meshrt/cluster/recovery"
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -43,6 +44,7 @@ const (
 // thousands of sessions.
 type Delivery struct {
 	Kind    Kind
+	flag    bool // of kindEnd: the connection too
 	Message *wire.Message
 	Session *Session
 	AckID   uint64
@@ -50,8 +52,8 @@ type Delivery struct {
 	Args        json.RawMessage
 	Attachments [][]byte
 
-	flag bool // of kindEnd: the connection too
-	ask  *ask // of an event that is to be answered
+	ask   *ask            // of an event that is to be answered
+	place recovery.Cursor // among all that the node has handed out
 
 	encoded [formats]struct {
 		once  sync.Once
@@ -77,6 +79,18 @@ func (d *Delivery) Encoded(f Format, encode func(*Delivery) any) any {
 	e := &d.encoded[f]
 	e.once.Do(func() { e.value = encode(d) })
 	return e.value
+}
+
+// Cursor is what a client that got d has got, in 22 characters of base64 (RFC 4648 §5): it comes
+// back with that of the last event that has one, see Resume. It is the same for all
+// clients of the node, so it may be a part of what Encoded makes. "" for what is not
+// recovered: volatile events, those that want an answer or are for one client of this
+// node alone, acks, and all while Config.Recovery is 0.
+func (d *Delivery) Cursor() string {
+	if d.place.D == 0 {
+		return ""
+	}
+	return d.place.String()
 }
 
 // size is what d costs while it waits, in bytes.

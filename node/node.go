@@ -30,7 +30,12 @@ type Config struct {
 	// Context and whatever handlers keep of a *Session do not, which is closed
 	// on the old node. False: such a websocket is passed on for as long as it lasts.
 	SessionsMove bool
-	Logger       *slog.Logger
+	// Recovery is for how long a client whose connection has ended without a goodbye may
+	// come back, to any node, and get what it has missed: see SessionConfig.Resume. It is meant
+	// to be the same on all nodes; one without it keeps all others from recovering. 0 is off.
+	// With it sessions do not move: SessionsMove has no effect.
+	Recovery time.Duration
+	Logger   *slog.Logger
 }
 
 // MaxRoomName is the longest name of a room, in bytes.

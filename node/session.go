@@ -31,6 +31,10 @@ type SessionConfig struct {
 	Affinity  Affinity
 	// Wait is how long Open waits for the other nodes at most; 0 is as long as its ctx.
 	Wait time.Duration
+	// Resume names the session that the client had before. Zero: a new one.
+	Resume Resume
+	// NoRecovery is for a client that has no use for a PID: nothing is kept for it.
+	NoRecovery bool
 }
 
 // Affinity keeps the sessions of one connection on one shard, where their
