@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"time"
 
@@ -214,7 +215,7 @@ func (w *world) sendFrame(from, to wire.NodeID, f recovery.Frame) {
 	if lane.gen != l.gen {
 		*lane = recLane{gen: l.gen}
 	}
-	lane.queue = append(lane.queue, f)
+	lane.queue = append(lane.queue, overTheWire(f))
 	gen, at := l.gen, max(lane.last, l.last[side], w.now+w.between(100*time.Microsecond, 5*time.Millisecond))
 	lane.last = at
 	w.on(to, at-w.now, func(n *simNode) {
@@ -226,6 +227,15 @@ func (w *world) sendFrame(from, to wire.NodeID, f recovery.Frame) {
 		rn := w.recs[to]
 		w.drive(rn, func() { rn.x.Frame(from, f) })
 	})
+}
+
+// overTheWire is a frame as it comes to the other end.
+func overTheWire(f recovery.Frame) recovery.Frame {
+	got, err := recovery.DecodeFrame(recovery.AppendFrame(nil, f))
+	if err != nil || got == nil {
+		panic(fmt.Sprintf("%+v is read as %v, %v", f, got, err))
+	}
+	return got
 }
 
 func (w *world) linkUp(n *simNode, peer wire.NodeID) {
