@@ -105,7 +105,7 @@ func TestEveryFieldOfEveryFrameArrives(t *testing.T) {
 			b := AppendFrame([]byte("before"), f)
 			got, err := DecodeFrame(b[len("before"):])
 			if err != nil || !reflect.DeepEqual(got, f) {
-				t.Errorf("%T:\n got %+v, %v\nwant %+v", f, got, err, f)
+				t.Errorf("%T of %d:\n got %.2000s, %v\nwant %.2000s", f, each, fmt.Sprintf("%+v", got), err, fmt.Sprintf("%+v", f))
 			}
 		}
 	}
@@ -170,7 +170,7 @@ func TestNewerFramesAreRead(t *testing.T) {
 		c.write(f)
 		got, err := DecodeFrame(c.out)
 		if err != nil || !reflect.DeepEqual(got, f) {
-			t.Errorf("%T:\n got %+v, %v\nwant %+v", f, got, err, f)
+			t.Errorf("%T:\n got %.2000s, %v\nwant %.2000s", f, fmt.Sprintf("%+v", got), err, fmt.Sprintf("%+v", f))
 		}
 	}
 	for _, unknown := range [][]byte{{0x91, 0x00}, {0x92, 0x7f, 0x91, 0x00}, {0x91, 0xcf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}} {

@@ -244,8 +244,9 @@ func (c *coder) section(v *Section) {
 }
 
 func (c *coder) member(v *Member) {
-	more := c.fields(2)
+	more := c.fields(3)
 	c.bool(&v.Down)
+	c.bool(&v.Unable)
 	c.uint(&v.Gen)
 	c.skip(more)
 }
