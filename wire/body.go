@@ -1,10 +1,10 @@
 package wire
 
 // The protocol versions that this build speaks. A link runs at the highest
-// version that both ends know.
+// version that both ends know. Version 2 has Hello.Features and RECOVERY.
 const (
 	MinVersion = 1
-	MaxVersion = 1
+	MaxVersion = 2
 )
 
 // Hello opens a link: who speaks and which protocol versions it knows.
@@ -13,23 +13,34 @@ type Hello struct {
 	Node                   NodeID
 	Name                   string // the operator's name of the node
 	Addr                   string // what others dial to reach it
+	Features               uint64 // FeatureRecovery and others to come; since version 2
 }
 
 // AppendHello appends a HELLO frame.
 func AppendHello(dst []byte, h Hello) []byte {
 	dst, start := startFrame(dst)
-	dst = appendUint(appendArray(dst, 6), uint64(KindHello))
+	fields := 6
+	if h.Features != 0 {
+		fields++
+	}
+	dst = appendUint(appendArray(dst, fields), uint64(KindHello))
 	dst = appendUint(appendUint(dst, h.MinVersion), h.MaxVersion)
 	dst = appendUint(dst, uint64(h.Node))
 	dst = appendString(appendString(dst, h.Name), h.Addr)
+	if h.Features != 0 {
+		dst = appendUint(dst, h.Features)
+	}
 	return endFrame(dst, start)
 }
 
 // DecodeHello reads a HELLO frame.
 func DecodeHello(f Frame) (Hello, error) {
 	p := parser{b: f}
-	p.begin(KindHello, 5)
+	more := p.begin(KindHello, 5)
 	h := Hello{MinVersion: p.uint(), MaxVersion: p.uint(), Node: NodeID(p.uint()), Name: p.string(), Addr: p.string()}
+	if more > 0 {
+		h.Features = p.uint()
+	}
 	return h, p.err(KindHello)
 }
 

@@ -25,9 +25,10 @@ const (
 	KindGap                      // messages of the sender that the receiver may have wanted are gone
 	KindCounts                   // how many members the sender has in some rooms
 	KindConfirm                  // requests of the sender with lower ids are over
+	KindRecovery                 // a part of a frame of cluster/recovery; since version 2
 )
 
-var kindNames = [...]string{"?", "hello", "sync", "interest", "intack", "data", "ping", "pong", "peers", "bye", "request", "reply", "ask", "grant", "ack", "gap", "counts", "confirm"}
+var kindNames = [...]string{"?", "hello", "sync", "interest", "intack", "data", "ping", "pong", "peers", "bye", "request", "reply", "ask", "grant", "ack", "gap", "counts", "confirm", "recovery"}
 
 // Kinds is the number of kinds that this version knows, for tables of counters.
 const Kinds = len(kindNames)

@@ -2,8 +2,17 @@ package wire
 
 import (
 	"encoding/hex"
+	"iter"
 	"testing"
 )
+
+// next is the first of frames.
+func next(frames iter.Seq[[]byte]) (first []byte) {
+	for first = range frames {
+		break
+	}
+	return first
+}
 
 // TestBytesOfVersion1: what nodes of this version have sent, later ones must be able to
 // read, and to send to them. A line changes only with a new version of the protocol.
@@ -15,7 +24,8 @@ func TestBytesOfVersion1(t *testing.T) {
 		frame []byte
 		want  string
 	}{
-		{"hello", AppendHello(nil, Hello{1, 2, 3, "n1", "10.0.0.1:7946"}), "000000169601010203a26e31ad31302e302e302e313a37393436"},
+		{"hello", AppendHello(nil, Hello{1, 2, 3, "n1", "10.0.0.1:7946", 0}), "000000169601010203a26e31ad31302e302e302e313a37393436"},
+		{"hello with features", AppendHello(nil, Hello{1, 2, 3, "n1", "10.0.0.1:7946", FeatureRecovery}), "000000179701010203a26e31ad31302e302e302e313a3739343601"},
 		{"sync", AppendSync(nil, Sync{Frontiers{7, 8, 200}, 9, false, topics, true}), "0000001898020709c29292a12f92a0a17292a22f7891a172c308ccc8"},
 		{"interest", AppendInterest(nil, Interest{9, true, Topic{"/", "r"}}), "00000008950309c3a12fa172"},
 		{"intack", AppendNumber(nil, KindIntAck, 9), "00000003920409"},
@@ -33,6 +43,7 @@ func TestBytesOfVersion1(t *testing.T) {
 		{"ask", AppendLease(nil, KindAsk, 1_000_000_000, Frontiers{300, 1, 2}), "0000000c950cce3b9aca00cd012c0102"},
 		{"grant", AppendLease(nil, KindGrant, 1_000_000_000, Frontiers{300, 1, 2}), "0000000c950dce3b9aca00cd012c0102"},
 		{"ack", AppendAck(nil, Frontiers{300, 1, 2}), "00000007940ecd012c0102"},
+		{"recovery", next(RecoveryFrames(append(StartRecovery(nil), 0x91, 6))), "0000000a9312c2c6000000029106"},
 		{"gap", AppendGap(nil, Gap{300, StreamLow}), "00000006930fcd012c02"},
 	} {
 		if got := hex.EncodeToString(tt.frame); got != tt.want {

@@ -19,8 +19,8 @@ const (
 	// are High.
 	High
 	Low
-	// Barrier is no event: it marks, in what a node publishes, where the session in
-	// Rooms moves to another node.
+	// Barrier is no event: it marks a place in what a node publishes. Where the session in
+	// Rooms moves to another node, or, with a payload, for recovery (RoundOf).
 	Barrier
 )
 

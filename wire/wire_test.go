@@ -137,7 +137,7 @@ func TestHandWrittenFrames(t *testing.T) {
 		}
 		same("data", AppendData(nil, m, false), reference(t, refData{KindData, m.Seq, m.Namespace, m.Rooms, m.Except,
 			uint16(m.Flags), 0, string(m.From), m.Payload, m.Attachments}))
-		h := Hello{rapid.Uint64().Draw(t, "min"), 3, NodeID(rapid.Uint64().Draw(t, "node")), "n1", "10.0.0.1:7946"}
+		h := Hello{rapid.Uint64().Draw(t, "min"), 3, NodeID(rapid.Uint64().Draw(t, "node")), "n1", "10.0.0.1:7946", 0}
 		same("hello", AppendHello(nil, h), reference(t, refHello{KindHello, h.MinVersion, 3, uint64(h.Node), h.Name, h.Addr}))
 		frontiers := Frontiers{h.MinVersion, m.Seq, 5}
 		same("ask", AppendLease(nil, KindAsk, m.Seq, frontiers), reference(t, refNumbers{uint64(KindAsk), m.Seq, h.MinVersion, m.Seq, 5}))
@@ -286,7 +286,7 @@ func TestArrayLengthIsNotTrusted(t *testing.T) {
 
 func FuzzFrame(f *testing.F) {
 	f.Add(body(AppendData(nil, &Message{Envelope: &Envelope{Namespace: "/", Rooms: []string{"r"}, Attachments: [][]byte{{1}}}, Seq: 1, Payload: []byte(`["e"]`)}, false)))
-	f.Add(body(AppendHello(nil, Hello{1, 1, 5, "n", "a:1"})))
+	f.Add(body(AppendHello(nil, Hello{1, 1, 5, "n", "a:1", 0})))
 	f.Add(body(AppendSync(nil, Sync{Frontiers{1}, 2, false, []Topic{{"/", ""}, {"/a", "b"}}, true})))
 	f.Add(body(AppendInterest(nil, Interest{1, true, Topic{"/", "r"}})))
 	f.Add(body(AppendPeers(nil, []string{"a:1"})))
@@ -323,6 +323,7 @@ func FuzzFrame(f *testing.F) {
 			Unmarshal(r.Body, &v)
 		}
 		DecodeReply(fr)
+		DecodeRecovery(fr)
 		DecodeNumber(fr, KindPing)
 		DecodeLease(fr, KindAsk)
 		DecodeAck(fr)

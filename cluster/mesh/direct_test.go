@@ -263,7 +263,7 @@ func TestWhatADirectWriteLeavesIsQueued(t *testing.T) {
 
 func TestADirectWriteTakesTheLanesInTheirOrder(t *testing.T) {
 	l, s := unserved(-1)
-	for lane := LaneLow; lane < Lanes; lane-- {
+	for lane := Lane(Lanes - 1); lane < Lanes; lane-- {
 		l.QueueIn(lane, numbered(lane, 0, 50))
 	}
 	l.WriteNow()

@@ -23,6 +23,8 @@ type greeted struct {
 	in   *counted
 	r    *wire.Reader
 	peer Peer
+	// What it says beside.
+	version, features uint64
 }
 
 // counted counts the bytes that are read: a frame may take long to arrive on
@@ -44,7 +46,7 @@ const maxHello = 64 << 10
 // hello is what this node says of itself.
 func (m *Mesh) hello() []byte {
 	return wire.AppendHello(nil, wire.Hello{MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion,
-		Node: m.cfg.ID, Name: m.cfg.Name, Addr: m.cfg.Addr})
+		Node: m.cfg.ID, Name: m.cfg.Name, Addr: m.cfg.Addr, Features: m.cfg.Features})
 }
 
 // greet is the dialler's half. A node other than want that answers is no link:
@@ -127,7 +129,7 @@ func readHello(conn net.Conn) (*greeted, error) {
 		}
 	}
 	r.Limit(wire.MaxFrame)
-	return &greeted{conn, in, r, Peer{ID: h.Node, Name: strings.Clone(h.Name), Addr: strings.Clone(h.Addr)}}, nil
+	return &greeted{conn, in, r, Peer{ID: h.Node, Name: strings.Clone(h.Name), Addr: strings.Clone(h.Addr)}, min(h.MaxVersion, wire.MaxVersion), h.Features}, nil
 }
 
 // byeError is the reason of a BYE as the error that the other side meant.

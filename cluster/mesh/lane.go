@@ -6,18 +6,20 @@ import "sync/atomic"
 // order; those of different lanes may overtake each other.
 type Lane uint8
 
-// The lanes, by the order in which they go: all but control have data.
+// The lanes, by the order in which they go: all but control and bulk have data.
 const (
 	LaneControl Lane = iota
 	LaneHigh
 	LaneNormal
 	LaneLow
-	Lanes = 4
+	LaneBulk // copies of what others have as well: what waits here counts by itself, see QueueBulk
+	Lanes    = 5
 )
 
 // weights are the shares of lanes that are never empty. So control, which is small
-// but for a SYNC, goes at once, and low messages are slow, not stuck.
-var weights = [Lanes]int{8, 4, 2, 1}
+// but for a SYNC, goes at once, and low messages are slow, not stuck. Acknowledgements wait for bulk: it has
+// the share of normal messages.
+var weights = [Lanes]int{8, 4, 2, 1, 2}
 
 const (
 	// writeBytes is how much is written at a time, but for a frame that is larger:

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,8 @@ type Link struct {
 	peer    Peer
 	dialler wire.NodeID
 	since   time.Time
+	version uint64
+	has     uint64        // features of the peer
 	done    chan struct{} // closed after LinkDown
 
 	wake   chan struct{}  // capacity one: there is something to write, or an end
@@ -47,7 +50,7 @@ type Link struct {
 
 func newLink(m *Mesh, conn net.Conn, g *greeted, dialler wire.NodeID) *Link {
 	direct, _ := conn.(nowConn)
-	return &Link{m: m, conn: conn, direct: direct, in: g.in, r: g.r, peer: g.peer, dialler: dialler, since: time.Now(),
+	return &Link{m: m, conn: conn, direct: direct, in: g.in, r: g.r, peer: g.peer, dialler: dialler, since: time.Now(), version: g.version, has: g.features,
 		done: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
@@ -56,6 +59,12 @@ func (l *Link) now() int64 { return int64(time.Since(l.since)) }
 
 // Peer is the node at the other end.
 func (l *Link) Peer() Peer { return l.peer }
+
+// Version is that of the protocol on this link: the highest that both ends speak.
+func (l *Link) Version() uint64 { return l.version }
+
+// Features are what the peer has told in HELLO.
+func (l *Link) Features() uint64 { return l.has }
 
 // Since is when the link came up.
 func (l *Link) Since() time.Time { return l.since }
@@ -74,11 +83,20 @@ func (l *Link) Measured(rtt time.Duration) {
 	}
 }
 
-// Queued is the number of bytes that wait to be written.
+// Queued is the number of bytes that wait to be written, but for those in LaneBulk.
 func (l *Link) Queued() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.lanes.bytes + l.w.bytes
+	return l.waitingLocked()
+}
+
+func (l *Link) waitingLocked() int { return l.lanes.bytes - l.lanes.of[LaneBulk].bytes + l.w.bytes }
+
+// Bulk is the number of bytes that wait in LaneBulk.
+func (l *Link) Bulk() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lanes.of[LaneBulk].bytes
 }
 
 // Send queues one or more whole frames of one kind in the lane of normal messages:
@@ -117,6 +135,27 @@ func (l *Link) QueueIn(lane Lane, frame []byte) (due bool, err error) {
 	return due, err
 }
 
+// QueueBulk queues frames that belong together, of so many bytes in all, in LaneBulk: all of them, or none and the link ends, when
+// there were more than BulkBytes in the lane. If they are due, WriteNow or Poke must follow soon.
+func (l *Link) QueueBulk(frames iter.Seq[[]byte], bytes int) (due bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended != nil {
+		return false, ErrClosed
+	}
+	if waiting := l.lanes.of[LaneBulk].bytes; waiting > 0 && waiting+bytes > l.m.cfg.BulkBytes {
+		l.m.counters.refused.Add(1)
+		l.endByLocked(ErrFull, false, time.Unix(1, 0))
+		return false, ErrFull
+	}
+	for f := range frames {
+		l.lanes.put(LaneBulk, f)
+		l.countOut(f)
+	}
+	l.spoke = true
+	return l.startLocked(), nil
+}
+
 // Try is Send for questions and answers, which are large at times: they are refused
 // with ErrFull when more than half of ControlBytes wait in all. They keep their
 // order with normal messages only.
@@ -136,7 +175,7 @@ func (l *Link) roomLocked(frame []byte, limit int) error {
 	if l.ended != nil {
 		return ErrClosed
 	}
-	if waiting := l.lanes.bytes + l.w.bytes; waiting > 0 && waiting+len(frame) > limit {
+	if waiting := l.waitingLocked(); waiting > 0 && waiting+len(frame) > limit {
 		l.m.counters.refused.Add(1)
 		return ErrFull
 	}

@@ -70,7 +70,11 @@ type Config struct {
 	// ControlBytes is what may wait in all. Default 64 MiB, which is the interest in
 	// three million rooms. Beyond it the link ends: the peer does not read.
 	ControlBytes int
-	Logger       *slog.Logger
+	// BulkBytes is what may wait in LaneBulk, beside that; one frame, whatever its size, always may. Default 64 MiB. Beyond it the link ends.
+	BulkBytes int
+	// Features are told in HELLO: bits of wire.Hello.
+	Features uint64
+	Logger   *slog.Logger
 }
 
 func (c *Config) setDefaults() {
@@ -88,6 +92,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.ControlBytes <= 0 {
 		c.ControlBytes = 64 << 20
+	}
+	if c.BulkBytes <= 0 {
+		c.BulkBytes = 64 << 20
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
