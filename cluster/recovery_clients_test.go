@@ -368,6 +368,9 @@ func (w *world) leaveRoom(c *simClient, room string) {
 }
 
 func (w *world) clientAct(c *simClient) {
+	if w.hush {
+		return
+	}
 	if !c.up {
 		if c.conn != nil && w.r.IntN(8) == 0 {
 			w.hangUp(c, 0) // it tries another one

@@ -204,6 +204,59 @@ func (w *world) stranger() {
 	act()
 }
 
+// rejoin has a client join a room while a node that has published to it cannot be asked for a barrier, and another one
+// when it can. Nobody else says anything meanwhile, so that only a barrier says where the room begins for the second.
+func (w *world) rejoin() {
+	var a, b *simClient
+	for _, c := range w.clients {
+		switch {
+		case !c.up || c.conn == nil:
+		case a == nil:
+			a = c
+		case b == nil && c.host() == a.host():
+			b = c
+		}
+	}
+	if b == nil {
+		w.after(50*time.Millisecond, func() { w.strike(w.rejoin) })
+		return
+	}
+	links := slices.DeleteFunc(w.sortedLinks(), func(l *simLink) bool { return !slices.Contains(l.ids[:], a.host()) || !w.inOrder(l) })
+	if len(links) == 0 {
+		w.after(50*time.Millisecond, func() { w.strike(w.rejoin) })
+		return
+	}
+	l := links[w.r.IntN(len(links))]
+	w.hush = true
+	w.after(9*time.Second, func() { w.hush = false })
+	other := w.nodes[l.ids[1-l.side(a.host())]]
+	for _, p := range priorities {
+		w.publish(w.recs[other.id], &wire.Message{Envelope: &wire.Envelope{Rooms: []string{"late"}, Flags: p}, Payload: []byte(`["e"]`)})
+	}
+	w.after(100*time.Millisecond, func() { w.sever(l, [2]bool{}, time.Second) })
+	w.after(2700*time.Millisecond, func() { w.joinIf(a, "late") })
+	until := w.now + 8*time.Second
+	w.when(until, func() bool { return a.rooms["late"] != nil && a.rooms["late"].acked && w.inOrder(l) }, func() {
+		w.joinIf(b, "late")
+		w.when(until, func() bool { return b.rooms["late"] != nil && b.rooms["late"].acked }, func() { w.hangUp(b, 10*time.Millisecond) })
+	})
+}
+
+func (w *world) joinIf(c *simClient, room string) {
+	if c.up && c.conn != nil {
+		w.joinRoom(c, room)
+	}
+}
+
+// when does something once it can, if that is soon.
+func (w *world) when(until time.Duration, can func() bool, then func()) {
+	if can() {
+		then()
+	} else if w.now < until {
+		w.after(20*time.Millisecond, func() { w.when(until, can, then) })
+	}
+}
+
 // retire has a node leave in order.
 func (w *world) retire() {
 	nodes := w.living()
@@ -269,6 +322,7 @@ const (
 	byCrowd     = 5
 	byAmbush    = 6
 	byStranger  = 7
+	byRejoin    = 8
 	anyKind     = 99
 )
 
@@ -286,7 +340,7 @@ func simulateRecovery(seed uint64, broken recovery.Rule, kind uint64) *world {
 	w.runFor(2 * time.Second)
 	first, second := w.crash, func() {}
 	if kind == anyKind {
-		kind = seed / 2 % 8
+		kind = seed / 2 % 9
 	}
 	switch kind {
 	case 0:
@@ -305,6 +359,8 @@ func simulateRecovery(seed uint64, broken recovery.Rule, kind uint64) *world {
 		second = w.ambush
 	case byStranger:
 		second = w.stranger
+	case byRejoin:
+		second = w.rejoin
 	}
 	if seed%2 == 1 && kind != byAmbush {
 		first, second = second, first
@@ -389,6 +445,8 @@ func kindFor(broken recovery.Rule) uint64 {
 		return byAmbush
 	case recovery.BreakUnable:
 		return byStranger
+	case recovery.BreakRelink:
+		return byRejoin
 	}
 	return anyKind
 }

@@ -23,6 +23,7 @@ type world struct {
 	rough   map[[2]wire.NodeID][]span        // when the way between two nodes was not in order, the lesser first
 	met     map[[2]wire.NodeID]time.Duration // since when the first knows the second
 	split   split
+	hush    bool // clients do nothing of themselves
 	unable  bool // the next node has no recovery
 	p       *clientPromises
 }

@@ -26,7 +26,7 @@ func (m *Machine) choose() {
 	}
 	for _, id := range sorted(m.buddies) {
 		if !slices.Contains(want, id) && !m.relied(id) {
-			delete(m.buddies, id)
+			m.setBuddy(id, nil)
 			m.send(id, Drop{})
 		}
 	}
@@ -97,13 +97,11 @@ func (m *Machine) members(set []wire.NodeID) bool {
 // startBuddy begins to mirror to a node, with everything.
 func (m *Machine) startBuddy(id wire.NodeID) {
 	m.nextID++
-	b := &buddy{epoch: m.nextID, fresh: true, sent: State{Version: m.version}}
-	for _, pid := range sorted(m.sessions) {
-		m.touch(m.sessions[pid])
-	}
+	b := &buddy{id: id, epoch: m.nextID, fresh: true, sent: State{Version: m.version}}
+	m.touchAll()
 	b.acked, b.mark = b.sent, m.whole()
-	m.buddies[id] = b
-	m.feed(id, true)
+	m.setBuddy(id, b)
+	m.feed(b, true)
 }
 
 func (m *Machine) linkedBuddy(id wire.NodeID) {
@@ -118,11 +116,12 @@ func (m *Machine) linkedBuddy(id wire.NodeID) {
 		set := slices.DeleteFunc(slices.Clone(m.set), func(id wire.NodeID) bool { return !m.members([]wire.NodeID{id}) })
 		m.send(id, Buddies{m.gen, set})
 	}
-	if m.buddies[id] == nil {
+	b := m.buddies[id]
+	if b == nil {
 		m.send(id, Drop{}) // it may have been one
 		return
 	}
-	m.feed(id, true)
+	m.feed(b, true)
 }
 
 // buddiesKnown: a peer knows the proposal.

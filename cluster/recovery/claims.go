@@ -6,10 +6,8 @@ import "github.com/meshrt/meshrt/wire"
 // taken for dead. It may be one of those, or was on their side of a partition.
 func (m *Machine) tellClaims(to wire.NodeID) {
 	of := map[PID]Claim{}
-	for pid, s := range m.sessions {
-		if s.rec.Contested && (s.state == live || s.state == lost) {
-			of[pid] = s.rec.Claim
-		}
+	for pid := range m.contested {
+		of[pid] = m.sessions[pid].rec.Claim
 	}
 	if len(of) > 0 && !m.breaks(BreakHeal) {
 		m.send(to, Claims{of})
@@ -142,7 +140,8 @@ func (m *Machine) giveOwn(from wire.NodeID, f Take, s *session) {
 	if s.state == given && (s.to.to != 0 || s.to.granted.Record.Contested) {
 		rec.Contested = true // one to whom it was given may be alive
 	}
-	s.state, s.since, s.to = given, m.now, hold{from, Granted{f.ID, rec, w, m.now - since}}
+	m.become(s, given)
+	s.to = hold{from, Granted{f.ID, rec, w, m.now - since}}
 	m.send(from, s.to.granted)
 }
 

@@ -5,8 +5,8 @@ import "github.com/meshrt/meshrt/wire"
 // Handed says that the node hands x, own or foreign, to the clients that it is for, in this place
 // among all others, and gives the cursor that they get with it. Own ones are Published before.
 func (m *Machine) Handed(x *wire.Message) Cursor {
-	for _, pid := range sorted(m.attempts) {
-		m.attempts[pid].live(x)
+	for _, a := range m.attempts {
+		a.live(x)
 	}
 	return Cursor{m.id, m.order.add(RefOf(x), m.now)}
 }

@@ -80,8 +80,8 @@ func (m *Machine) section(origin wire.NodeID, log *history, f Fetch, met map[wir
 	}
 	s.Short = !log.covers(lowest, m.awake()-f.Since-m.cfg.Slack) && !m.breaks(BreakShort)
 	for k := range lowest {
-		for _, e := range log.after(k, lowest[k]) {
-			if w.Due(e.m) || m.breaks(BreakFilter) {
+		for of, i := log.behind(k, lowest[k]); i < of.len(); i++ {
+			if e := of.at(i); w.Due(e.m) || m.breaks(BreakFilter) {
 				s.Entries = append(s.Entries, e.m)
 			}
 		}
@@ -111,6 +111,9 @@ func (a *attempt) live(x *wire.Message) {
 }
 
 func (m *Machine) checkAttempts() {
+	if len(m.attempts) == 0 {
+		return
+	}
 	for _, pid := range sorted(m.attempts) {
 		m.attempts[pid].check(m)
 	}
@@ -232,12 +235,16 @@ func (a *attempt) begin(parts []Section) {
 		m.order.add(Ref{}, m.now)
 		rec.Replay.Refs = append(rec.Replay.Refs, RefOf(x))
 	}
-	rec.Rooms = map[string]uint64{}
-	for room := range a.granted.Record.Rooms {
-		rec.Rooms[room] = d
+	if old := m.sessions[a.pid]; old != nil {
+		m.become(old, ended)
 	}
-	s := &session{rec: rec, state: live, since: m.now, came: a.began}
+	rec.Rooms = make(map[string]uint64, len(a.granted.Record.Rooms))
+	s := &session{rec: rec, came: a.began}
+	for room := range a.granted.Record.Rooms {
+		m.place(s, room, d)
+	}
 	m.sessions[a.pid] = s
+	m.become(s, live)
 	m.touch(s)
 	a.phase = mirroring
 	m.do(Admit{rec.clone(), d, replay})
@@ -250,7 +257,7 @@ func (a *attempt) begin(parts []Section) {
 	if m.breaks(BreakAnswer) {
 		version = 0
 	}
-	m.wait(wait{version: version, done: func(int) {
+	m.afterMirrored(version, func() {
 		if m.attempts[a.pid] == a {
 			delete(m.attempts, a.pid)
 			if a.target != m.id {
@@ -258,5 +265,5 @@ func (a *attempt) begin(parts []Section) {
 			}
 			m.do(Recovered{a.pid})
 		}
-	}})
+	})
 }

@@ -1,8 +1,6 @@
 package recovery
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"github.com/meshrt/meshrt/wire"
@@ -16,8 +14,8 @@ type history struct {
 }
 
 type historyStream struct {
-	entries []kept // rising numbers
-	head    uint64 // of the last message that came, kept or not
+	entries row[kept] // rising numbers
+	head    uint64    // of the last message that came, kept or not
 	// dropped is the number of the newest message that is gone, and droppedAt when it was
 	// published: whatever is younger is here.
 	dropped   uint64
@@ -37,7 +35,7 @@ func (h *history) add(m *wire.Message, at time.Duration) bool {
 		return false
 	}
 	s.head = m.Seq
-	s.entries = append(s.entries, kept{m, at})
+	s.entries.push(kept{m, at})
 	h.bytes += m.Size()
 	return true
 }
@@ -53,7 +51,7 @@ func (h *history) heads() (f wire.Frontiers) {
 // more than limit bytes. It tells how many went before their time.
 func (h *history) trim(since time.Duration, limit int) (early int) {
 	for k := range h.streams {
-		for s := &h.streams[k]; len(s.entries) > 0 && s.entries[0].at < since; {
+		for s := &h.streams[k]; s.entries.len() > 0 && s.entries.at(0).at < since; {
 			h.drop(s)
 		}
 	}
@@ -70,7 +68,7 @@ func (h *history) oldest() *historyStream {
 	var of *historyStream
 	for k := range h.streams {
 		s := &h.streams[k]
-		if len(s.entries) > 0 && (of == nil || s.entries[0].at < of.entries[0].at) {
+		if s.entries.len() > 0 && (of == nil || s.entries.at(0).at < of.entries.at(0).at) {
 			of = s
 		}
 	}
@@ -78,17 +76,16 @@ func (h *history) oldest() *historyStream {
 }
 
 func (h *history) drop(s *historyStream) {
-	e := s.entries[0]
-	s.entries = s.entries[1:]
+	e := *s.entries.at(0)
+	s.entries.drop()
 	s.dropped, s.droppedAt = e.m.Seq, max(s.droppedAt, e.at)
 	h.bytes -= e.m.Size()
 }
 
-// after are the kept messages of stream k behind seq.
-func (h *history) after(k int, seq uint64) []kept {
-	entries := h.streams[k].entries
-	i, _ := slices.BinarySearchFunc(entries, seq+1, func(e kept, seq uint64) int { return cmp.Compare(e.m.Seq, seq) })
-	return entries[i:]
+// behind are the kept messages of stream k behind seq, from the i-th on.
+func (h *history) behind(k int, seq uint64) (of *row[kept], i int) {
+	of = &h.streams[k].entries
+	return of, of.find(func(e *kept) bool { return e.m.Seq <= seq })
 }
 
 // covers tells whether everything is here that somebody may lack who is at from, if what

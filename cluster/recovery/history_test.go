@@ -16,14 +16,18 @@ func TestHistoryKnowsWhatItHasLost(t *testing.T) {
 	for i := range uint64(10) {
 		h.add(message(i+1, 0, "r"), time.Duration(i+1)*time.Second)
 	}
+	kept := func(behind uint64) int {
+		of, i := h.behind(0, behind)
+		return of.len() - i
+	}
 	if h.add(message(3, 0, "r"), time.Minute) {
 		t.Error("a message came twice")
 	}
 	if early := h.trim(4*time.Second, h.bytes); early != 0 || h.streams[0].dropped != 3 {
 		t.Errorf("%d went before their time, the last number %d; want 0, 3", early, h.streams[0].dropped)
 	}
-	if early := h.trim(0, 5*message(1, 0, "r").Size()); early != 2 || len(h.after(0, 0)) != 5 {
-		t.Errorf("%d went before their time, %d are here; want 2, 5", early, len(h.after(0, 0)))
+	if early := h.trim(0, 5*message(1, 0, "r").Size()); early != 2 || kept(0) != 5 {
+		t.Errorf("%d went before their time, %d are here; want 2, 5", early, kept(0))
 	}
 	for _, tt := range []struct {
 		from  uint64
@@ -38,8 +42,8 @@ func TestHistoryKnowsWhatItHasLost(t *testing.T) {
 			t.Errorf("covers(%d, %v) = %v", tt.from, tt.since, got)
 		}
 	}
-	if got := h.after(0, 8); len(got) != 2 || got[0].m.Seq != 9 {
-		t.Errorf("behind 8 are %d", len(got))
+	if of, i := h.behind(0, 8); kept(8) != 2 || of.at(i).m.Seq != 9 {
+		t.Errorf("behind 8 are %d", kept(8))
 	}
 }
 

@@ -38,7 +38,7 @@ func (m *Machine) keep(from wire.NodeID, f Mirror) {
 		return
 	}
 	if f.Base != nil && f.From.D >= x.order.last() {
-		x.order = order{base: f.Base.clone(), baseAt: m.now - f.BaseAge, first: f.From.D + 1, current: f.Base.clone()}
+		x.order = orderFrom(f.Base.clone(), m.now-f.BaseAge, f.From.D+1)
 		x.state.D = f.From.D
 	}
 	if f.Met != nil {

@@ -60,19 +60,23 @@ type Machine struct {
 	met   uint64 // how many there have been
 
 	buddies  map[wire.NodeID]*buddy // who gets what this node mirrors
+	feeds    []*buddy               // the same, by id
 	set      []wire.NodeID          // of them, those that acks wait for
 	gen      uint64                 // of set
 	proposal *proposal
 	unsure   bool // a proposal was given up: acks wait for the next
-	waits    []wait
+	waits    waits
 	draining bool
 	unables  int // peers that have no recovery, dead ones too
 
 	mirrors     map[wire.NodeID]*mirror // what this node keeps of others
 	sessions    map[PID]*session
-	version     uint64 // of sessions
-	changed     []PID  // changed[i] made version firstChange+i
+	version     uint64   // of sessions
+	changed     row[PID] // the i-th made version firstChange+i
 	firstChange uint64
+	rooms       map[wire.Topic]int // live sessions whose join is fenced
+	contested   map[PID]struct{}   // owned sessions that were claimed from a node that was taken for dead
+	away        row[awaySince]     // sessions that are lost or given, the first that was first
 
 	fence    fence
 	attempts map[PID]*attempt
@@ -113,7 +117,8 @@ func (p *peer) able() bool { return !p.down && !p.unable }
 func New(cfg Config) *Machine {
 	cfg = cfg.withDefaults()
 	return &Machine{cfg: cfg, id: cfg.ID, order: newOrder(), peers: map[wire.NodeID]*peer{}, buddies: map[wire.NodeID]*buddy{},
-		mirrors: map[wire.NodeID]*mirror{}, sessions: map[PID]*session{}, firstChange: 1, attempts: map[PID]*attempt{}}
+		mirrors: map[wire.NodeID]*mirror{}, sessions: map[PID]*session{}, firstChange: 1, attempts: map[PID]*attempt{},
+		rooms: map[wire.Topic]int{}, contested: map[PID]struct{}{}}
 }
 
 // asleepAfter is how long nothing happens in a process that was stopped, or has starved.

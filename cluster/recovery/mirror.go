@@ -1,13 +1,13 @@
 package recovery
 
 import (
-	"slices"
-
 	"github.com/meshrt/meshrt/wire"
 )
 
 // buddy is a node that mirrors this one, as this one sees it.
 type buddy struct {
+	id     wire.NodeID
+	unsent int // messages since it was sent some
 	epoch  uint64
 	member bool  // of the set, and has been since
 	fresh  bool  // it has been sent nothing
@@ -41,29 +41,42 @@ func (s State) has(other State) bool {
 func (m *Machine) Published(x *wire.Message) {
 	m.log.add(x, m.awake())
 	m.stats.Short += uint64(m.log.trim(m.awake()-m.gone(), m.cfg.LogBytes))
-	r := RefOf(x)
-	for _, id := range sorted(m.buddies) {
-		m.feed(id, false)
+	for _, b := range m.feeds {
+		// One at a time goes at once; those behind it follow together, when it is confirmed or in time.
+		if b.unsent++; b.flight == 0 || b.unsent >= m.cfg.FrameEntries {
+			m.feed(b, false)
+		}
 	}
-	m.wait(wait{stream: r.Stream, seq: r.Seq, done: func(copies int) { m.do(Acked{r.Stream, r.Seq, copies}) }})
+	m.waits.add(RefOf(x))
+	m.progress()
 }
 
 // feedAll sends all buddies all that is new, the order and sessions too.
 func (m *Machine) feedAll() {
-	for _, id := range sorted(m.buddies) {
-		m.feed(id, true)
-	}
 	acked := m.version
-	for _, b := range m.buddies {
+	for _, b := range m.feeds {
+		m.feed(b, true)
 		acked = min(acked, b.acked.Version)
 	}
 	m.forgetChanges(acked)
 }
 
+// setBuddy makes a node a buddy, or none with nil.
+func (m *Machine) setBuddy(id wire.NodeID, b *buddy) {
+	if b == nil {
+		delete(m.buddies, id)
+	} else {
+		m.buddies[id] = b
+	}
+	m.feeds = nil
+	for _, id := range sorted(m.buddies) {
+		m.feeds = append(m.feeds, m.buddies[id])
+	}
+}
+
 // feed sends a buddy what it lacks. Messages go at once; what is said of clients, with all.
-func (m *Machine) feed(id wire.NodeID, all bool) {
-	b := m.buddies[id]
-	for m.peers[id].linked && b.flight < maxFlight {
+func (m *Machine) feed(b *buddy, all bool) {
+	for m.peers[b.id].linked && b.flight < maxFlight && (all || b.fresh || b.met < m.met || behind(b.sent.Log, m.log.heads())) {
 		f := Mirror{Epoch: b.epoch, Reset: b.fresh, From: b.sent}
 		if b.fresh {
 			f.Base, f.BaseAge = m.order.base.clone(), m.now-m.order.baseAt
@@ -78,6 +91,7 @@ func (m *Machine) feed(id wire.NodeID, all bool) {
 			f.Met, b.met = m.metPeers(), m.met
 		}
 		f.To = f.From
+		b.unsent = 0
 		m.fillEntries(&f)
 		if all || f.Reset {
 			m.fillOrder(&f)
@@ -88,7 +102,7 @@ func (m *Machine) feed(id wire.NodeID, all bool) {
 		}
 		b.sent = f.To
 		b.flight++
-		m.send(id, f)
+		m.send(b.id, f)
 	}
 }
 
@@ -101,12 +115,20 @@ func (m *Machine) metPeers() map[wire.NodeID]wire.Frontiers {
 }
 
 func (m *Machine) fillEntries(f *Mirror) {
-	bytes := 0
+	bytes, n := 0, 0
 	for k := range f.To.Log {
-		for _, e := range m.log.after(k, f.To.Log[k]) {
+		of, i := m.log.behind(k, f.To.Log[k])
+		n += of.len() - i
+	}
+	if n > 0 {
+		f.Entries = make([]Entry, 0, min(n, m.cfg.FrameEntries))
+	}
+	for k := range f.To.Log {
+		for of, i := m.log.behind(k, f.To.Log[k]); i < of.len(); i++ {
 			if len(f.Entries) == m.cfg.FrameEntries || bytes >= mirrorBytes {
 				return
 			}
+			e := of.at(i)
 			bytes += e.m.Size()
 			f.Entries = append(f.Entries, Entry{e.m, m.awake() - e.at})
 			f.To.Log[k] = e.m.Seq
@@ -125,7 +147,7 @@ func (m *Machine) fillOrder(f *Mirror) {
 		f.Base, f.BaseAge, f.From.D, f.To.D = o.base.clone(), m.now-o.baseAt, o.first-1, o.first-1
 	}
 	for f.To.D < o.last() && len(f.Order) < 4*m.cfg.FrameEntries {
-		e := o.entries[f.To.D+1-o.first]
+		e := o.entry(f.To.D + 1)
 		f.Order = append(f.Order, Placed{e.Ref, m.now - e.at})
 		f.To.D++
 	}
@@ -133,11 +155,13 @@ func (m *Machine) fillOrder(f *Mirror) {
 
 // fillSessions sends each session that changed once, however often it did.
 func (m *Machine) fillSessions(f *Mirror) {
-	for f.To.Version < m.version && len(f.Sessions) < mirrorSessions {
+	bytes := 0
+	for f.To.Version < m.version && len(f.Sessions) < mirrorSessions && bytes < mirrorBytes {
 		f.To.Version = max(f.To.Version+1, m.firstChange)
-		pid := m.changed[f.To.Version-m.firstChange]
+		pid := *m.changed.at(int(f.To.Version - m.firstChange))
 		if s := m.sessions[pid]; s != nil && s.version == f.To.Version {
 			f.Sessions = append(f.Sessions, Saved{s.rec.clone(), s.state == ended})
+			bytes += s.rec.size()
 		}
 	}
 }
@@ -158,105 +182,6 @@ func (m *Machine) mirrored(from wire.NodeID, f Mirrored) {
 		b.ready = true
 		m.choose()
 	}
-	m.feed(from, false)
+	m.feed(b, false)
 	m.progress()
-}
-
-// wait is for mirrors to have an own message, or a version of the sessions.
-type wait struct {
-	stream  wire.Stream
-	seq     uint64
-	version uint64
-	done    func(copies int)
-}
-
-// doubt: a mirror had taken this node for dead. What it did not have up to then is not promised to
-// anybody any more, for sessions were recovered without it.
-func (m *Machine) doubt(heads wire.Frontiers) {
-	if m.breaks(BreakDoubt) {
-		return
-	}
-	var over []wait
-	m.waits = slices.DeleteFunc(m.waits, func(w wait) bool {
-		is := w.seq > heads[w.stream]
-		if is {
-			over = append(over, w)
-		}
-		return is
-	})
-	for _, w := range over {
-		w.done(0)
-	}
-}
-
-func (m *Machine) wait(w wait) {
-	m.waits = append(m.waits, w)
-	m.progress()
-}
-
-// progress ends the waits that are over. Nobody is told while there is no mirror that all nodes know of,
-// unless there is no other node.
-func (m *Machine) progress() {
-	if len(m.waits) == 0 {
-		return
-	}
-	have, ok := m.everywhere()
-	if m.breaks(BreakAck) {
-		have, ok = m.whole(), true
-	}
-	if !ok {
-		return
-	}
-	var over []wait
-	m.waits = slices.DeleteFunc(m.waits, func(w wait) bool {
-		is := w.seq <= have.Log[w.stream] && (w.version <= have.Version || m.breaks(BreakJoin))
-		if is {
-			over = append(over, w)
-		}
-		return is
-	})
-	for _, w := range over {
-		w.done(len(m.set))
-	}
-}
-
-// everywhere is what all have that must; false while one of them is dead, which may be alive and speak for this
-// node. While buddies change, the old ones and the new ones must.
-func (m *Machine) everywhere() (have State, ok bool) {
-	have = m.whole()
-	for _, id := range m.set {
-		b := m.buddies[id]
-		if b == nil || !b.member || !m.peers[id].able() {
-			return have, false
-		}
-		have = b.acked.least(have)
-	}
-	if m.proposal != nil && !m.breaks(BreakJoint) {
-		for _, id := range m.proposal.set {
-			b := m.buddies[id]
-			if b == nil {
-				return have, false
-			}
-			have = b.acked.least(have)
-		}
-	}
-	return have, !m.unsure && (len(m.set) > 0 || m.alone())
-}
-
-// alone tells whether nobody could mirror this node. One that has just started waits for its first buddy.
-func (m *Machine) alone() bool {
-	for _, p := range m.peers {
-		if p.able() && !p.draining {
-			return false
-		}
-	}
-	return true
-}
-
-func (s State) least(other State) State {
-	for k := range s.Log {
-		s.Log[k] = min(s.Log[k], other.Log[k])
-	}
-	s.D, s.Version = min(s.D, other.D), min(s.Version, other.Version)
-	return s
 }

@@ -48,6 +48,15 @@ type Replay struct {
 	Refs []Ref
 }
 
+// size is about what a record costs in frames and at mirrors, in bytes.
+func (r *Record) size() int {
+	n := 200 + len(r.PID) + len(r.SID) + len(r.Namespace) + len(r.User) + len(r.Data) + 20*len(r.Replay.Refs)
+	for room := range r.Rooms {
+		n += len(room) + 12
+	}
+	return n
+}
+
 func (r *Record) clone() Record {
 	c := *r
 	c.Rooms = maps.Clone(r.Rooms)

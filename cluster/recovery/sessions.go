@@ -1,8 +1,12 @@
 package recovery
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
+
+	"github.com/meshrt/meshrt/wire"
 )
 
 // session is one that this node owns, or has given away.
@@ -38,18 +42,44 @@ func (m *Machine) Owned() (pids []PID) {
 func (m *Machine) touch(s *session) {
 	m.version++
 	s.version = m.version
-	m.changed = append(m.changed, s.rec.PID)
+	m.changed.push(s.rec.PID)
+}
+
+// touchAll has everything sent to a new buddy, in the order of the last changes.
+func (m *Machine) touchAll() {
+	all := slices.Collect(maps.Values(m.sessions))
+	slices.SortFunc(all, func(a, b *session) int { return cmp.Compare(a.version, b.version) })
+	for _, s := range all {
+		m.touch(s)
+	}
+}
+
+// become changes whose a session is: this node's, or not any more.
+func (m *Machine) become(s *session, to state) {
+	if s.state == live && to != live {
+		for room, at := range s.rec.Rooms {
+			m.unfenced(s, room, at)
+		}
+	}
+	s.state, s.since = to, m.now
+	if to == lost || to == given {
+		m.away.push(awaySince{s, m.now})
+	}
+	if s.rec.Contested && (to == live || to == lost) {
+		m.contested[s.rec.PID] = struct{}{}
+	} else {
+		delete(m.contested, s.rec.PID)
+	}
 }
 
 // forgetChanges lets go of what all mirrors know.
 func (m *Machine) forgetChanges(version uint64) {
-	for m.firstChange <= version && len(m.changed) > 0 {
-		pid := m.changed[0]
+	for ; m.firstChange <= version && m.changed.len() > 0; m.firstChange++ {
+		pid := *m.changed.at(0)
 		if s := m.sessions[pid]; s != nil && s.state == ended && s.version == m.firstChange {
 			delete(m.sessions, pid)
 		}
-		m.changed = m.changed[1:]
-		m.firstChange++
+		m.changed.drop()
 	}
 }
 
@@ -79,15 +109,26 @@ func (m *Machine) Join(pid PID, room string) {
 
 // fenced tells whether barriers have come since the node became interested in a room, and since the last link came up.
 func (m *Machine) fenced(namespace, room string) bool {
-	if len(m.fence.waiting)+len(m.fence.next) > 0 {
-		return false
+	return len(m.fence.waiting)+len(m.fence.next) == 0 && m.rooms[wire.Topic{Namespace: namespace, Room: room}] > 0
+}
+
+// place says where a live session's membership of a room begins.
+func (m *Machine) place(s *session, room string, at uint64) {
+	if s.rec.Rooms[room] == 0 {
+		m.rooms[wire.Topic{Namespace: s.rec.Namespace, Room: room}]++
 	}
-	for _, s := range m.sessions {
-		if s.state == live && s.rec.Namespace == namespace && s.rec.Rooms[room] > 0 {
-			return true
-		}
+	s.rec.Rooms[room] = at
+}
+
+// unfenced: a session that was a member of a room from a place on is live or a member no more.
+func (m *Machine) unfenced(s *session, room string, at uint64) {
+	if at == 0 {
+		return
 	}
-	return false
+	t := wire.Topic{Namespace: s.rec.Namespace, Room: room}
+	if m.rooms[t]--; m.rooms[t] == 0 {
+		delete(m.rooms, t)
+	}
 }
 
 func (m *Machine) joined(pid PID, room string) {
@@ -98,14 +139,14 @@ func (m *Machine) joined(pid PID, room string) {
 	if at, ok := s.rec.Rooms[room]; !ok {
 		return // left again
 	} else if at == 0 {
-		s.rec.Rooms[room] = max(1, m.order.last())
+		m.place(s, room, max(1, m.order.last()))
 		m.touch(s)
 	}
-	m.wait(wait{version: s.version, done: func(int) {
+	m.afterMirrored(s.version, func() {
 		if m.sessions[pid] == s && s.state == live && s.rec.Rooms[room] > 0 {
 			m.do(Joined{pid, room})
 		}
-	}})
+	})
 }
 
 // Leave says that a session is a member of a room no more. Left follows.
@@ -114,9 +155,10 @@ func (m *Machine) Leave(pid PID, room string) {
 	if s == nil || s.state != live {
 		return
 	}
+	m.unfenced(s, room, s.rec.Rooms[room])
 	delete(s.rec.Rooms, room)
 	m.touch(s)
-	m.wait(wait{version: s.version, done: func(int) { m.do(Left{pid, room}) }})
+	m.afterMirrored(s.version, func() { m.do(Left{pid, room}) })
 }
 
 // SetData changes what goes with a session. The change is lost with the node in the next TickEvery and
@@ -131,7 +173,7 @@ func (m *Machine) SetData(pid PID, data []byte) {
 // Lost says that the client's connection has ended without a goodbye: it has the Window to come back.
 func (m *Machine) Lost(pid PID) {
 	if s := m.sessions[pid]; s != nil && s.state == live {
-		s.state, s.since = lost, m.now
+		m.become(s, lost)
 		m.answered(pid)
 	}
 }
@@ -140,15 +182,24 @@ func (m *Machine) Lost(pid PID) {
 func (m *Machine) End(pid PID) {
 	if s := m.sessions[pid]; s != nil && s.state != ended {
 		m.answered(pid)
-		s.state = ended
+		m.become(s, ended)
 		m.touch(s)
 	}
 }
 
+// awaySince is a session that was lost or given at a time.
+type awaySince struct {
+	s     *session
+	since time.Duration
+}
+
 // endLost ends what nobody has come back for.
 func (m *Machine) endLost() {
-	for _, pid := range sorted(m.sessions) {
-		if s := m.sessions[pid]; (s.state == lost || s.state == given) && m.now-s.since > m.cfg.Window {
+	for m.away.len() > 0 && m.now-m.away.at(0).since > m.cfg.Window {
+		e := *m.away.at(0)
+		m.away.drop()
+		pid := e.s.rec.PID
+		if m.sessions[pid] == e.s && (e.s.state == lost || e.s.state == given) && e.s.since == e.since {
 			m.End(pid)
 		}
 	}

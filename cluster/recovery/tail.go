@@ -130,8 +130,8 @@ func (m *Machine) fetchedTail(from wire.NodeID, f FetchTail) {
 	var entries []*wire.Message
 	after := most(f.From, m.start(f.Origin, from, &x.log, x.met, f.From))
 	for k := range after {
-		for _, e := range x.log.after(k, after[k]) {
-			if m.cfg.Wants(from, e.m) {
+		for of, i := x.log.behind(k, after[k]); i < of.len(); i++ {
+			if e := of.at(i); m.cfg.Wants(from, e.m) {
 				entries = append(entries, e.m)
 			}
 		}

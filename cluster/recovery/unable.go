@@ -21,7 +21,7 @@ func (m *Machine) Unable(id wire.NodeID, is bool) {
 		return
 	}
 	p.tail = nil
-	delete(m.buddies, id)
+	m.setBuddy(id, nil)
 	m.fenceLost(id)
 	if m.proposal != nil {
 		delete(m.proposal.waiting, id)

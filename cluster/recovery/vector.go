@@ -25,7 +25,7 @@ type Vector map[wire.NodeID]wire.Frontiers
 // Has tells whether r is not behind v.
 func (v Vector) Has(r Ref) bool { return r.Seq <= v[r.Origin][r.Stream] }
 
-// raise takes r in.
+// raise takes r in, unless it is no message.
 func (v Vector) raise(r Ref) {
 	if f := v[r.Origin]; f[r.Stream] < r.Seq {
 		f[r.Stream] = r.Seq

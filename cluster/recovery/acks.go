@@ -1,0 +1,134 @@
+package recovery
+
+import (
+	"sort"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// waits are for mirrors to have own messages, or versions of the sessions.
+type waits struct {
+	messages [wire.Streams]row[uint64] // their numbers
+	versions []versionWait             // by version
+}
+
+// versionWait is for mirrors to have a version of the sessions.
+type versionWait struct {
+	version uint64
+	done    func()
+}
+
+func (w *waits) add(r Ref) { w.messages[r.Stream].push(r.Seq) }
+
+// afterMirrored calls done when mirrors have a version of the sessions.
+func (m *Machine) afterMirrored(version uint64, done func()) {
+	w := &m.waits
+	i := sort.Search(len(w.versions), func(i int) bool { return w.versions[i].version > version })
+	w.versions = append(w.versions, versionWait{})
+	copy(w.versions[i+1:], w.versions[i:])
+	w.versions[i] = versionWait{version, done}
+	m.progress()
+}
+
+// doubt: a mirror had taken this node for dead. What it did not have up to then is not promised to
+// anybody any more, for sessions were recovered without it.
+func (m *Machine) doubt(heads wire.Frontiers) {
+	if m.breaks(BreakDoubt) {
+		return
+	}
+	for k := range m.waits.messages {
+		of := &m.waits.messages[k]
+		n := of.find(func(seq *uint64) bool { return *seq <= heads[k] })
+		for i := n; i < of.len(); i++ {
+			m.do(Acked{wire.Stream(k), *of.at(i), 0})
+		}
+		of.cut(n)
+	}
+}
+
+func (w *waits) none() bool {
+	for k := range w.messages {
+		if w.messages[k].len() > 0 {
+			return false
+		}
+	}
+	return len(w.versions) == 0
+}
+
+// progress ends the waits that are over. Nobody is told while there is no mirror that all nodes know of,
+// unless there is no other node.
+func (m *Machine) progress() {
+	if m.waits.none() {
+		return
+	}
+	have, ok := m.everywhere()
+	if m.breaks(BreakAck) {
+		have, ok = m.whole(), true
+	}
+	if !ok {
+		return
+	}
+	for k := range m.waits.messages {
+		for of := &m.waits.messages[k]; of.len() > 0 && *of.at(0) <= have.Log[k]; of.drop() {
+			m.do(Acked{wire.Stream(k), *of.at(0), len(m.set)})
+		}
+	}
+	m.versionsDone(have.Version)
+}
+
+func (m *Machine) versionsDone(have uint64) {
+	w := &m.waits
+	n := sort.Search(len(w.versions), func(i int) bool { return w.versions[i].version > have })
+	if m.breaks(BreakJoin) {
+		n = len(w.versions)
+	}
+	if n == 0 {
+		return
+	}
+	over := w.versions[:n]
+	w.versions = w.versions[n:] // what comes of these may wait in turn, behind
+	for _, v := range over {
+		v.done()
+	}
+}
+
+// everywhere is what all have that must; false while one of them is dead, which may be alive and speak for this
+// node. While buddies change, the old ones and the new ones must.
+func (m *Machine) everywhere() (have State, ok bool) {
+	have = m.whole()
+	for _, id := range m.set {
+		b := m.buddies[id]
+		if b == nil || !b.member || !m.peers[id].able() {
+			return have, false
+		}
+		have = b.acked.least(have)
+	}
+	if m.proposal != nil && !m.breaks(BreakJoint) {
+		for _, id := range m.proposal.set {
+			b := m.buddies[id]
+			if b == nil {
+				return have, false
+			}
+			have = b.acked.least(have)
+		}
+	}
+	return have, !m.unsure && (len(m.set) > 0 || m.alone())
+}
+
+// alone tells whether nobody could mirror this node. One that has just started waits for its first buddy.
+func (m *Machine) alone() bool {
+	for _, p := range m.peers {
+		if p.able() && !p.draining {
+			return false
+		}
+	}
+	return true
+}
+
+func (s State) least(other State) State {
+	for k := range s.Log {
+		s.Log[k] = min(s.Log[k], other.Log[k])
+	}
+	s.D, s.Version = min(s.D, other.D), min(s.Version, other.Version)
+	return s
+}
