@@ -40,6 +40,7 @@ var allowed = map[string][]string{
 	"web":                 {"cluster", "node", "web/api", "web/engineio", "web/forward", "web/plain", "web/socketio", "web/ui", "web/ws", "wire"},
 	"web/webtest":         {},
 	"web/e2e":             {},
+	"web/e2e/comeback":    {},
 	"web/e2e/tutorials":   {"cluster", "cluster/port", "node", "web", "wire"},
 	"web/e2e/conformance": {"node", "node/relay", "web", "web/config", "web/engineio", "web/plain", "web/socketio", "wire", "wire/eio"},
 	"web/e2e/torture":     {},

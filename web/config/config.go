@@ -45,6 +45,7 @@ type Config struct {
 	MaxPayload     int
 	QueueBytes     int
 	Compression    bool
+	Recovery       time.Duration // 0 is off
 	Limits
 
 	Origins []string
@@ -127,6 +128,13 @@ func (v *size) Set(s string) error {
 	return nil
 }
 
+// What -recovery may be. Official clients come back after a second and a half at most, to begin with;
+// what is published within the time is in the memory of two nodes.
+const (
+	minRecovery = time.Second
+	maxRecovery = time.Hour
+)
+
 // raw is the flags before they are checked.
 type raw struct {
 	Config
@@ -165,6 +173,7 @@ func (r *raw) flags(fs *flag.FlagSet) {
 	r.queueBytes = 1 << 20
 	fs.Var(&r.queueBytes, "queue-bytes", "`bytes` that may wait for one client before it is cut")
 	fs.BoolVar(&r.Compression, "compression", false, "permessage-deflate for websocket clients that ask for it; a message is compressed once for all")
+	fs.DurationVar(&r.Recovery, "recovery", 0, "`time` for which a client that lost its connection or its node may come back, to any node, and get what it missed; the same on all nodes (0: off)")
 	r.Limits.flags(fs)
 	fs.Var(&r.origins, "origins", "web `origins` allowed to connect, exact or *.example.com; * for all (default: same host)")
 	fs.BoolVar(&r.Relay, "relay", true, "the built-in verbs join, leave, publish, broadcast, direct")
@@ -266,6 +275,9 @@ func (r *raw) check() (err error) {
 		if d < time.Millisecond || d%time.Millisecond != 0 {
 			return fmt.Errorf("-%s %v: want whole milliseconds, one or more", name, d)
 		}
+	}
+	if c.Recovery != 0 && (c.Recovery < minRecovery || c.Recovery > maxRecovery) {
+		return fmt.Errorf("-recovery %v: want 0 for none, or a time from %v to %v", c.Recovery, minRecovery, maxRecovery)
 	}
 	if c.Drain < 0 {
 		return fmt.Errorf("-drain %v: want a time of 0 or more", c.Drain)

@@ -38,7 +38,7 @@ func TestDefaultsAreTheContracts(t *testing.T) {
 	host, _ := os.Hostname()
 	if c.HTTP != ":8080" || c.API != "127.0.0.1:7980" || c.Bind != "0.0.0.0:7946" || c.Cluster != "meshrt" || c.Node != host ||
 		c.Profile != gossip.LAN || c.Path != "/socket.io/" || c.WSPath != "/ws" || !slices.Equal(c.Namespaces, []string{"/"}) ||
-		c.PingInterval != 25*time.Second || c.PingTimeout != 20*time.Second || c.ConnectTimeout != 45*time.Second ||
+		c.PingInterval != 25*time.Second || c.Recovery != 0 || c.PingTimeout != 20*time.Second || c.ConnectTimeout != 45*time.Second ||
 		c.Limits != (config.Limits{MaxRooms: 1000}) || c.MaxPayload != 1_000_000 || c.QueueBytes != 1<<20 || !c.Relay || !c.Demo || c.Join != nil || c.Secrets != nil || c.Origins != nil {
 		t.Errorf("%+v", c)
 	}
@@ -53,6 +53,14 @@ func TestFlagsBeatEnvironmentBeatsFile(t *testing.T) {
 	if c.Node != "from-file" || c.Region != "from-env" || c.Cluster != "from-flag" || c.QueueBytes != 2<<20 || c.Demo ||
 		!slices.Equal(c.Join, []string{"a:1", "b:2"}) {
 		t.Errorf("%+v", c)
+	}
+}
+
+func TestRecoveryIsATimeWithinItsLimits(t *testing.T) {
+	for _, d := range []time.Duration{0, time.Second, 2 * time.Minute, time.Hour} {
+		if c := parse(t, "-recovery", d.String()); c.Recovery != d {
+			t.Errorf("%v, want %v", c.Recovery, d)
+		}
 	}
 }
 
@@ -91,6 +99,10 @@ func TestMistakesAreOneLineThatNamesThem(t *testing.T) {
 		{[]string{"-rate", "1.5"}, "-rate"},
 		{[]string{"-rate", "-1"}, "-rate -1"},
 		{[]string{"-max-rooms-per-conn", "0"}, "-max-rooms-per-conn 0"},
+		{[]string{"-recovery", "-1s"}, "-recovery -1s"},
+		{[]string{"-recovery", "999ms"}, "from 1s to 1h0m0s"},
+		{[]string{"-recovery", "61m"}, "-recovery 1h1m0s"},
+		{[]string{"-recovery", "120"}, "-recovery"},
 		{[]string{"-join", "a:1,,b:2"}, "-join"},
 		{[]string{"-profile", "moon"}, "-profile"},
 		{[]string{"-log-level", "loud"}, "-log-level"},

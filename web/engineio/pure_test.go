@@ -103,6 +103,7 @@ func TestEveryCauseOfAWebSocketHasItsReason(t *testing.T) {
 		ws.CauseTooBig:      ReasonTooBig,
 		ws.CauseInvalidText: ReasonInvalidText,
 		ws.CausePanic:       ReasonPanic,
+		ws.CauseGoodbye:     ReasonTransportClose,
 	} {
 		if got := causes[cause]; got != want {
 			t.Errorf("cause %d: %v, want %v", cause, got, want)

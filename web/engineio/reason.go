@@ -59,6 +59,7 @@ var causes = [ws.CauseEnd]Reason{
 	ws.CauseTooBig:      ReasonTooBig,
 	ws.CauseInvalidText: ReasonInvalidText,
 	ws.CausePanic:       ReasonPanic,
+	ws.CauseGoodbye:     ReasonTransportClose,
 }
 
 // String is the name to log and to count.

@@ -30,6 +30,7 @@ type conn struct {
 
 	mu        sync.Mutex // whoever holds it does not block and calls nothing up but Session.Gone
 	reason    reason     // of the end; zero while the connection is open
+	goodbye   bool       // with reasonClose: the client will not come back
 	slow      ws.Slow    // with reasonSlow; zero is SlowWrite
 	out       ws.Outbox
 	heartbeat heartbeat
@@ -55,12 +56,18 @@ func (c *conn) Opened() {
 	ctx, cancel := context.WithTimeout(c.server.ctx, openTimeout)
 	defer cancel()
 	n := c.server.node
-	session, err := n.Open(ctx, node.SessionConfig{Namespace: "/", Sink: c, Handshake: c.handshake, Affinity: n.NewAffinity()})
+	session, err := n.Open(ctx, node.SessionConfig{Namespace: "/", Sink: c, Handshake: c.handshake, Affinity: n.NewAffinity(), Resume: c.resume()})
 	if err != nil {
 		c.refuse(err)
 		return
 	}
 	c.begin(session)
+}
+
+// resume is the session that the client names as the one it had.
+func (c *conn) resume() node.Resume {
+	query := c.request.URL().Query()
+	return node.Resume{PID: query.Get("session"), Cursor: query.Get("cursor")}
 }
 
 // refuse tells the client why it gets no session. The node says it is unavailable
@@ -84,7 +91,12 @@ func (c *conn) Take() (batch []*ws.Group, open bool) {
 }
 
 // Failed implements ws.Handler.
-func (c *conn) Failed(cause ws.Cause) { c.end(causes[cause]) }
+func (c *conn) Failed(cause ws.Cause) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.goodbye = c.goodbye || c.reason == 0 && cause == ws.CauseGoodbye
+	c.endLocked(causes[cause])
+}
 
 // Deliver implements node.Sink.
 func (c *conn) Deliver(d *node.Delivery) bool {
@@ -220,13 +232,17 @@ func (c *conn) leave() {
 func (c *conn) Ended() {
 	defer c.leave()
 	c.mu.Lock()
-	why, slow := c.reason, c.slow
+	why, slow, goodbye := c.reason, c.slow, c.goodbye
 	c.out.Drop() // handlers may keep the session
 	c.mu.Unlock()
 	c.server.roster.Remove(c)
 	c.server.left(&c.server.counters.sockets, c.handshake, why, slow)
 	c.server.log.Debug("websocket ended", "addr", c.handshake.Remote, "reason", why.String())
-	if c.session != nil {
+	switch {
+	case c.session == nil:
+	case goodbye || why == reasonServer:
 		c.session.Close(why.official())
+	default:
+		c.session.Lost(why.official())
 	}
 }

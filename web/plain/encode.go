@@ -65,24 +65,29 @@ func volatile(d *node.Delivery) bool {
 
 // encodeEvent makes the frame of a message.
 func (s *Server) encodeEvent(d *node.Delivery) *ws.Group {
+	cursor := d.Cursor()
 	room := ws.Room(eventHead + len(d.Message.Payload))
 	var err error
 	if d.AckID > 0 {
 		room, err = plain.AppendAsk(room, d.Message, "", d.AckID)
 	} else {
-		room, err = plain.AppendEvent(room, d.Message, "")
+		room, err = plain.AppendEvent(room, d.Message, cursor)
 	}
-	return asWished(s.eventGroup(&s.counters.sockets, room, err, messageGroup), d)
+	return asWished(s.eventGroup(&s.counters.sockets, room, err, messageGroup), d, cursor)
 }
 
 // asWished has an event wait at its priority, and leaves out of compression what its
-// publisher says is not worth it.
-func asWished(g *ws.Group, d *node.Delivery) *ws.Group {
+// publisher says is not worth it. What has a cursor keeps one order: a client that got
+// it has got everything before it.
+func asWished(g *ws.Group, d *node.Delivery, cursor string) *ws.Group {
 	if g == nil {
 		return nil
 	}
 	if d.Message.Flags&wire.Uncompressed != 0 {
 		g = g.Uncompressed()
+	}
+	if cursor != "" {
+		return g
 	}
 	switch node.PriorityOf(d.Message) {
 	case node.High:
@@ -95,8 +100,9 @@ func asWished(g *ws.Group, d *node.Delivery) *ws.Group {
 
 // encodeStream makes its part of an event stream.
 func (s *Server) encodeStream(d *node.Delivery) *ws.Group {
-	text, err := plain.AppendEventSSE(nil, d.Message, "")
-	return asWished(s.eventGroup(&s.counters.streams, text, err, textGroup), d)
+	cursor := d.Cursor()
+	text, err := plain.AppendEventSSE(nil, d.Message, cursor)
+	return asWished(s.eventGroup(&s.counters.streams, text, err, textGroup), d, cursor)
 }
 
 // eventGroup leaves out, as nil, what cannot be told: its payload is a mistake of
@@ -148,11 +154,13 @@ func encodeError(d *node.Delivery) *ws.Group {
 	return answerGroup(plain.AppendError(nil, message, code))
 }
 
-// welcome is the first frame. Nothing is kept for clients that come back yet: who
-// asks is told that it has missed messages.
+// welcome is the first frame. A client that asks for an earlier session is told whether
+// it has it, or has missed messages.
 func (c *conn) welcome(d *node.Delivery) *ws.Group {
+	id, pid := d.Session.ID(), d.Session.PID()
+	text := plain.AppendWelcome(nil, id, c.server.nodeName, pid)
 	if c.request.URL().Query().Has("session") {
-		return textGroup(plain.AppendWelcomeBack(nil, d.Session.ID(), c.server.nodeName, "", false)).At(ws.Fence)
+		text = plain.AppendWelcomeBack(nil, id, c.server.nodeName, pid, d.Session.Recovered())
 	}
-	return textGroup(plain.AppendWelcome(nil, d.Session.ID(), c.server.nodeName, "")).At(ws.Fence)
+	return textGroup(text).At(ws.Fence)
 }

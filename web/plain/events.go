@@ -132,7 +132,7 @@ func (e *stream) open(ctx context.Context, rooms []string) error {
 	defer cancel()
 	defer context.AfterFunc(e.server.ctx, cancel)()
 	n := e.server.node
-	session, err := n.Open(ctx, node.SessionConfig{Namespace: "/", Sink: e, Handshake: e.handshake, Affinity: n.NewAffinity()})
+	session, err := n.Open(ctx, node.SessionConfig{Namespace: "/", Sink: e, Handshake: e.handshake, Affinity: n.NewAffinity(), NoRecovery: true})
 	if err == nil {
 		if err = session.Join(ctx, rooms...); err == nil {
 			e.session = session

@@ -55,6 +55,7 @@ var causes = [ws.CauseEnd]reason{
 	ws.CauseTooBig:      reasonTooBig,
 	ws.CauseInvalidText: reasonInvalidText,
 	ws.CausePanic:       reasonPanic,
+	ws.CauseGoodbye:     reasonClose,
 }
 
 // socketReasons and streamReasons are those that can end either.

@@ -177,6 +177,7 @@ func (c *conn) connect(namespace string, auth json.RawMessage) {
 	}
 	s := c.newSocket(namespace)
 	session, err := c.server.node.Open(c.server.ctx, node.SessionConfig{Namespace: namespace, Sink: s, Affinity: c.affinity, Wait: c.server.cfg.ConnectTimeout,
+		Resume: resumeOf(auth), NoRecovery: c.legacy(),
 		Handshake: node.Handshake{Protocol: protocol, Remote: c.remote(), Auth: auth}})
 	if errors.Is(err, node.ErrNotNow) {
 		// A connect_error would be final: official clients do not connect again
@@ -303,6 +304,10 @@ func (c *conn) Closed(reason engineio.Reason) {
 		why = reasonServer
 	}
 	for _, s := range sockets {
-		s.session.Close(why)
+		if recoverable[why] {
+			s.session.Lost(why)
+		} else {
+			s.session.Close(why)
+		}
 	}
 }

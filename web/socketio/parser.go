@@ -46,22 +46,35 @@ func (c *conn) decode(data []byte, binary bool) (p sio.Packet, whole bool, err e
 
 // event is the event of a delivery, made once for all clients of the parser.
 // Nil: there is no way to write it.
-func (f parser) event(d *node.Delivery) *engineio.Group {
-	if f == parserMessagePack {
-		g, _ := d.Encoded(node.FormatMessagePack, func(d *node.Delivery) any { return asWished(packedGroup(eventPacket(d)), d) }).(*engineio.Group)
+func (s *socket) event(d *node.Delivery) *engineio.Group {
+	if s.parser == parserMessagePack {
+		g, _ := d.Encoded(node.FormatMessagePack, encodePacked).(*engineio.Group)
 		return g
 	}
-	return d.Encoded(node.FormatSocketIO, encodeEvent).(*engineio.Group)
+	switch v := d.Encoded(node.FormatSocketIO, encodeEvent).(type) {
+	case *engineio.Group:
+		return v
+	case *marked:
+		if s.legacy {
+			return v.without(d)
+		}
+		return v.group
+	}
+	return nil
 }
 
 // asWished has an event wait at its priority, and leaves out of compression what its
-// publisher says is not worth it.
-func asWished(g *engineio.Group, d *node.Delivery) *engineio.Group {
+// publisher says is not worth it. What has a cursor keeps one order: a client that got
+// it has got everything before it.
+func asWished(g *engineio.Group, d *node.Delivery, cursor string) *engineio.Group {
 	if g == nil {
 		return nil
 	}
 	if d.Message.Flags&wire.Uncompressed != 0 {
 		g = g.Uncompressed()
+	}
+	if cursor != "" {
+		return g
 	}
 	switch node.PriorityOf(d.Message) {
 	case node.High:
@@ -90,9 +103,9 @@ func (c *conn) send(p sio.Packet) bool {
 // group is a packet as this client reads it, nil when there is no way to write it.
 func (c *conn) group(p sio.Packet) *engineio.Group {
 	if c.parser == parserMessagePack {
-		return packedGroup(p)
+		return packedGroup(p, "")
 	}
-	return engineGroup(p)
+	return engineGroup(p, "")
 }
 
 // sendGroup queues g. False means that the client is lost.
@@ -107,13 +120,15 @@ func (c *conn) sendGroup(g *engineio.Group, volatile bool) bool {
 	return c.engine.Send(g)
 }
 
-// engineGroup is a packet as text, with its attachments as messages of their own.
-func engineGroup(p sio.Packet) *engineio.Group {
+// engineGroup is a packet as text, with its attachments as messages of their own. An
+// event may have a cursor behind its arguments.
+func engineGroup(p sio.Packet, cursor string) *engineio.Group {
 	if len(p.Attachments) == 0 {
-		return engineio.NewMessage(sio.Append(engineio.Room(packetHead+len(p.Namespace)+len(p.Data), false), p), false)
+		room := engineio.Room(packetHead+len(p.Namespace)+len(p.Data)+len(cursor)+cursorMarks, false)
+		return engineio.NewMessage(appendCursor(sio.Append(room, p), cursor), false)
 	}
 	packets := make([]eio.Packet, 0, 1+len(p.Attachments))
-	packets = append(packets, eio.Packet{Type: eio.Message, Data: sio.Append(nil, p)})
+	packets = append(packets, eio.Packet{Type: eio.Message, Data: appendCursor(sio.Append(nil, p), cursor)})
 	for _, a := range p.Attachments {
 		packets = append(packets, eio.Packet{Type: eio.Message, Binary: true, Data: a})
 	}
@@ -128,8 +143,11 @@ const packetHead = 24
 const packedHead = 48
 
 // packedGroup is a packet as msgpack, nil when its data is no JSON: then it is
-// a bug of ours or of another node.
-func packedGroup(p sio.Packet) *engineio.Group {
+// a bug of ours or of another node. An event may have a cursor behind its arguments.
+func packedGroup(p sio.Packet, cursor string) *engineio.Group {
+	if cursor != "" { // the message is others', too
+		p.Data = appendCursor(append(make([]byte, 0, len(p.Data)+len(cursor)+cursorMarks), p.Data...), cursor)
+	}
 	room, err := sio.AppendMessagePack(engineio.Room(packedHead+len(p.Namespace)+len(p.Data), true), p)
 	if err != nil {
 		return nil

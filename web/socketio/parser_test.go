@@ -138,14 +138,16 @@ func TestClientStaysWithItsParser(t *testing.T) {
 func TestBroadcastIsWrittenOnceForEachParser(t *testing.T) {
 	d := &node.Delivery{Message: messageOf(`["e",1]`)}
 	for _, f := range []parser{parserText, parserMessagePack} {
-		if a, b := f.event(d), f.event(d); a == nil || a != b {
+		s := &socket{parser: f}
+		if a, b := s.event(d), s.event(d); a == nil || a != b {
 			t.Errorf("parser %d: written twice", f)
 		}
 	}
-	if parserText.event(d) == parserMessagePack.event(d) {
+	text, packed := &socket{parser: parserText}, &socket{parser: parserMessagePack}
+	if text.event(d) == packed.event(d) {
 		t.Error("one form for both parsers")
 	}
-	if broken := (&node.Delivery{Message: messageOf(`["e"`)}); parserMessagePack.event(broken) != nil {
+	if broken := (&node.Delivery{Message: messageOf(`["e"`)}); packed.event(broken) != nil {
 		t.Error("data that is no JSON was written")
 	}
 }

@@ -135,8 +135,8 @@ func TestConnectAndDisconnectEncloseTheNamespace(t *testing.T) {
 func TestMessagePackClientsHavePrioritiesToo(t *testing.T) {
 	for _, flags := range []wire.Flags{wire.High, wire.Low, 0} {
 		m := &wire.Message{Envelope: &wire.Envelope{Namespace: "/", Flags: flags}, Payload: []byte(`["e"]`)}
-		text := parserText.event(&node.Delivery{Message: m})
-		packed := parserMessagePack.event(&node.Delivery{Message: m})
+		text := (&socket{parser: parserText}).event(&node.Delivery{Message: m})
+		packed := (&socket{parser: parserMessagePack}).event(&node.Delivery{Message: m})
 		if text.Place() != packed.Place() {
 			t.Errorf("flags %b: places %v and %v", flags, text.Place(), packed.Place())
 		}

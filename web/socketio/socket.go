@@ -13,6 +13,7 @@ import (
 type socket struct {
 	engine    *engineio.Socket // of conn, as parser is: a delivery does not look there
 	parser    parser
+	legacy    bool // as conn's
 	conn      *conn
 	namespace string
 	session   *node.Session // set before any packet of the namespace is read
@@ -22,14 +23,14 @@ type socket struct {
 
 // newSocket is for a session that is about to be opened: the parser is known by then.
 func (c *conn) newSocket(namespace string) *socket {
-	return &socket{engine: c.engine, parser: c.parser, conn: c, namespace: namespace}
+	return &socket{engine: c.engine, parser: c.parser, legacy: c.legacy(), conn: c, namespace: namespace}
 }
 
 // Deliver implements node.Sink.
 func (s *socket) Deliver(d *node.Delivery) bool {
 	switch d.Kind {
 	case node.KindEvent:
-		return s.conn.sendGroup(s.parser.event(d), d.Message.Flags&wire.Volatile != 0)
+		return s.conn.sendGroup(s.event(d), d.Message.Flags&wire.Volatile != 0)
 	case node.KindAck:
 		return s.conn.send(ackPacket(s.namespace, d))
 	case node.KindConnect:
@@ -41,7 +42,7 @@ func (s *socket) Deliver(d *node.Delivery) bool {
 // DeliverNow implements node.Prompt.
 func (s *socket) DeliverNow(d *node.Delivery) bool {
 	if d.Kind == node.KindEvent && d.Message.Flags&wire.Volatile == 0 {
-		if g := s.parser.event(d); g != nil {
+		if g := s.event(d); g != nil {
 			return s.engine.SendNow(g)
 		}
 	}

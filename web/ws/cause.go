@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -19,6 +20,7 @@ const (
 	CauseTooBig                       // a message over MaxPayload
 	CauseInvalidText                  // a text message that is not UTF-8
 	CausePanic                        // of the Handler
+	CauseGoodbye                      // closed by the client as one that needs it no more: with StatusNormal or none
 	CauseEnd                          // counts them: no cause
 )
 
@@ -38,6 +40,16 @@ func causeOf(err error) Cause {
 		return CauseLost
 	}
 	return CauseBreach
+}
+
+// causeOfClose is the cause that a client gives with its close frame. A page that calls close()
+// sends 1000, or no status at all; one that goes or is loaded again, 1001, and a program that
+// means to come back may choose any other.
+func causeOfClose(data []byte) Cause {
+	if len(data) < 2 || Status(binary.BigEndian.Uint16(data)) == StatusNormal {
+		return CauseGoodbye
+	}
+	return CauseLost
 }
 
 // Status closes a websocket (RFC 6455, section 7.4.1, and the IANA registry). Zero

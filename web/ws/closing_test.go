@@ -24,8 +24,8 @@ func TestPingBehindOurCloseFrameEndsNothing(t *testing.T) {
 		}
 		s.mu.Unlock()
 		c.Write(masked(0x88, 2, "\x03\xe8"))
-		if got := s.cause(); got != ws.CauseLost {
-			t.Errorf("cause %d, want the connection lost", got)
+		if got := s.cause(); got != ws.CauseGoodbye {
+			t.Errorf("cause %d, want a goodbye", got)
 		}
 	})
 }

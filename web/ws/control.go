@@ -27,18 +27,21 @@ func (c *Conn) complain() {
 
 // answerClose sends the client's close frame back, or that of an end which has begun:
 // the client learns why, though its own was on its way already. Behind a frame that is on
-// its way out it waits as long as an end may take, which has begun then.
-func (c *Conn) answerClose(data []byte) {
+// its way out it waits as long as an end may take, which has begun then. It says what the
+// client's means.
+func (c *Conn) answerClose(data []byte) (cause Cause) {
+	cause = causeOfClose(data)
 	if c.over() && !c.cut() {
 		data = c.lastWord()
 	}
 	if c.tryClose(data, CloseTimeout) {
-		return
+		return cause
 	}
-	c.fail(CauseLost)
+	c.fail(cause)
 	c.tap.out.lock()
 	defer c.tap.out.unlock()
 	c.writeControl(opClose, data, CloseTimeout)
+	return cause
 }
 
 // tryClose sends a close frame, unless another frame is on its way out.

@@ -85,7 +85,7 @@ func (s *session) Failed(cause ws.Cause) {
 	s.causes = append(s.causes, cause)
 	s.mu.Unlock()
 	s.end(map[ws.Cause]ws.Status{
-		ws.CauseLost: ws.StatusNormal, ws.CauseTooBig: ws.StatusTooBig,
+		ws.CauseLost: ws.StatusNormal, ws.CauseGoodbye: ws.StatusNormal, ws.CauseTooBig: ws.StatusTooBig,
 		ws.CauseInvalidText: ws.StatusInvalidText, ws.CausePanic: ws.StatusInternalError,
 	}[cause], "")
 }

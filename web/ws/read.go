@@ -161,7 +161,8 @@ func (c *Conn) decode(b []byte) (goesOn bool) {
 func (c *Conn) decoded(m message, err error) (goesOn bool) {
 	if cause := c.act(m, err); cause != 0 {
 		c.fail(cause)
-		if cause == CauseLost || cause == CauseBreach || cause == CauseSlow {
+		switch cause {
+		case CauseLost, CauseGoodbye, CauseBreach, CauseSlow:
 			return false
 		}
 		c.in.refuse() // its close frame is waited for
@@ -182,8 +183,7 @@ func (c *Conn) act(m message, err error) Cause {
 	case err != nil:
 		return causeOf(err)
 	case m.op == opClose:
-		c.answerClose(m.data)
-		return CauseLost
+		return c.answerClose(m.data)
 	case m.op == Ping && !c.in.deaf:
 		// Behind our close frame there is no pong, and the client's close frame is still to come.
 		if err := c.pong(m.data); err != nil && !errors.Is(err, net.ErrClosed) {

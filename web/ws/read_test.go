@@ -87,17 +87,26 @@ func TestBreachOfTheProtocolCuts(t *testing.T) {
 }
 
 func TestLossIsToldFromOtherEnds(t *testing.T) {
-	for name, leave := range map[string]func(*client){
-		"without a word":     func(c *client) { c.CloseNow() },
-		"with a close frame": func(c *client) { c.Close(websocket.StatusGoingAway, "") },
+	closing := func(status websocket.StatusCode) func(*client) {
+		return func(c *client) { c.Close(status, "") }
+	}
+	for name, tt := range map[string]struct {
+		leave func(*client)
+		want  ws.Cause
+	}{
+		"without a word":             {func(c *client) { c.CloseNow() }, ws.CauseLost},
+		"a page that goes":           {closing(websocket.StatusGoingAway), ws.CauseLost},
+		"a status of its own":        {closing(4000), ws.CauseLost},
+		"a goodbye":                  {closing(websocket.StatusNormalClosure), ws.CauseGoodbye},
+		"a goodbye without a status": {closing(websocket.StatusNoStatusRcvd), ws.CauseGoodbye},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, limits, nil, func(t *testing.T, h *host) {
 				c, s := h.open()
 				start := time.Now()
-				leave(c)
-				if got := s.cause(); got != ws.CauseLost {
-					t.Errorf("cause %d, want the connection lost", got)
+				tt.leave(c)
+				if got := s.cause(); got != tt.want {
+					t.Errorf("cause %d, want %d", got, tt.want)
 				}
 				if took := s.served.Sub(start); took != 0 {
 					t.Errorf("took %v, want no time", took)

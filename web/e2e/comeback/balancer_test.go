@@ -1,0 +1,68 @@
+package comeback
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// balancer sends each connection to the next server that takes it.
+type balancer struct {
+	l        net.Listener
+	backends []string
+	next     atomic.Uint64
+}
+
+func startBalancer(t *testing.T, backends []string) *balancer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &balancer{l: l, backends: backends}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { b.serve(c) })
+		}
+	})
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	return b
+}
+
+func (b *balancer) url() string { return "http://" + b.l.Addr().String() }
+
+func (b *balancer) serve(client net.Conn) {
+	defer client.Close()
+	server := b.dial()
+	if server == nil {
+		return
+	}
+	defer server.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		io.Copy(server, client)
+		server.(*net.TCPConn).CloseWrite()
+	}()
+	io.Copy(client, server)
+	client.Close() // the server has ended, or is dead
+	<-done
+}
+
+func (b *balancer) dial() net.Conn {
+	for range b.backends {
+		i := b.next.Add(1) % uint64(len(b.backends))
+		if c, err := net.DialTimeout("tcp", b.backends[i], time.Second); err == nil {
+			return c
+		}
+	}
+	return nil
+}
