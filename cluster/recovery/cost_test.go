@@ -122,7 +122,7 @@ func TestPlacesAreFoundAmongMarks(t *testing.T) {
 		for range 200 {
 			d := first + r.Uint64N(6*markEvery-first)
 			v, at, ok := o.at(d)
-			if !ok || at != time.Duration(d) || v[of(d).Origin][0] != d || v[of(d - 1).Origin][0] != max(d-1, 0) {
+			if !ok || at != time.Duration(d) || v[of(d).Origin][0] != d || v[of(d-1).Origin][0] != max(d-1, 0) {
 				t.Fatalf("from %d on, at(%d) = %v, %v, %v", first, d, v, at, ok)
 			}
 		}
