@@ -4,10 +4,10 @@
 //
 // Reading order: cluster.go (Config, Cluster, Run), core.go (the protocol, pure),
 // interest.go, opening.go, lease.go, log.go, stream.go and deliver.go (its parts),
-// links.go (frames in, effects out), told.go (joins that count), calls.go (questions to
+// links.go (frames in, effects out), recovery.go and aside.go (what recovery hears and says), told.go (joins that count), calls.go (questions to
 // one node: questions.go and answers.go, pure, and serve.go), tally.go (counts of members: counts.go, pure), follow.go (membership to links, ticks, the end), nodes.go (what operators see). DESIGN.md has the reasons and what is promised.
 //
-// Locks: a caller may hold its own lock while it calls Publish or SetInterest,
+// Locks: a caller may hold its own lock while it calls Publish, SetInterest or SendFrame,
 // which never block; Flush and calls to the Handler and to done functions hold none.
 package cluster
 
@@ -113,6 +113,11 @@ type Cluster struct {
 	spans     []mesh.Span // of a batch to one link
 	due       due
 
+	// peering is held over each change of which nodes there are and are linked, and over what Recovery is told of it: so both have one
+	// order. It is above the locks of Recovery's owner, and those above mu.
+	peering sync.Mutex
+	aside   aside
+
 	questions   questions     // of this node
 	answers     answers       // to those of others
 	held        held          // of others
@@ -154,7 +159,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	}
 	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[laneTo]bool{}, silent: silent{}, replaced: map[wire.NodeID]time.Duration{},
 		questions: newQuestions(cfg.ControlBytes / 2), answers: newAnswers(answerBytes), held: held{}, tally: newTally(), server: server{serving: map[wire.NodeID]int{}},
-		told: told{wake: make(chan struct{}, 1)}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
+		told: told{wake: make(chan struct{}, 1)}, aside: aside{parts: map[wire.NodeID][]byte{}}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
 	c.core.id = cfg.ID
 	c.core.logs.limit, c.core.flushBytes = cfg.LogBytes, min(flushBytes, cfg.QueueBytes/2)
 	if cfg.Profile == gossip.WAN {
@@ -172,7 +177,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	}
 	c.accept = &acceptor{Network: cfg.Net, conns: make(chan net.Conn)}
 	c.mesh = mesh.New(mesh.Config{ID: cfg.ID, Name: cfg.Name, Addr: cfg.Net.Advertise().String(), Net: c.accept,
-		QueueBytes: cfg.QueueBytes, ControlBytes: cfg.ControlBytes, Silence: silence(cfg.Profile), Logger: cfg.Logger}, links{c})
+		QueueBytes: cfg.QueueBytes, ControlBytes: cfg.ControlBytes, Silence: silence(cfg.Profile), Features: features(cfg), Logger: cfg.Logger}, links{c})
 	cfg.Net.SetKnown(c.known)
 	return c, nil
 }
@@ -183,6 +188,14 @@ func silence(p gossip.Profile) time.Duration {
 		return 10 * time.Second
 	}
 	return 3 * time.Second
+}
+
+// features are what this node tells others of itself.
+func features(cfg Config) uint64 {
+	if cfg.Recovery == nil {
+		return 0
+	}
+	return wire.FeatureRecovery
 }
 
 // ID is this run's id.

@@ -250,11 +250,11 @@ func (c *core) linkDown(id wire.NodeID, left bool) {
 const maxGone = 4096
 
 // down says that gossip has lost id. With a link it is alive all the same
-// (MESH §0.4); without, what waited for it is dropped.
-func (c *core) down(id wire.NodeID) {
+// (MESH §0.4); without, what waited for it is dropped. It tells whether that is news.
+func (c *core) down(id wire.NodeID) bool {
 	p := c.peers[id]
 	if p == nil || p.linked || p.down {
-		return
+		return false
 	}
 	for k := range p.streams {
 		o, log := &p.streams[k].out, &c.logs.of[k]
@@ -268,6 +268,7 @@ func (c *core) down(id wire.NodeID) {
 	p.down, p.topics, p.looked = true, nil, 0
 	p.lease.trustedUntil = 0 // should it be back before: nothing is known of its interest
 	c.bury(id, p)
+	return true
 }
 
 // bury moves a peer that is down out of the way once no promise to it is left.

@@ -52,23 +52,31 @@ func peersOf(members []gossip.Member) []mesh.Peer {
 // meet tells the core who is a member: for those it keeps what they lack, and
 // those that are neither members nor linked are down (MESH §2: gossip alone is a hint).
 func (c *Cluster) meet(members []gossip.Member) {
-	is := make(map[wire.NodeID]bool, len(members))
+	is, ids := make(map[wire.NodeID]bool, len(members)), make([]wire.NodeID, len(members))
+	var down []wire.NodeID
+	for i, m := range members {
+		ids[i], is[m.ID] = m.ID, true
+	}
+	c.peering.Lock()
+	defer c.Flush()
+	defer c.peering.Unlock()
+	c.tellMembers(ids...)
 	c.do(func() {
-		for _, m := range members {
-			is[m.ID] = true
-			c.core.member(m.ID)
+		for _, id := range ids {
+			c.core.member(id)
 		}
 		for id := range c.replaced {
 			is[id] = true
 		}
 		c.detectLocked(is)
 		for id := range c.core.peers {
-			if !is[id] {
-				c.core.down(id)
+			if !is[id] && c.core.down(id) {
+				down = append(down, id)
 			}
 		}
 		c.meetLocked(is)
 	})
+	c.tellDown(down)
 	c.tally.keep(is)
 }
 

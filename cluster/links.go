@@ -102,6 +102,8 @@ type links struct{ c *Cluster }
 
 func (h links) LinkUp(l *mesh.Link) {
 	c, p := h.c, l.Peer()
+	c.peering.Lock()
+	c.tellMembers(p.ID)
 	c.do(func() {
 		c.links[p.ID] = l
 		delete(c.silent, p.ID)
@@ -110,6 +112,9 @@ func (h links) LinkUp(l *mesh.Link) {
 		c.linkUpLocked(l)
 		c.introduceLocked(p)
 	})
+	c.tellLinked(l)
+	c.peering.Unlock()
+	c.Flush()
 	c.tally.linkUp(p.ID, l)
 	c.gossip.Meet(p.ID, p.Addr)
 	c.log.Info("linked", "peer", p.Name, "addr", p.Addr)
@@ -153,7 +158,13 @@ func (h links) LinkReady(l *mesh.Link, lane mesh.Lane) {
 
 func (h links) LinkDown(l *mesh.Link, err error) {
 	c, p := h.c, l.Peer()
+	c.peering.Lock()
 	c.do(func() { c.linkGoneLocked(p, l.Heard(), err) })
+	if r := c.cfg.Recovery; r != nil {
+		r.Unlinked(p.ID)
+	}
+	c.peering.Unlock()
+	c.Flush()
 	c.tally.linkDown(p.ID, mesh.Left(err))
 	if mesh.Routine(err) {
 		c.log.Info("link ended", "peer", p.Name, "reason", err)
@@ -172,6 +183,7 @@ func (c *Cluster) linkGoneLocked(p mesh.Peer, heard time.Time, err error) {
 	if errors.Is(err, mesh.ErrReplaced) {
 		c.replaced[p.ID] = c.core.now
 	}
+	delete(c.aside.parts, p.ID)
 	c.core.linkDown(p.ID, mesh.Left(err))
 	c.linkDownLocked(p.ID, mesh.Left(err))
 	c.holdLocked(func() { delete(c.held, p.ID) }) // they are said again
@@ -275,8 +287,7 @@ func (h links) number(l *mesh.Link, f wire.Frame) error {
 		if err != nil {
 			return err
 		}
-		news := false
-		c.do(func() { news = c.core.gap(id, g) })
+		news := c.gap(id, g)
 		c.release(id)
 		if news {
 			c.log.Warn("messages of a peer are lost: its log did not reach back to the break", "peer", l.Peer().Name, "priority", g.Stream.String(), "up to", g.Seq)
@@ -318,6 +329,8 @@ func (h links) other(l *mesh.Link, f wire.Frame) error {
 			return err
 		}
 		h.c.confirmed(l.Peer().ID, floor)
+	case wire.KindRecovery:
+		return h.c.recoveryPart(l.Peer().ID, f)
 	case wire.KindHello:
 		return fmt.Errorf("second hello: %w", wire.ErrMalformed)
 	}

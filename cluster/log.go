@@ -17,6 +17,14 @@ func (l *logs) bytes() int {
 	return n
 }
 
+// heads are the numbers of the last messages.
+func (l *logs) heads() (f wire.Frontiers) {
+	for k := range l.of {
+		f[k] = l.of[k].last()
+	}
+	return f
+}
+
 // What low and normal messages may keep of the limit however many others there are,
 // in parts of it: a flood of one priority for a peer that is cut off must not cost
 // the others what peers with a link are about to confirm.

@@ -87,6 +87,7 @@ type Stats struct {
 	Topics     int    // of the own interest
 	Links      int
 	QueueBytes int // what waits for all peers together
+	BulkBytes  int // beside that: frames of recovery
 	JoinsWait  int // joins that are not in force yet
 
 	LogBytes  [wire.Streams]int    // own messages that some node has not confirmed
@@ -96,6 +97,7 @@ type Stats struct {
 	Gaps      uint64               // times that a peer told that messages of it are gone
 	Detection Detection
 	Volatile  uint64 // volatile messages that were not sent as the peer was not ready
+	TooLarge  uint64 // frames of recovery that were too large to be sent
 }
 
 // Stats is a snapshot.
@@ -104,6 +106,9 @@ func (c *Cluster) Stats() Stats {
 	if c.mesh != nil {
 		s.Mesh, s.Gossip = c.mesh.Stats(), c.gossip.Stats()
 	}
+	c.aside.mu.Lock()
+	s.TooLarge = c.aside.tooLarge
+	c.aside.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.Published, s.Detection = c.published, c.detection
@@ -115,6 +120,7 @@ func (c *Cluster) Stats() Stats {
 	}
 	for _, l := range c.links {
 		s.QueueBytes += l.Queued()
+		s.BulkBytes += l.Bulk()
 	}
 	return s
 }

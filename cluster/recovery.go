@@ -7,13 +7,15 @@ import (
 
 // Recovery is the owner of a recovery.Machine: it hears of the other nodes what the machine has to know. Calls hold no
 // lock below the owner's: it may call Publish, SendFrame, Supply, Skip and MayWant from them, under its own lock. It must not wait for a
-// link or another node, as all others wait meanwhile.
+// link or another node, as all others wait meanwhile. Flush follows each call.
 //
 // All calls but Frame come one after the other, in the order in which the cluster itself goes through these states. No message or
 // frame of a link is handled before Linked has returned, nor after Unlinked was called; Down never comes while there is a link.
+// Each node has its Member, and Unable, before its Linked.
 type Recovery interface {
 	// Member: what is published from now on is kept for a node. Met are the numbers of the last own message of each
-	// stream before. It comes again when a node that was down is back.
+	// stream before. It comes again when a node that was down is back. It comes just before the cluster itself knows the node, so that
+	// whoever mirrors a message that was for it knows that; one that is published in between is not sent.
 	Member(id wire.NodeID, met wire.Frontiers)
 	// Linked: SendFrame reaches the node from now on, until Unlinked.
 	Linked(id wire.NodeID)
@@ -22,16 +24,12 @@ type Recovery interface {
 	Down(id wire.NodeID)
 	// Gap: messages of a node are gone that were for this one.
 	Gap(id wire.NodeID)
-	// Unable says before Linked that a node is of an older version or has recovery off, or that it is not so any more.
+	// Unable says with each link whether a node is of an older version or has recovery off.
 	Unable(id wire.NodeID, is bool)
 	// Frame has what a node has given to SendFrame, in order, by the reader of its link. Calls for different nodes overlap. Frames
 	// are never changed by the receiver, and views of bytes that are never written again.
 	Frame(from wire.NodeID, f recovery.Frame)
 }
-
-// SendFrame puts a frame for the Recovery of another node on the link to it; without a link it is lost, and Linked follows when there is
-// one. It never blocks. Flush has to follow.
-func (c *Cluster) SendFrame(to wire.NodeID, f recovery.Frame) {}
 
 // Supply tells whether a message of a dead node, which a mirror had, is new here and to be handed out. It counts as processed from then on.
 func (c *Cluster) Supply(m *wire.Message) bool {
@@ -49,7 +47,7 @@ func (c *Cluster) Skip(origin wire.NodeID, heads wire.Frontiers) {
 	c.core.skip(origin, heads)
 }
 
-// MayWant tells whether a message is for another node: so by its interest, or because that is not known or may not be trusted now.
+// MayWant tells whether a message is for another node (not this one): so by its interest, or because that is not known or may not be trusted now.
 func (c *Cluster) MayWant(peer wire.NodeID, m *wire.Message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -194,14 +194,6 @@ func (w *world) apply(rn *recNode, e recovery.Effect) {
 	}
 }
 
-// heads are how far the own streams are.
-func (l *logs) heads() (f wire.Frontiers) {
-	for k := range l.of {
-		f[k] = l.of[k].last()
-	}
-	return f
-}
-
 func (w *world) sendFrame(from, to wire.NodeID, f recovery.Frame) {
 	l := w.links[[2]wire.NodeID{min(from, to), max(from, to)}]
 	if l == nil || !l.alive || !l.up[l.side(from)] {
