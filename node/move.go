@@ -112,3 +112,6 @@ func (n *Node) publishBarriers(q barrierRequest) {
 
 // SessionsMove is that of Config.
 func (n *Node) SessionsMove() bool { return n.cfg.SessionsMove }
+
+// Recovery is that of Config: 0 is off.
+func (n *Node) Recovery() time.Duration { return n.cfg.Recovery }

@@ -123,6 +123,9 @@ func (c *conn) Flush() {
 // either way; Ended tells the node.
 func (c *conn) Close(bool) { c.end(reasonServer) }
 
+// Cut implements node.Cutter.
+func (c *conn) Cut() { c.end(reasonElsewhere) }
+
 // Recall implements node.Recaller.
 func (c *conn) Recall() (query url.Values, header http.Header) {
 	return c.request.URL().Query(), c.request.Header()

@@ -23,6 +23,7 @@ const (
 	reasonShutdown                      // Server.Run ends
 	reasonRefused                       // the node did not open a session, for a reason of the client's
 	reasonUnavailable                   // nor did it here, for a reason of its own
+	reasonElsewhere                     // the session goes on over another connection, or is to
 	reasonEnd                           // counts them
 )
 
@@ -45,6 +46,7 @@ var reasons = [reasonEnd]struct {
 	reasonShutdown:    {name: "server shutting down", status: ws.StatusRestart},
 	reasonRefused:     {name: "connection refused", status: ws.StatusRefused},
 	reasonUnavailable: {name: "unavailable", status: ws.StatusTryLater},
+	reasonElsewhere:   {name: "resumed elsewhere", official: "transport close", status: ws.StatusRestart},
 }
 
 // causes are the reasons for which a websocket itself ends.
@@ -61,7 +63,7 @@ var causes = [ws.CauseEnd]reason{
 // socketReasons and streamReasons are those that can end either.
 var (
 	socketReasons = []reason{reasonClose, reasonBreach, reasonPingTimeout, reasonSlow, reasonTooBig, reasonInvalidText,
-		reasonPanic, reasonServer, reasonShutdown, reasonRefused, reasonUnavailable}
+		reasonPanic, reasonServer, reasonShutdown, reasonRefused, reasonUnavailable, reasonElsewhere}
 	streamReasons = []reason{reasonClose, reasonSlow, reasonPanic, reasonServer, reasonShutdown}
 )
 

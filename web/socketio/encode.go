@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"sync"
@@ -14,22 +15,27 @@ import (
 // encodeEvent makes the packets of a message, once for all the Socket.IO
 // clients of the node: the namespace is the message's, and the payload is the
 // text that the publisher wrote.
-func encodeEvent(d *node.Delivery) any {
-	cursor := d.Cursor()
-	g := asWished(engineGroup(eventPacket(d), cursor), d, cursor)
-	if cursor == "" {
-		return g
+func encodeEvent(d *node.Delivery) any { return asWished(engineGroup(eventPacket(d), ""), d) }
+
+func encodePacked(d *node.Delivery) any { return asWished(packedGroup(eventPacket(d), ""), d) }
+
+// encodeMarked is encodeEvent for clients that may come back. Those of Socket.IO 2, which
+// cannot, get the same without the mark.
+func encodeMarked(d *node.Delivery) any {
+	p := eventPacket(d)
+	mark := markOf(d, p)
+	if mark == "" {
+		return encodeEvent(d)
 	}
-	return &marked{group: g}
+	return &marked{group: asWished(engineGroup(p, mark), d)}
 }
 
-func encodePacked(d *node.Delivery) any {
-	cursor := d.Cursor()
-	return asWished(packedGroup(eventPacket(d), cursor), d, cursor)
+func encodePackedMarked(d *node.Delivery) any {
+	p := eventPacket(d)
+	return asWished(packedGroup(p, markOf(d, p)), d)
 }
 
-// marked is an event that ends with its cursor, and the same without it for clients of
-// Socket.IO 2, which know no recovery.
+// marked is an event with a mark, and without.
 type marked struct {
 	group *engineio.Group
 	once  sync.Once
@@ -37,25 +43,33 @@ type marked struct {
 }
 
 func (m *marked) without(d *node.Delivery) *engineio.Group {
-	m.once.Do(func() { m.bare = asWished(engineGroup(eventPacket(d), ""), d, "") })
+	m.once.Do(func() { m.bare = asWished(engineGroup(eventPacket(d), ""), d) })
 	return m.bare
 }
 
-// appendCursor makes cursor the last argument of the list with which text ends. The
-// official client takes that for the place up to which it has got everything, and hands
-// it to handlers, too, as it does with the official server's.
-func appendCursor(text []byte, cursor string) []byte {
-	last := len(text) - 1
-	if cursor == "" || last < 0 || text[last] != ']' {
-		return text
+// markOf is what the list of an event has behind the arguments, as JSON: its cursor. The official
+// client takes any string at the end, also the name of an event without arguments, for the
+// place up to which it has got everything. So an event without a cursor that ends with a string has
+// null behind it. One that wants an answer ends with a function there.
+func markOf(d *node.Delivery, p sio.Packet) string {
+	if cursor := d.Cursor(); cursor != "" {
+		return `"` + cursor + `"`
 	}
-	text = append(append(text[:last], `,"`...), cursor...)
-	return append(text, `"]`...)
+	if rest, ok := bytes.CutSuffix(p.Data, []byte("]")); ok && d.AckID == 0 && bytes.HasSuffix(bytes.TrimRight(rest, " \t\r\n"), []byte(`"`)) {
+		return "null"
+	}
+	return ""
 }
 
-// cursorMarks is what a cursor takes at the end of a packet besides its own length: a
-// comma and quotes, in bytes.
-const cursorMarks = 3
+// appendMark puts mark behind the arguments of the list with which text ends.
+func appendMark(text []byte, mark string) []byte {
+	last := len(text) - 1
+	if mark == "" || last < 0 || text[last] != ']' {
+		return text
+	}
+	text = append(append(text[:last], ','), mark...)
+	return append(text, ']')
+}
 
 func eventPacket(d *node.Delivery) sio.Packet {
 	m := d.Message

@@ -47,11 +47,16 @@ func (c *conn) decode(data []byte, binary bool) (p sio.Packet, whole bool, err e
 // event is the event of a delivery, made once for all clients of the parser.
 // Nil: there is no way to write it.
 func (s *socket) event(d *node.Delivery) *engineio.Group {
-	if s.parser == parserMessagePack {
-		g, _ := d.Encoded(node.FormatMessagePack, encodePacked).(*engineio.Group)
-		return g
+	format, encode := node.FormatSocketIO, encodeEvent
+	switch {
+	case s.parser == parserMessagePack && s.marks:
+		format, encode = node.FormatMessagePack, encodePackedMarked
+	case s.parser == parserMessagePack:
+		format, encode = node.FormatMessagePack, encodePacked
+	case s.marks:
+		encode = encodeMarked
 	}
-	switch v := d.Encoded(node.FormatSocketIO, encodeEvent).(type) {
+	switch v := d.Encoded(format, encode).(type) {
 	case *engineio.Group:
 		return v
 	case *marked:
@@ -66,23 +71,21 @@ func (s *socket) event(d *node.Delivery) *engineio.Group {
 // asWished has an event wait at its priority, and leaves out of compression what its
 // publisher says is not worth it. What has a cursor keeps one order: a client that got
 // it has got everything before it.
-func asWished(g *engineio.Group, d *node.Delivery, cursor string) *engineio.Group {
+func asWished(g *engineio.Group, d *node.Delivery) *engineio.Group {
 	if g == nil {
 		return nil
 	}
 	if d.Message.Flags&wire.Uncompressed != 0 {
 		g = g.Uncompressed()
 	}
-	if cursor != "" {
+	priority := node.PriorityOf(d.Message)
+	switch {
+	case priority == node.Normal || d.Cursor() != "":
 		return g
-	}
-	switch node.PriorityOf(d.Message) {
-	case node.High:
+	case priority == node.High:
 		return g.At(engineio.High)
-	case node.Low:
-		return g.At(engineio.Low)
 	}
-	return g
+	return g.At(engineio.Low)
 }
 
 // send queues a packet for this client alone. It is no event: an ack or a disconnect
@@ -121,14 +124,14 @@ func (c *conn) sendGroup(g *engineio.Group, volatile bool) bool {
 }
 
 // engineGroup is a packet as text, with its attachments as messages of their own. An
-// event may have a cursor behind its arguments.
-func engineGroup(p sio.Packet, cursor string) *engineio.Group {
+// event may have a mark behind its arguments.
+func engineGroup(p sio.Packet, mark string) *engineio.Group {
 	if len(p.Attachments) == 0 {
-		room := engineio.Room(packetHead+len(p.Namespace)+len(p.Data)+len(cursor)+cursorMarks, false)
-		return engineio.NewMessage(appendCursor(sio.Append(room, p), cursor), false)
+		room := engineio.Room(packetHead+len(p.Namespace)+len(p.Data)+1+len(mark), false)
+		return engineio.NewMessage(appendMark(sio.Append(room, p), mark), false)
 	}
 	packets := make([]eio.Packet, 0, 1+len(p.Attachments))
-	packets = append(packets, eio.Packet{Type: eio.Message, Data: appendCursor(sio.Append(nil, p), cursor)})
+	packets = append(packets, eio.Packet{Type: eio.Message, Data: appendMark(sio.Append(nil, p), mark)})
 	for _, a := range p.Attachments {
 		packets = append(packets, eio.Packet{Type: eio.Message, Binary: true, Data: a})
 	}
@@ -143,10 +146,10 @@ const packetHead = 24
 const packedHead = 48
 
 // packedGroup is a packet as msgpack, nil when its data is no JSON: then it is
-// a bug of ours or of another node. An event may have a cursor behind its arguments.
-func packedGroup(p sio.Packet, cursor string) *engineio.Group {
-	if cursor != "" { // the message is others', too
-		p.Data = appendCursor(append(make([]byte, 0, len(p.Data)+len(cursor)+cursorMarks), p.Data...), cursor)
+// a bug of ours or of another node. An event may have a mark behind its arguments.
+func packedGroup(p sio.Packet, mark string) *engineio.Group {
+	if mark != "" { // the message is others', too
+		p.Data = appendMark(append(make([]byte, 0, len(p.Data)+1+len(mark)), p.Data...), mark)
 	}
 	room, err := sio.AppendMessagePack(engineio.Room(packedHead+len(p.Namespace)+len(p.Data), true), p)
 	if err != nil {

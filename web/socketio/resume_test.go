@@ -3,12 +3,11 @@ package socketio
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/web/engineio"
-	"github.com/meshrt/meshrt/web/ws"
-	"github.com/meshrt/meshrt/wire"
 	"github.com/meshrt/meshrt/wire/sio"
 )
 
@@ -59,23 +58,23 @@ func TestEndsAfterWhichAClientMayComeBack(t *testing.T) {
 }
 
 func TestCursorIsTheLastArgument(t *testing.T) {
-	const cursor = "AAAAAAAAAAEAAAAAAAAAAg"
+	const mark = `"AAAAAAAAAAEAAAAAAAAAAg"`
 	const placeholder = `{"_placeholder":true,"num":0}`
 	for _, tt := range []struct{ data, want string }{
-		{`["e"]`, `["e","` + cursor + `"]`},
-		{`["e",1,"x"]`, `["e",1,"x","` + cursor + `"]`},
-		{`["e",` + placeholder + `]`, `["e",` + placeholder + `,"` + cursor + `"]`},
+		{`["e"]`, `["e",` + mark + `]`},
+		{`["e",1,"x"]`, `["e",1,"x",` + mark + `]`},
+		{`["e",` + placeholder + `]`, `["e",` + placeholder + `,` + mark + `]`},
 	} {
 		p := sio.Packet{Type: sio.Event, Namespace: "/n", Data: []byte(tt.data)}
 		head := "42/n,"
 		if tt.data == `["e",`+placeholder+`]` {
 			p.Attachments, head = [][]byte{{7}}, "451-/n,"
 		}
-		frames := engineGroup(p, cursor).Frames()
+		frames := engineGroup(p, mark).Frames()
 		if got := string(frames[0].Data); got != head+tt.want || len(frames) != 1+len(p.Attachments) {
 			t.Errorf("text %s in %d frames, want %s", got, len(frames), head+tt.want)
 		}
-		got, err := sio.DecodeMessagePack(packedGroup(p, cursor).Frames()[0].Data, 10)
+		got, err := sio.DecodeMessagePack(packedGroup(p, mark).Frames()[0].Data, 10)
 		if err != nil || string(got.Data) != tt.want || len(got.Attachments) != len(p.Attachments) {
 			t.Errorf("msgpack %s, %v, want %s", got.Data, err, tt.want)
 		}
@@ -83,46 +82,54 @@ func TestCursorIsTheLastArgument(t *testing.T) {
 			t.Errorf("the message, which others have too, became %s", p.Data)
 		}
 	}
-	if got := string(appendCursor([]byte("40"), cursor)); got != "40" {
+	if got := string(appendMark([]byte("40"), mark)); got != "40" {
 		t.Errorf("what is no event became %s", got)
 	}
 }
 
-// TestWhatHasACursorKeepsOneOrder: a client that has an event has all before it, else its
-// cursor would be no place.
-func TestWhatHasACursorKeepsOneOrder(t *testing.T) {
-	for _, tt := range []struct {
-		flags  wire.Flags
-		cursor string
-		want   ws.Place
-	}{
-		{wire.High, "", engineio.High},
-		{wire.Low, "", engineio.Low},
-		{wire.High, "c", ws.Normal},
-		{wire.Low, "c", ws.Normal},
+// TestNoWordOfTheApplicationIsTakenForACursor: the official client takes any string at the end
+// for one, and would come back with it.
+func TestNoWordOfTheApplicationIsTakenForACursor(t *testing.T) {
+	for payload, want := range map[string]string{
+		`["typing","ann"]`:      `42["typing","ann",null]`,
+		`["typing"]`:            `42["typing",null]`,
+		`["typing", "a\"]" ]`:   `42["typing", "a\"]" ,null]`,
+		`["typing",["ann"]]`:    `42["typing",["ann"]]`,
+		`["typing",{"a":"b"}]`:  `42["typing",{"a":"b"}]`,
+		`["typing",1]`:          `42["typing",1]`,
+		`["typing","ann",true]`: `42["typing","ann",true]`,
 	} {
-		d := &node.Delivery{Message: messageOf(`["e"]`)}
-		d.Message.Flags |= tt.flags
-		if got := asWished(engineGroup(eventPacket(d), tt.cursor), d, tt.cursor).Place(); got != tt.want {
-			t.Errorf("flags %v, cursor %q: place %v, want %v", tt.flags, tt.cursor, got, tt.want)
+		for mayComeBack, want := range map[bool]string{true: want, false: "42" + payload} {
+			s := &socket{parser: parserText, marks: mayComeBack}
+			if got := string(s.event(&node.Delivery{Message: messageOf(payload)}).Frames()[0].Data); got != want {
+				t.Errorf("%s: %s, want %s", payload, got, want)
+			}
 		}
+		packed := &socket{parser: parserMessagePack, marks: true}
+		got, err := sio.DecodeMessagePack(packed.event(&node.Delivery{Message: messageOf(payload)}).Frames()[0].Data, 0)
+		if want := strings.ReplaceAll(want[2:], " ", ""); err != nil || string(got.Data) != want {
+			t.Errorf("msgpack of %s: %s, %v, want %s", payload, got.Data, err, want)
+		}
+	}
+	asks := &node.Delivery{Message: messageOf(`["sure?","ann"]`), AckID: 7}
+	s := &socket{parser: parserText, marks: true}
+	if got := string(s.event(asks).Frames()[0].Data); got != `427["sure?","ann"]` {
+		t.Errorf("what wants an answer became %s: the client has a function at its end", got)
 	}
 }
 
-// TestClientsOfSocketIO2GetNoCursor: they would take it for an argument of the
+// TestClientsOfSocketIO2GetNoMark: they would take it for an argument of the
 // application, and cannot come back with it.
-func TestClientsOfSocketIO2GetNoCursor(t *testing.T) {
-	d := &node.Delivery{Message: messageOf(`["e",1]`)}
-	m := &marked{group: engineGroup(eventPacket(d), "c")}
-	with := d.Encoded(node.FormatSocketIO, func(*node.Delivery) any { return m })
-	if with != any(m) {
-		t.Fatal("encoded before")
-	}
-	today, old := &socket{parser: parserText}, &socket{parser: parserText, legacy: true}
-	if got := fmt.Sprintf("%s %s", today.event(d).Frames()[0].Data, old.event(d).Frames()[0].Data); got != `42["e",1,"c"] 42["e",1]` {
+func TestClientsOfSocketIO2GetNoMark(t *testing.T) {
+	d := &node.Delivery{Message: messageOf(`["e","x"]`)}
+	today, old := &socket{parser: parserText, marks: true}, &socket{parser: parserText, marks: true, legacy: true}
+	if got := fmt.Sprintf("%s %s", today.event(d).Frames()[0].Data, old.event(d).Frames()[0].Data); got != `42["e","x",null] 42["e","x"]` {
 		t.Errorf("got %s", got)
 	}
 	if first, second := old.event(d), old.event(d); first != second {
+		t.Error("written for each client")
+	}
+	if first, second := today.event(d), today.event(d); first != second {
 		t.Error("written for each client")
 	}
 }

@@ -14,6 +14,7 @@ type socket struct {
 	engine    *engineio.Socket // of conn, as parser is: a delivery does not look there
 	parser    parser
 	legacy    bool // as conn's
+	marks     bool // the node has recovery
 	conn      *conn
 	namespace string
 	session   *node.Session // set before any packet of the namespace is read
@@ -23,7 +24,7 @@ type socket struct {
 
 // newSocket is for a session that is about to be opened: the parser is known by then.
 func (c *conn) newSocket(namespace string) *socket {
-	return &socket{engine: c.engine, parser: c.parser, legacy: c.legacy(), conn: c, namespace: namespace}
+	return &socket{engine: c.engine, parser: c.parser, legacy: c.legacy(), marks: c.server.node.Recovery() > 0, conn: c, namespace: namespace}
 }
 
 // Deliver implements node.Sink.
@@ -56,6 +57,9 @@ func (s *socket) Flush() { s.engine.Flush() }
 
 // Close implements node.Sink.
 func (s *socket) Close(connection bool) { s.conn.kick(s, connection) }
+
+// Cut implements node.Cutter. Other sessions of the client may come back, too.
+func (s *socket) Cut() { s.engine.Close(engineio.ReasonTransportClose) }
 
 // Recall implements node.Recaller.
 func (s *socket) Recall() (query url.Values, header http.Header) { return s.conn.recall() }
