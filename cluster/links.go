@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/meshrt/meshrt/cluster/mesh"
@@ -337,10 +338,22 @@ func (h links) other(l *mesh.Link, f wire.Frame) error {
 	return nil // kinds of newer versions are skipped
 }
 
+// batch has the messages that a link hands over at a time, as the Handler gets them. To make one for each
+// message touched a quarter of a page of memory, which a calm node has to get from the system.
+type batch [128]*wire.Message
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
+func (b *batch) giveBack() {
+	clear(b[:])
+	batches.Put(b)
+}
+
 // data takes messages that came together: all are accepted in one hold of the lock, and
 // then handled one by one. So those that are confirmed may be so many ahead of the Handler.
 func (h links) data(id wire.NodeID, fs []wire.Frame) error {
-	var few [128]*wire.Message // what a link hands over at a time
+	few := batches.Get().(*batch)
+	defer few.giveBack()
 	messages, err := wire.AppendMessages(few[:0], fs, id)
 	fresh := 0
 	h.c.mu.Lock()
