@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/meshrt/meshrt/cluster"
 	"github.com/meshrt/meshrt/wire"
