@@ -139,7 +139,10 @@ func (m *Machine) joined(pid PID, room string) {
 	if at, ok := s.rec.Rooms[room]; !ok {
 		return // left again
 	} else if at == 0 {
-		m.place(s, room, max(1, m.order.last()))
+		if m.order.last() == 0 {
+			m.order.add(Ref{}, m.now) // 0 is no place, and 1 is not the next message's
+		}
+		m.place(s, room, m.order.last())
 		m.touch(s)
 	}
 	m.afterMirrored(s.version, func() {
