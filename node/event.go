@@ -55,13 +55,17 @@ func (s *Session) tell(d *Delivery) bool {
 	return s.addLocked(&t, item{op: opTell, d: d})
 }
 
-// Emit sends an event to this session's client.
+// Emit sends an event to this session's client. A client that can be recovered gets it then, if not now.
 func (s *Session) Emit(event string, args ...any) error {
 	m, err := s.message(event, args)
-	if err == nil {
-		s.tell(&Delivery{Message: m})
+	switch {
+	case err != nil:
+		return err
+	case s.kept != nil:
+		return s.node.publish(m, false)
 	}
-	return err
+	s.tell(&Delivery{Message: m})
+	return nil
 }
 
 // message is event(args...) to this session's client.

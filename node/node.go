@@ -35,7 +35,10 @@ type Config struct {
 	// to be the same on all nodes; one without it keeps all others from recovering. 0 is off.
 	// With it sessions do not move: SessionsMove has no effect.
 	Recovery time.Duration
-	Logger   *slog.Logger
+	// RecoveryBytes limits the own messages that are kept for Recovery, and those that are mirrored of each other
+	// node: beyond it the oldest go, and clients that lack one are not recovered. Default 64 MiB.
+	RecoveryBytes int
+	Logger        *slog.Logger
 }
 
 // MaxRoomName is the longest name of a room, in bytes.
@@ -55,6 +58,8 @@ type Node struct {
 	passing atomic.Int64  // answers on their way to other nodes
 	stats   counters
 	servers servers
+
+	recovery *recoverer // nil: off
 
 	// mu guards what follows and the membership of sessions. Under it a change
 	// is made, told to the peers (cluster's lock is below) and put on a shard's
@@ -119,6 +124,15 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Logger, uncounted: make(chan struct{}, 1), namespaces: map[string]*Namespace{},
 		sessions: map[wire.SessionID]*Session{}, rooms: map[wire.Topic]*room{}, asksFor: asksFor{},
 		lingering: map[wire.SessionID]*Session{}, protocols: map[string]RequestHandler{}, done: make(chan struct{})}
+	if cfg.Recovery > 0 {
+		n.cfg.SessionsMove = false // there is one way to own a session
+	}
+	if cfg.Cluster.ID == 0 {
+		cfg.Cluster.ID = wire.NewNodeID()
+	}
+	if n.recovery = newRecoverer(n, cfg); n.recovery != nil {
+		cfg.Cluster.Recovery = machine{n.recovery}
+	}
 	n.servers.queue = make(chan *ServerEvent, maxServerEvents)
 	for i := range cfg.Shards {
 		n.shards = append(n.shards, newShard(i, &n.stats))
@@ -142,11 +156,17 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { n.runServerEvents(gctx); return nil })
 	g.Go(func() error { n.runCounts(gctx); return nil })
 	g.Go(func() error { return n.cluster.Run(gctx) })
+	if n.recovery != nil {
+		g.Go(func() error { n.runRecovery(gctx); return nil })
+	}
 	err := g.Wait()
 	n.mu.Lock()
 	n.closed = true
 	n.mu.Unlock()
 	close(n.done)
+	if n.recovery != nil {
+		n.recovery.stop()
+	}
 	n.background.Wait()
 	return err
 }
@@ -177,6 +197,7 @@ type Stats struct {
 	ServerDropped     uint64 // server events that came faster than their handlers are
 	MovedIn, MovedOut uint64 // sessions from and to other nodes
 	InboxItems        int    // waiting in all shards
+	Recovery          RecoveryStats
 }
 
 // Stats is a snapshot.
@@ -194,5 +215,8 @@ func (n *Node) Stats() Stats {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s.Sessions, s.Rooms = len(n.sessions), len(n.rooms)
+	if n.recovery != nil {
+		s.Recovery = n.recovery.statsLocked()
+	}
 	return s
 }

@@ -211,10 +211,20 @@ func (o Operator) message(payload []byte, attachments [][]byte) (*wire.Message, 
 // every shard that may have members, all under one hold of the lock: each
 // member sees the messages of a node in one order.
 func (n *Node) publish(m *wire.Message, local bool) error {
+	return n.publishSafely(m, local, nil)
+}
+
+// publishSafely is publish that calls done, if it is there and there is no error, when the message has
+// its copies: see EmitSafe.
+func (n *Node) publishSafely(m *wire.Message, local bool, done func(error)) error {
 	n.slowDown()
 	n.stats.published.Add(1)
 	var t turns
-	defer func() { n.sweep(t) }() // after the lock is free, and behind Flush
+	var calls []func()
+	defer func() { // after the lock is free, and behind Flush
+		n.sweep(t)
+		run(calls)
+	}()
 	defer n.cluster.Flush()
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -224,8 +234,21 @@ func (n *Node) publish(m *wire.Message, local bool) error {
 	if !local {
 		n.cluster.Publish(m)
 	}
-	if to, members := n.shardsLocked(m); len(to) > 0 {
-		t.pushAll(to, members, &Delivery{Message: m})
+	var d *Delivery
+	to, members := n.shardsLocked(m)
+	if len(to) > 0 {
+		d = &Delivery{Message: m}
+	}
+	if n.recovery != nil && !local {
+		n.recovery.publishLocked(m, d, done)
+	} else if done != nil {
+		calls = append(calls, func() { done(nil) })
+	}
+	if d != nil {
+		t.pushAll(to, members, d)
+	}
+	if n.recovery != nil { // behind the message: a session that is admitted now has it already
+		calls = append(calls, n.recovery.applyLocked()...)
 	}
 	return nil
 }

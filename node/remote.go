@@ -29,11 +29,21 @@ func (r remote) HandleMessages(list []*wire.Message) {
 // deliveries that nobody uses.
 func (n *Node) receive(list []*wire.Message, free []Delivery) ([]*wire.Message, []Delivery) {
 	var t turns
-	defer func() { n.sweep(t) }() // after the lock is free
+	var calls []func()
+	defer func() { // after the lock is free
+		n.sweep(t)
+		n.afterwards(calls)
+	}()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.recovery != nil {
+		n.recovery.atLocked()
+	}
 	for {
 		free = n.receiveLocked(&t, list, free)
+		if n.recovery != nil { // behind the message: a session that is admitted now has it already
+			calls = append(calls, n.recovery.applyLocked()...)
+		}
 		if list = list[1:]; len(list) == 0 || n.full() {
 			return list, free
 		}
@@ -48,7 +58,12 @@ func (n *Node) receiveLocked(t *turns, list []*wire.Message, free []Delivery) []
 	m := list[0]
 	to, members := n.shardsLocked(m)
 	if len(to) == 0 {
-		n.stats.useless.Add(1) // its last member has just left
+		if n.recovery != nil {
+			n.recovery.receiveLocked(m, nil)
+		}
+		if m.Flags&wire.Barrier == 0 {
+			n.stats.useless.Add(1) // its last member has just left
+		}
 		return free
 	}
 	var d *Delivery
@@ -61,6 +76,9 @@ func (n *Node) receiveLocked(t *turns, list []*wire.Message, free []Delivery) []
 		d, free = &free[0], free[1:]
 	}
 	d.Message = m
+	if n.recovery != nil {
+		n.recovery.receiveLocked(m, d)
+	}
 	if m.Flags&wire.WantAck != 0 {
 		n.askForLocked(d, len(to))
 	}

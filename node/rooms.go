@@ -13,13 +13,17 @@ import (
 // Join makes the session a member of rooms and returns when that is in force
 // in the whole cluster: no message that a linked node publishes later is
 // missed (G2). A name that it is a member of already is no error. Invalid
-// names and rooms beyond the limit refuse the whole call.
+// names and rooms beyond the limit refuse the whole call. With Config.Recovery none of
+// them is missed either when this node dies.
 func (s *Session) Join(ctx context.Context, rooms ...string) error {
 	version, err := s.join(rooms)
 	if err != nil {
 		return err
 	}
-	return s.node.inForce(ctx, version)
+	if s.node.recovery == nil {
+		return s.node.inForce(ctx, version)
+	}
+	return s.node.wait(ctx, func(done func(error)) { s.joinSafely(version, rooms, done) })
 }
 
 // maxJoins limits the JoinFuncs of one session that wait for other nodes.
@@ -30,25 +34,33 @@ const maxJoins = 64
 // maxJoins of the session wait already, JoinFunc waits for one of them, so that
 // a client cannot fill the memory while a node is silent.
 func (s *Session) JoinFunc(rooms []string, done func(error)) {
+	if done = s.place("join", done); done == nil {
+		return
+	}
+	version, err := s.join(rooms)
+	if err != nil {
+		done(err)
+		return
+	}
+	s.joinSafely(version, rooms, done)
+}
+
+// place waits for one of the maxJoins places. The function that it gives calls done, and then
+// gives the place back. nil: done has been called, with an error.
+func (s *Session) place(what string, done func(error)) func(error) {
 	s.joins.Do(func() { s.joining = make(chan struct{}, maxJoins) })
 	select {
 	case s.joining <- struct{}{}:
 	case <-s.node.done:
 		done(ErrClosed)
-		return
+		return nil
 	}
-	version, err := s.join(rooms)
-	if err != nil {
-		<-s.joining
-		done(err)
-		return
-	}
-	s.node.cluster.WhenInForce(version, func() {
+	return func(err error) {
 		defer func() { <-s.joining }() // after done: a session with a free place may move
 		var failed error               // reported by recoverHandler
-		defer s.node.recoverHandler(s.ID(), "join", &failed)
-		done(nil)
-	})
+		defer s.node.recoverHandler(s.ID(), what, &failed)
+		done(err)
+	}
 }
 
 func (s *Session) join(rooms []string) (version uint64, err error) {
@@ -81,7 +93,9 @@ func (s *Session) join(rooms []string) (version uint64, err error) {
 		}
 		s.rooms[r] = struct{}{}
 		version = max(version, n.countInLocked(t, s.shard))
-		s.addLocked(&turn, item{op: opJoin, topic: t})
+		if !s.outside() {
+			s.addLocked(&turn, item{op: opJoin, topic: t})
+		}
 	}
 	return version, nil
 }
@@ -133,24 +147,55 @@ func (s *Session) checkRoom(room string) error {
 // Leave ends the membership of rooms. Nothing that is published later in the
 // whole cluster arrives through them, and what an Ack reports after Leave does
 // not overtake what came before.
-func (s *Session) Leave(rooms ...string) {
+func (s *Session) Leave(rooms ...string) { s.leave(rooms, nil) }
+
+// LeaveFunc is Leave that calls done, once, when nothing of the rooms comes to the client any more wherever its session is
+// recovered: at once without Config.Recovery. What holds for JoinFunc and its done holds here.
+func (s *Session) LeaveFunc(rooms []string, done func(error)) {
+	if s.node.recovery == nil {
+		s.Leave(rooms...)
+		done(nil)
+		return
+	}
+	if done = s.place("leave", done); done == nil {
+		return
+	}
+	all := newTally()
+	all.then = func() { done(nil) }
+	s.leave(rooms, all.add)
+	all.one(nil)
+}
+
+// leave calls what add gives for each room, unless add is nil, when its end is known.
+func (s *Session) leave(rooms []string, add func() func(error)) {
 	n := s.node
 	n.slowDown()
 	var turn turns
-	defer func() { n.sweep(turn) }() // after the lock is free
+	var calls []func()
+	defer func() { // after the lock is free
+		n.sweep(turn)
+		n.afterwards(calls)
+	}()
 	s.lockSettled()
 	defer n.mu.Unlock()
 	if s.state == sessionClosed {
 		return
 	}
 	for _, r := range rooms {
-		if _, in := s.rooms[r]; !in {
-			continue
+		if _, in := s.rooms[r]; in {
+			delete(s.rooms, r)
+			t := wire.Topic{Namespace: s.ns.name, Room: r}
+			n.countOutLocked(t)
+			s.addLocked(&turn, item{op: opLeave, topic: t})
+		} else if add == nil || r == string(s.id) {
+			continue // else its end may not be known yet
 		}
-		delete(s.rooms, r)
-		t := wire.Topic{Namespace: s.ns.name, Room: r}
-		n.countOutLocked(t)
-		s.addLocked(&turn, item{op: opLeave, topic: t})
+		if n.recovery != nil {
+			n.recovery.leftLocked(s, r, add)
+		}
+	}
+	if n.recovery != nil {
+		calls = n.recovery.applyLocked()
 	}
 }
 
@@ -202,16 +247,21 @@ func (n *Node) inForceWithin(ctx context.Context, d time.Duration, version uint6
 	return n.inForce(ctx, version)
 }
 
-// inForce waits until the interest of version is in force at all linked nodes.
-func (n *Node) inForce(ctx context.Context, version uint64) error {
-	done := make(chan struct{})
-	n.cluster.WhenInForce(version, func() { close(done) })
+// wait calls begin and returns when what that was given is called, or ctx or the node ends.
+func (n *Node) wait(ctx context.Context, begin func(done func(error))) error {
+	over := make(chan error, 1)
+	begin(func(err error) { over <- err })
 	select {
-	case <-done:
-		return nil
+	case err := <-over:
+		return err
 	case <-n.done:
 		return ErrClosed
 	case <-ctx.Done():
 		return &Error{Code: CodeUnavailable, Message: "the other nodes did not answer in time", Err: ErrNotNow}
 	}
+}
+
+// inForce waits until the interest of version is in force at all linked nodes.
+func (n *Node) inForce(ctx context.Context, version uint64) error {
+	return n.wait(ctx, func(done func(error)) { n.cluster.WhenInForce(version, func() { done(nil) }) })
 }

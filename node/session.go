@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -72,6 +73,7 @@ type Session struct {
 	owing     int         // so many answers that node may wait for; set before it is open, then the reader's
 	owed      bool        // it waits for some
 	gates     *gates      // of its move; set before its shard hears of it
+	kept      *kept       // for recovery; nil: it cannot be recovered
 	spoke     atomic.Bool // it may have published, or its handlers
 
 	joins   sync.Once
@@ -102,13 +104,32 @@ const (
 // all that came for the session meanwhile. An error is the application's answer
 // to the client, see CodeOf, unless ErrNotNow is in it: then the client should
 // connect again, elsewhere.
+//
+// A client that names a session with cfg.Resume gets that one back, or a new one: see Session.Recovered.
 func (n *Node) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
+	if n.recovery != nil && !cfg.NoRecovery && cfg.Resume.PID != "" {
+		if s, err := n.resume(ctx, cfg); !errors.Is(err, errRefused) {
+			return s, err
+		}
+	}
+	return n.openNew(ctx, cfg)
+}
+
+func (n *Node) openNew(ctx context.Context, cfg SessionConfig) (*Session, error) {
 	ns, err := n.enter(cfg.Namespace)
 	if err != nil {
 		return nil, err
 	}
 	s := n.newSession(wire.NewSessionID(n.ID()), ns, cfg)
+	if n.recovery != nil && !cfg.NoRecovery {
+		s.keep(newPID(), false)
+	}
 	version, err := s.register()
+	if err == nil && s.kept != nil {
+		if err = n.inForceWithin(ctx, cfg.Wait, version); err == nil {
+			err = s.beKept(ctx)
+		}
+	}
 	if err == nil {
 		err = s.runConnect()
 	}
@@ -148,6 +169,10 @@ func (s *Session) register() (version uint64, err error) {
 	version = n.countInLocked(topic, s.shard)
 	if n.closed {
 		return 0, ErrClosed
+	}
+	if s.outside() {
+		s.pushLocked(item{op: opHold, flag: true})
+		return version, nil
 	}
 	s.pushLocked(item{op: opHold})
 	s.pushLocked(item{op: opJoin, topic: topic})
@@ -240,9 +265,13 @@ func (s *Session) Disconnect(connection bool) {
 	s.lockSettled()
 	s.node.mu.Unlock()
 	s.backlog.end()
+	var calls []func()
+	defer func() { s.node.afterwards(calls) }()
 	s.lockSettled()
 	defer s.node.mu.Unlock()
-	s.pushLocked(item{op: opClose, flag: connection})
+	if s.pushLocked(item{op: opClose, flag: connection}) {
+		calls = s.node.endKeptLocked(s, false) // at once: it may not come back
+	}
 }
 
 // Close is the protocol's word that the client is gone, with the reason in the
@@ -250,9 +279,13 @@ func (s *Session) Disconnect(connection bool) {
 // returned, or after lastWords, those of OnDisconnecting run, the rooms are
 // left, and those of OnDisconnect run. The second call does nothing.
 func (s *Session) Close(reason string) {
-	if !s.markClosed() {
-		return
+	if s.markClosed(false) {
+		s.finish(reason)
 	}
+}
+
+// finish is the end of a session that is closed, which nobody else has finished.
+func (s *Session) finish(reason string) {
 	s.acks.close(s)
 	s.backlog.wait(lastWords)
 	s.backlog.end() // of a handler that hangs
@@ -273,7 +306,10 @@ func (s *Session) runDisconnect(handlers []func(*Session, string), reason string
 	}
 }
 
-func (s *Session) markClosed() bool {
+// markClosed ends what the session may do. With lost its client may come back for it.
+func (s *Session) markClosed(lost bool) bool {
+	var calls []func()
+	defer func() { s.node.afterwards(calls) }()
 	s.node.mu.Lock()
 	defer s.node.mu.Unlock()
 	if s.state == sessionClosed {
@@ -284,16 +320,30 @@ func (s *Session) markClosed() bool {
 		s.thawLocked()
 	}
 	s.life.end()
+	calls = s.node.endKeptLocked(s, lost)
 	return true
+}
+
+// endKeptLocked has nothing kept of a session any more, or with lost for a time. The caller calls afterwards with
+// what it gives.
+func (n *Node) endKeptLocked(s *Session, lost bool) (calls []func()) {
+	if n.recovery == nil {
+		return nil
+	}
+	n.recovery.endLocked(s, lost)
+	return n.recovery.applyLocked()
 }
 
 // end takes the session out of everything.
 func (s *Session) end() {
 	n := s.node
+	var calls []func()
+	defer func() { n.afterwards(calls) }()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s.state = sessionClosed
 	s.life.end()
+	calls = n.endKeptLocked(s, false) // if nothing has before
 	if n.sessions[s.id] != s {
 		return
 	}

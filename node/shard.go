@@ -21,7 +21,7 @@ const (
 // item is one entry of an inbox: a message for members, or a change of them.
 type item struct {
 	op      op
-	flag    bool  // close: the connection too
+	flag    bool  // close: the connection too; hold: messages to its id are not for it yet
 	members int32 // message: of its rooms, in all shards
 	session *Session
 	topic   wire.Topic // join, leave
@@ -39,6 +39,7 @@ const (
 	opLeave             // ... no more
 	opDrop              // session is gone
 	opClose             // tell session's Sink to close
+	opCut               // ... so that the client comes back
 	opGate              // session is about to move away
 	opUngate            // ... and does not
 )
@@ -220,7 +221,9 @@ func (s *shard) apply(it *item) {
 	case opTell:
 		s.tell(it.session, it.d)
 	case opHold:
-		s.byID[it.session.id] = it.session
+		if !it.flag {
+			s.byID[it.session.id] = it.session
+		}
 		it.session.held = true
 		if g := it.session.gates; g != nil {
 			s.gated[it.session] = g
@@ -241,6 +244,8 @@ func (s *shard) apply(it *item) {
 		s.drop(it.session)
 	case opClose:
 		s.end(it.session, it.flag)
+	case opCut:
+		s.cut(it.session)
 	}
 }
 
@@ -252,6 +257,12 @@ func (s *shard) release(x *Session, d *Delivery) {
 	delete(s.gated, x)
 	if d != nil { // else its client is connected already: it has moved here
 		s.give(x, d)
+	}
+	if x.kept != nil {
+		for _, p := range x.kept.replay {
+			s.give(x, p)
+		}
+		x.kept.replay = nil
 	}
 	for _, p := range pending[:min(len(pending), maxHeld)] {
 		s.give(x, p)
@@ -274,6 +285,19 @@ func (s *shard) end(x *Session, connection bool) {
 		s.drop(x)
 		x.sink.Flush()
 		x.sink.Close(connection)
+	}
+}
+
+// cut ends the connection of a session that goes on elsewhere.
+func (s *shard) cut(x *Session) {
+	if x.dropped {
+		return
+	}
+	s.drop(x)
+	if c, ok := x.sink.(Cutter); ok {
+		c.Cut()
+	} else {
+		x.sink.Close(true)
 	}
 }
 
@@ -313,7 +337,9 @@ func (s *shard) drop(x *Session) {
 	for t := range x.spots.topics() {
 		s.leave(x, t)
 	}
-	delete(s.byID, x.id)
+	if s.byID[x.id] == x { // not a later one of the same id
+		delete(s.byID, x.id)
+	}
 	x.dropped, x.pending = true, nil
 	if g := s.gated[x]; g != nil {
 		delete(s.gated, x)

@@ -205,14 +205,17 @@ func (n *Node) applyChange(ctx context.Context, c change) (changeReply, error) {
 	var r changeReply
 	var version uint64
 	moved := map[wire.NodeID][]string{}
+	all := newTally()
+	var joined []*Session
 	for _, s := range sessions {
-		v, err := s.change(c)
+		v, err := s.change(c, all)
 		switch to := s.home(); {
 		case to != 0: // before the change, maybe: it is made again there
 			moved[to] = append(moved[to], string(s.id))
 		case err == nil:
 			r.Sockets++
 			version = max(version, v)
+			joined = append(joined, s)
 		case CodeOf(err) == CodeLimit:
 			r.Refused++
 		case CodeOf(err) == CodeInvalid:
@@ -222,19 +225,35 @@ func (n *Node) applyChange(ctx context.Context, c change) (changeReply, error) {
 	if err := n.changeMoved(ctx, c, moved, &r); err != nil {
 		return r, err
 	}
+	if n.recovery != nil && c.Kind != changeDisconnect {
+		return r, n.wait(ctx, func(done func(error)) {
+			all.then = func() { done(nil) }
+			if c.Kind == changeJoin {
+				n.joinAll(version, joined, c.Rooms, all)
+			}
+			all.one(nil)
+		})
+	}
 	if version == 0 { // nobody has joined anything
 		return r, nil
 	}
 	return r, n.inForce(ctx, version)
 }
 
+// joinAll is joinSafely for many sessions.
+func (n *Node) joinAll(version uint64, sessions []*Session, rooms []string, all *tally) {
+	for _, s := range sessions {
+		s.joinSafely(version, rooms, all.add())
+	}
+}
+
 // change makes a change of one session. It waits for the end of a move.
-func (s *Session) change(c change) (version uint64, err error) {
+func (s *Session) change(c change, all *tally) (version uint64, err error) {
 	switch c.Kind {
 	case changeJoin:
 		return s.join(c.Rooms)
 	case changeLeave:
-		s.Leave(c.Rooms...)
+		s.leave(c.Rooms, all.add)
 	case changeDisconnect:
 		s.Disconnect(c.Connection)
 	default:

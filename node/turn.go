@@ -39,7 +39,7 @@ func (t *turns) push(s *shard, it item) {
 // along what waits for it and leaves all its rooms: too much for who pushed.
 func (it *item) work() int {
 	switch it.op {
-	case opOpen, opDrop, opClose:
+	case opOpen, opDrop, opClose, opCut:
 		return quickWork + 1
 	}
 	return max(1, int(it.members))

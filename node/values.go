@@ -23,7 +23,8 @@ const MaxData = 16 << 10
 
 // SetData keeps v, as JSON, where lists of the whole cluster show it: a user's
 // name, say. nil keeps nothing. Values for this node alone are better kept by
-// Set, which does not encode them.
+// Set, which does not encode them. A session that is recovered has it, unless its node
+// died within some 20 ms of the change.
 func (s *Session) SetData(v any) error {
 	if v == nil {
 		return s.tellData(nil)
@@ -40,12 +41,18 @@ func (s *Session) SetData(v any) error {
 }
 
 func (s *Session) tellData(raw *json.RawMessage) error {
+	var calls []func()
+	defer func() { s.node.afterwards(calls) }()
 	s.lockSettled()
 	defer s.node.mu.Unlock()
 	if s.movedTo != 0 {
 		return ErrClosed
 	}
 	s.told.Store(raw)
+	if r := s.node.recovery; s.kept != nil && r.open[s.kept.pid] == s {
+		r.atLocked().SetData(s.kept.pid, s.Data())
+		calls = r.applyLocked()
+	}
 	return nil
 }
 

@@ -57,10 +57,11 @@ func leave(e *node.Event) {
 	if err == nil {
 		err = node.CheckRoom(room)
 	}
-	if err == nil {
-		e.Session.Leave(room)
+	if err != nil {
+		answer(e, err)
+		return
 	}
-	answer(e, err)
+	e.Session.LeaveFunc([]string{room}, func(err error) { answer(e, err) })
 }
 
 // publish(room, event, ...args): every other member gets event(...args).
@@ -75,7 +76,7 @@ func publish(e *node.Event) {
 		answer(e, err)
 		return
 	}
-	answer(e, e.Session.To(room).Priority(priority).EmitArgs(event, e.Args[2:], e.Attachments))
+	emit(e, e.Session.To(room).Priority(priority), event, e.Args[2:])
 }
 
 // broadcast(event, ...args): everyone else in the namespace gets it.
@@ -85,7 +86,16 @@ func broadcast(e *node.Event) {
 		answer(e, err)
 		return
 	}
-	answer(e, e.Session.Broadcast().Priority(priority).EmitArgs(event, e.Args[1:], e.Attachments))
+	emit(e, e.Session.Broadcast().Priority(priority), event, e.Args[1:])
+}
+
+// emit acks the event, if that is wanted, when the message outlives this node.
+func emit(e *node.Event, to node.Operator, event string, args wire.Args) {
+	if !e.HasAck {
+		to.EmitArgs(event, args, e.Attachments)
+		return
+	}
+	to.EmitArgsFunc(event, args, e.Attachments, func(err error) { answer(e, err) })
 }
 
 // direct(id, event, ...args): that socket gets event(from, ...args). To itself

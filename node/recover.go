@@ -1,0 +1,230 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"maps"
+	"time"
+
+	"github.com/meshrt/meshrt/cluster/recovery"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// recoverer is the owner of a recovery.Machine: nil in a Node without recovery. Everything in it is
+// guarded by Node.mu. A call of the machine and the effects of it are one hold of the lock; what
+// is to be done without it is gathered in calls.
+type recoverer struct {
+	n       *Node
+	x       *recovery.Machine
+	started time.Time
+	open    map[recovery.PID]*Session  // whose client is here
+	coming  map[recovery.PID]*comeback // who wants a session back
+	unacked map[stamp]func(error)      // own messages for whose copies somebody waits
+	calls   []func()
+	stats   RecoveryStats
+}
+
+// stamp is the number of an own message.
+type stamp struct {
+	stream wire.Stream
+	seq    uint64
+}
+
+// RecoveryStats are counters since New, and the state of now.
+type RecoveryStats struct {
+	Recovered uint64            // sessions
+	Replayed  uint64            // deliveries to them of what they had missed
+	Refused   map[string]uint64 // by reason: clients that got a new session instead
+	Unkept    uint64            // sessions that cannot be recovered, as nodes did not answer when they came
+	Taken     uint64            // sessions that were closed here as they live elsewhere
+	Completed uint64            // messages of nodes that have died, from their mirrors
+	Short     uint64            // own messages that left the log before their time
+	Coming    int               // clients that wait for their session
+	Unacked   int               // messages whose publisher waits for their copies
+}
+
+func newRecoverer(n *Node, cfg Config) *recoverer {
+	if cfg.Recovery <= 0 {
+		return nil
+	}
+	r := &recoverer{n: n, started: time.Now(), open: map[recovery.PID]*Session{}, coming: map[recovery.PID]*comeback{},
+		unacked: map[stamp]func(error){}, stats: RecoveryStats{Refused: map[string]uint64{}}}
+	r.x = recovery.New(recovery.Config{ID: cfg.Cluster.ID, Window: cfg.Recovery, LogBytes: cfg.RecoveryBytes, Wants: r.wants})
+	return r
+}
+
+// atLocked is the machine, with the time of now.
+func (r *recoverer) atLocked() *recovery.Machine {
+	r.x.At(1 + time.Since(r.started))
+	return r.x
+}
+
+// drive makes calls of the machine, and does what comes of them.
+func (r *recoverer) drive(call func(x *recovery.Machine)) {
+	r.n.mu.Lock()
+	call(r.atLocked())
+	calls := r.applyLocked()
+	r.n.mu.Unlock()
+	r.n.afterwards(calls)
+}
+
+// afterwards is what follows a hold of Node.mu in which the machine was called.
+func (n *Node) afterwards(calls []func()) {
+	if n.recovery == nil {
+		return
+	}
+	n.cluster.Flush()
+	run(calls)
+}
+
+func run(calls []func()) {
+	for _, f := range calls {
+		f()
+	}
+}
+
+// applyLocked does what the machine wants done, in order. The caller calls afterwards with what it gives, once the
+// lock is free.
+func (r *recoverer) applyLocked() (calls []func()) {
+	for effects := r.x.Take(); len(effects) > 0; effects = r.x.Take() {
+		for _, e := range effects {
+			r.apply(e)
+		}
+	}
+	calls, r.calls = r.calls, nil
+	return calls
+}
+
+func (r *recoverer) apply(e recovery.Effect) {
+	switch e := e.(type) {
+	case recovery.Send:
+		r.n.cluster.SendFrame(e.To, e.Frame)
+	case recovery.Barrier:
+		r.barrier(e)
+	case recovery.Supply:
+		if r.n.cluster.Supply(e.Message) {
+			r.hand(e.Message)
+		}
+	case recovery.Completed:
+		r.n.cluster.Skip(e.Origin, e.Heads)
+		r.x.Reached(e.Origin, e.Heads)
+	case recovery.Skip:
+		r.n.cluster.Skip(e.Origin, e.Heads)
+	case recovery.Acked:
+		r.acked(e)
+	case recovery.Joined:
+		r.settle(e.PID, e.Room, func(k *kept) map[string][]func(error) { return k.joins })
+	case recovery.Left:
+		r.settle(e.PID, e.Room, func(k *kept) map[string][]func(error) { return k.leaves })
+	case recovery.Arrive:
+		r.arrive(e.Record)
+	case recovery.Admit:
+		r.admit(e)
+	case recovery.Recovered:
+		r.recovered(e.PID)
+	case recovery.Refused:
+		r.refuse(e.PID, e.Reason)
+	case recovery.Close:
+		r.takenOver(e.PID, e.Reason)
+	}
+}
+
+// recoverable tells whether m is kept for who may miss it. What wants an answer is not, as with the official
+// server, nor is what may be dropped anyway.
+func recoverable(m *wire.Message) bool {
+	return m.Flags&(wire.Volatile|wire.WantAck|wire.Barrier) == 0
+}
+
+// publishLocked takes an own message that has its number. d is its delivery, nil when nobody here
+// gets it; done is called when it has its copies, see EmitSafe.
+func (r *recoverer) publishLocked(m *wire.Message, d *Delivery, done func(error)) {
+	if !recoverable(m) {
+		r.callWith(done, nil)
+		return
+	}
+	x := r.atLocked()
+	r.awaitCopies(m, done)
+	x.Published(m)
+	r.place(x, m, d)
+}
+
+// place puts a message in the order of all that the node hands out.
+func (r *recoverer) place(x *recovery.Machine, m *wire.Message, d *Delivery) {
+	c := x.Handed(m)
+	if d != nil {
+		d.place = c
+	}
+}
+
+// receiveLocked takes a message of another node.
+func (r *recoverer) receiveLocked(m *wire.Message, d *Delivery) {
+	switch {
+	case recoverable(m):
+		r.place(r.x, m, d)
+	case m.Flags&wire.Barrier != 0 && len(m.Payload) == roundBytes:
+		r.x.Passed(recovery.RefOf(m), binary.BigEndian.Uint64(m.Payload))
+	}
+}
+
+// hand gives a message that a mirror had to those that it is for.
+func (r *recoverer) hand(m *wire.Message) {
+	r.n.stats.received.Add(1)
+	d := &Delivery{Message: m}
+	to, members := r.n.shardsLocked(m)
+	r.place(r.x, m, d)
+	for _, s := range to {
+		s.push(item{op: opMessage, d: d, members: int32(members)})
+	}
+}
+
+// roundBytes is the payload of a barrier that another node's machine has asked for. Those of sessions that
+// move have none.
+const roundBytes = 8
+
+// barrier marks, in each stream, what was published before. It is for a session id of the
+// other node that nobody has, so that it goes there and nowhere else.
+func (r *recoverer) barrier(e recovery.Barrier) {
+	to := string(wire.NewSessionID(e.To))
+	for _, p := range priorities {
+		r.n.cluster.Publish(wire.NewMessage(wire.Envelope{Namespace: "/", Rooms: []string{to}, Flags: wire.Barrier | p},
+			binary.BigEndian.AppendUint64(nil, e.Round)))
+	}
+}
+
+// wants is recovery.Config.Wants.
+func (r *recoverer) wants(peer wire.NodeID, m *wire.Message) bool {
+	if peer == r.n.ID() {
+		to, _ := r.n.shardsLocked(m)
+		return len(to) > 0
+	}
+	return r.n.cluster.MayWant(peer, m)
+}
+
+// runRecovery gives the machine its time until ctx ends.
+func (n *Node) runRecovery(ctx context.Context) {
+	t := time.NewTicker(recovery.TickEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			n.recovery.drive((*recovery.Machine).Tick)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// statsLocked is a snapshot.
+func (r *recoverer) statsLocked() RecoveryStats {
+	s, x := r.stats, r.x.Stats()
+	s.Refused = maps.Clone(s.Refused)
+	s.Completed, s.Short, s.Coming, s.Unacked = x.Completed, x.Short, len(r.coming), len(r.unacked)
+	return s
+}
+
+// callWith has f called with err when the lock is free.
+func (r *recoverer) callWith(f func(error), err error) {
+	if f != nil {
+		r.calls = append(r.calls, func() { f(err) })
+	}
+}
