@@ -3,6 +3,7 @@ package node_test
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,6 +75,184 @@ func TestClientOfAKilledNodeGetsExactlyWhatItLacks(t *testing.T) {
 		}
 		if err := b.nodes[1].In("/").Direct(a.session.ID(), "e", wire.Args{[]byte("1")}, nil); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+func TestClientThatGoesElsewhereIsRecovered(t *testing.T) {
+	for name, leave := range map[string]func(*client){
+		"its node has noticed":     func(c *client) { c.session.Lost("transport close") },
+		"its node has not noticed": func(*client) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ends := 0
+			watch := func(n *node.Node) {
+				n.Namespace("/").OnDisconnect(func(*node.Session, string) { ends++ })
+			}
+			togetherWith(t, 3, recovering, both(root, watch), func(t *testing.T, b *lab) {
+				a := connect(t, b.nodes[0], "/")
+				a.join("room")
+				emit(t, b.nodes[1].In("/").To("room"), "e", 0, 3)
+				time.Sleep(time.Second)
+				expect(t, a, numbered("e", 0, 3)...)
+				leave(a)
+				cursor := a.cursor
+				emit(t, b.nodes[1].In("/").To("room"), "e", 3, 6)
+				time.Sleep(time.Second)
+				a.take()
+				a.cursor = cursor
+				c := recovered(t, b.nodes[2], a)
+				emit(t, b.nodes[1].In("/").To("room"), "e", 6, 8)
+				time.Sleep(time.Second)
+				expect(t, c, append([]string{"connect"}, numbered("e", 3, 8)...)...)
+				a.session.Lost("ping timeout")
+				if synctest.Wait(); ends != 1 {
+					t.Errorf("OnDisconnect ran %d times, want once", ends)
+				}
+				if got := b.nodes[0].Stats().Sessions; got != 0 {
+					t.Errorf("%d sessions at the old node", got)
+				}
+				d := recovered(t, b.nodes[0], c) // home again
+				emit(t, b.nodes[1].In("/").To(a.session.ID()), "e", 8, 9)
+				time.Sleep(time.Second)
+				expect(t, d, "connect", `["e",8]`)
+			})
+		})
+	}
+}
+
+func TestTwoNodesDoNotBothHaveASession(t *testing.T) {
+	recoveringTogether(t, 3, func(t *testing.T, b *lab) {
+		for round := range 20 {
+			a := connect(t, b.nodes[0], "/")
+			a.session.Lost("transport close")
+			var wg sync.WaitGroup
+			var comers [2]*client
+			for i := range comers {
+				b.net.SetDelay(b.hosts[0], b.hosts[i+1], time.Duration(1+(round*(i+3))%7)*time.Millisecond)
+				wg.Go(func() { comers[i] = back(t, b.nodes[i+1], a) })
+			}
+			wg.Wait()
+			time.Sleep(time.Second)
+			open := 0
+			for _, c := range comers {
+				if got := c.take(); c.session.Recovered() && !slices.Contains(got, "cut") {
+					open++
+				}
+			}
+			list, _, _ := b.nodes[0].Sockets(t.Context(), node.Query{})
+			listed := slices.DeleteFunc(list, func(s node.SocketInfo) bool { return s.ID != a.session.ID() })
+			if open > 1 || len(listed) != open {
+				t.Errorf("round %d: %d clients have the session, listed %v", round, open, listed)
+			}
+			for _, c := range comers {
+				c.session.Close("over")
+			}
+		}
+	})
+}
+
+func TestOwnerThatDiesDuringARecoveryLosesNothing(t *testing.T) {
+	for _, after := range []time.Duration{0, 500 * time.Microsecond, 1500 * time.Microsecond, 2500 * time.Microsecond, 4 * time.Millisecond, 30 * time.Millisecond} {
+		t.Run(after.String(), func(t *testing.T) {
+			recoveringTogether(t, 3, func(t *testing.T, b *lab) {
+				b.net.SetDelay(b.hosts[0], b.hosts[1], time.Millisecond)
+				b.net.SetDelay(b.hosts[0], b.hosts[2], time.Millisecond)
+				a := connect(t, b.nodes[0], "/")
+				a.join("room")
+				emit(t, b.nodes[1].In("/").To("room"), "e", 0, 3)
+				time.Sleep(time.Second)
+				expect(t, a, numbered("e", 0, 3)...)
+				a.session.Lost("transport close")
+				emit(t, b.nodes[1].In("/").To("room"), "e", 3, 6)
+				time.AfterFunc(after, func() { b.kill(0) })
+				c := recovered(t, b.nodes[2], a)
+				emit(t, b.nodes[1].In("/").To("room"), "e", 6, 8)
+				time.Sleep(10 * time.Second)
+				expect(t, c, append([]string{"connect"}, numbered("e", 3, 8)...)...)
+			})
+		})
+	}
+}
+
+// What a client was told of its rooms holds after the death of its node, a moment later.
+func TestAcknowledgedJoinsAndLeavesOutliveTheNode(t *testing.T) {
+	recoveringTogether(t, 3, func(t *testing.T, b *lab) {
+		a := connect(t, b.nodes[0], "/")
+		a.join("left")
+		a.join("joined")
+		left := make(chan error, 1)
+		a.session.LeaveFunc([]string{"left"}, func(err error) { left <- err })
+		if err := <-left; err != nil {
+			t.Fatal(err)
+		}
+		b.kill(0)
+		for _, room := range []string{"left", "joined"} {
+			b.nodes[1].In("/").To(room).Emit("e", room)
+		}
+		c := recovered(t, b.nodes[1], a)
+		expect(t, c, "connect", `["e","joined"]`)
+		if rooms := c.session.Rooms(); !slices.Equal(rooms, []string{"joined"}) {
+			t.Errorf("rooms %v", rooms)
+		}
+	})
+}
+
+func TestNodeWithoutRecoveryKeepsOthersFromIt(t *testing.T) {
+	off := 0
+	some := func(cfg *node.Config) {
+		if off++; off < 3 {
+			cfg.Recovery = window
+		}
+	}
+	togetherWith(t, 3, some, root, func(t *testing.T, b *lab) {
+		a := connect(t, b.nodes[0], "/")
+		a.join("room")
+		a.session.Lost("transport close")
+		refused(t, b.nodes[1], a, "a node has no recovery")
+		if err := b.nodes[0].In("/").EmitSafe(t.Context(), "e"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A publisher is told that a message is safe when a second node has it, and it arrives though the node dies then.
+func TestSafeMessageArrivesThoughItsNodeDies(t *testing.T) {
+	recoveringTogether(t, 3, func(t *testing.T, b *lab) {
+		member := connect(t, b.nodes[2], "/")
+		b.net.SetDelay(b.hosts[0], b.hosts[2], 300*time.Millisecond)
+		time.Sleep(time.Second)
+		start := time.Now()
+		if err := b.nodes[0].In("/").EmitSafe(t.Context(), "e"); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(start)
+		b.kill(0)
+		time.Sleep(noticed + 2*time.Second)
+		expect(t, member, `["e"]`)
+		if took == 0 {
+			t.Error("nobody was waited for")
+		}
+	})
+}
+
+// A client that comes while mirrors do not answer is served all the same, by a session that cannot be recovered.
+func TestNewClientsDoNotWaitLongForMirrors(t *testing.T) {
+	recoveringTogether(t, 2, func(t *testing.T, b *lab) {
+		b.net.SetDelay(b.hosts[0], b.hosts[1], 700*time.Millisecond)
+		start := time.Now()
+		c := connect(t, b.nodes[0], "/")
+		if took := time.Since(start); c.session.PID() != "" || took > 4*time.Second {
+			t.Errorf("after %v a secret %q", took, c.session.PID())
+		}
+		b.net.SetDelay(b.hosts[0], b.hosts[1], 0)
+		time.Sleep(3 * time.Second)
+		c.join("room")
+		b.nodes[1].In("/").To("room").Emit("e")
+		time.Sleep(time.Second)
+		expect(t, c, `["e"]`)
+		if connect(t, b.nodes[0], "/").session.PID() == "" || b.nodes[0].Stats().Recovery.Unkept != 1 {
+			t.Errorf("stats %+v", b.nodes[0].Stats().Recovery)
 		}
 	})
 }
