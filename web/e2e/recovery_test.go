@@ -27,20 +27,35 @@ type recovered struct {
 // server's clients get them, and that it is who it was.
 func (r recovered) wantAll(t *testing.T) {
 	t.Helper()
+	r.wantAllBut(t, 0)
+}
+
+// wantAllBut is wantAll, but for so many messages that may have come twice: with a killed node
+// goes what it has handed out and its mirror does not know yet.
+func (r recovered) wantAllBut(t *testing.T, twice int) {
+	t.Helper()
 	t.Logf("%d messages, lost its connection for %v, transport %s", r.Count, r.Reasons, r.Transport)
 	if !r.Recovered || !r.Same {
 		t.Fatalf("recovered %v with the same id %v, want both", r.Recovered, r.Same)
 	}
+	next, again := 0, 0
 	for i, n := range r.Numbers {
-		if n != i {
-			t.Fatalf("message %d is number %d", i, n)
+		if n < next && again == 0 {
+			again, next = next-n, n // it begins before the place where it broke off
 		}
+		if n != next {
+			t.Fatalf("message %d is number %d, want %d", i, n, next)
+		}
+		next++
 	}
-	if len(r.Numbers) != r.Count || r.Refused > 0 {
-		t.Errorf("%d of %d messages came, %d were refused", len(r.Numbers), r.Count, r.Refused)
+	if next != r.Count || r.Refused > 0 || again > twice {
+		t.Errorf("%d of %d messages came, %d of them twice; %d were refused", next, r.Count, again, r.Refused)
 	}
-	if r.Cursors != r.Count || fmt.Sprint(r.Lengths) != "[4]" || r.Binary != r.Count/5 {
-		t.Errorf("%d of %d events end with a cursor, arguments %v, %d are binary", r.Cursors, r.Count, r.Lengths, r.Binary)
+	if again > 0 {
+		t.Logf("%d messages came twice", again)
+	}
+	if r.Cursors != len(r.Numbers) || fmt.Sprint(r.Lengths) != "[4]" || r.Binary < r.Count/5 {
+		t.Errorf("%d of %d events end with a cursor, arguments %v, %d are binary", r.Cursors, len(r.Numbers), r.Lengths, r.Binary)
 	}
 	if r.FromItself > 0 || !r.OK || !r.ConnectFirst {
 		t.Errorf("it got %d of its own messages; can talk and be spoken to: %v; connect came before what it missed: %v", r.FromItself, r.OK, r.ConnectFirst)
@@ -118,7 +133,7 @@ func TestClientOfAKilledNodeHasWhatItMissed(t *testing.T) {
 			p.tell("killed")
 			var got recovered
 			p.wait(&got)
-			got.wantAll(t)
+			got.wantAllBut(t, 200) // published every few milliseconds, on a machine that may be busy
 		})
 	}
 }

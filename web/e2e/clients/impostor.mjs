@@ -20,7 +20,6 @@ for (const [what, auth] of Object.entries({
   "a number": { pid: 7, offset },
   "null": { pid: null, offset: null },
   "objects": { pid: { a: pid }, offset: [offset] },
-  "a list": [pid, offset],
   "an offset of a wrong type": { pid, offset: { a: 1 } },
   "lines": { pid: pid + "\n", offset: offset + "\n" },
 })) {

@@ -35,6 +35,7 @@ await whole("the first messages");
 await onTransport(last);
 const id = socket.id;
 let order = [];
+socket.on("disconnect", () => (order = []));
 socket.on("connect", () => order.push("connect"));
 socket.on("m", () => order.push("m"));
 if (killed) {
@@ -48,6 +49,7 @@ if (killed) {
   await sleep(300);
   await say("talking");
   manager.uri = to;
+  await until("it is away", 20000, () => client.disconnects.length > 0);
   await until("the client is back", 60000, () => client.connects === 2 && socket.connected);
   await sleep(1000);
   talking = false;
@@ -57,7 +59,6 @@ if (killed) {
   manager.reconnection(false);
   manager.engine.close();
   await until("it is away", 5000, () => !socket.connected);
-  order = [];
   await publish(missed);
   await sleep(away);
   socket.connect();
