@@ -72,10 +72,12 @@ func (h *history) joined(i int, at int64) {
 	}
 }
 
-// lost: a client has no connection any more.
+// lost: a client has no connection any more. The official client says so again when it loses
+// the next one before it was connected.
 func (h *history) lost(i int, at int64) {
-	c := &h.clients[i]
-	c.absences = append(c.absences, absence{from: at})
+	if c := &h.clients[i]; !c.away() {
+		c.absences = append(c.absences, absence{from: at})
+	}
 }
 
 // away tells whether a client has no connection now.

@@ -63,6 +63,12 @@ func TestJudgeSeesWhatIsWrong(t *testing.T) {
 			h.joined(3, 116_000)
 			h.got(3, 0, 1)
 		}, counts{}},
+		"lost again on the way back": {func(h *history) {
+			h.lost(3, 103_500)
+			h.lost(3, 104_000)
+			h.connected(3, 104_500, true)
+			h.got(3, 0, 1, 2, 3, 4, 5, 6, 7, 8)
+		}, counts{}},
 		"never back": {func(h *history) { h.lost(3, 112_000); h.got(3, 0, 1) }, counts{Never: 1}},
 	} {
 		h := run()
