@@ -18,10 +18,11 @@ const (
 
 // socket is one bound address: a UDP socket and a TCP listener on one port.
 type socket struct {
-	udp    *net.UDPConn
-	tcp    *net.TCPListener
-	local  netip.AddrPort
-	subnet netip.Prefix // the network that the address is on; zero if not asked for
+	udp     *net.UDPConn
+	packets *datagrams // of udp
+	tcp     *net.TCPListener
+	local   netip.AddrPort
+	subnet  netip.Prefix // the network that the address is on; zero if not asked for
 }
 
 func (s *socket) close() {
@@ -155,6 +156,7 @@ func bind(a netip.AddrPort) (*socket, error) {
 	}
 	s.udp = pc.(*net.UDPConn)
 	_ = s.udp.SetReadBuffer(udpBuffer) // best effort: the kernel's limit stands
+	s.packets = newDatagrams(s.udp)
 	return s, nil
 }
 

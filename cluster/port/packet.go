@@ -28,7 +28,7 @@ func (p *Port) PacketConn() net.PacketConn { return packetConn{p} }
 func (p *Port) readLoop(ctx context.Context, s *socket) {
 	buf := make([]byte, maxDatagram)
 	for {
-		n, from, err := s.udp.ReadFromUDPAddrPort(buf)
+		n, from, err := s.packets.receive(buf)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -77,7 +77,7 @@ func (c packetConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	if s == nil {
 		return 0, fmt.Errorf("send datagram to %s: no bound address of that family", dst)
 	}
-	n, err := s.udp.WriteToUDPAddrPort(b, dst)
+	n, err := s.packets.send(b, dst)
 	if err != nil {
 		return n, fmt.Errorf("send datagram: %w", err) // net names the address
 	}
