@@ -213,3 +213,31 @@ func TestRejectedConnectionIsNotServed(t *testing.T) {
 		}
 	})
 }
+
+// TestLastWordsOfMeanwhileGoOut: what is queued before the end is written, though whoever writes has just found nothing.
+func TestLastWordsOfMeanwhileGoOut(t *testing.T) {
+	for name, flush := range map[string]func(*session){"writer": (*session).Flush, "shard": (*session).FlushNow} {
+		t.Run(name, func(t *testing.T) {
+			overTCP(t, limits, nil, func(t *testing.T, h *host) {
+				handlers := make(chan *late, 1)
+				h.run = func(s *session) {
+					l := &late{session: s}
+					handlers <- l
+					s.Go(l)
+				}
+				c, s := h.open()
+				l := <-handlers
+				waitFor(t, "nobody writes", s.asleep)
+				l.send = func() {
+					s.queue("last words")
+					s.end(ws.StatusNormal, "")
+				}
+				l.armed.Store(true)
+				flush(s)
+				if got, end := c.readAll(); got != "last words" || end.Code != websocket.StatusNormalClosure {
+					t.Errorf("got %q and %v, want the last words and 1000", got, end)
+				}
+			})
+		})
+	}
+}

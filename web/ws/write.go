@@ -34,7 +34,7 @@ func (c *Conn) write() {
 // the turn when the connection has ended, for good.
 func (c *Conn) writeAll() (released bool) {
 	for !c.failed {
-		open := true
+		open, over := true, c.over() // before Take: what was queued before End is written
 		if len(c.pending.batch) == 0 {
 			c.pending.batch, open = c.handler.Take()
 		}
@@ -44,7 +44,7 @@ func (c *Conn) writeAll() (released bool) {
 				c.writeFailed(err)
 				return false
 			}
-		case !open || c.over():
+		case !open || over:
 			return false
 		case c.turn.release():
 			return true
