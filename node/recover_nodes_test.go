@@ -239,7 +239,7 @@ func TestSafeMessageArrivesThoughItsNodeDies(t *testing.T) {
 // A client that comes while mirrors do not answer is served all the same, by a session that cannot be recovered.
 func TestNewClientsDoNotWaitLongForMirrors(t *testing.T) {
 	recoveringTogether(t, 2, func(t *testing.T, b *lab) {
-		b.net.SetDelay(b.hosts[0], b.hosts[1], 700*time.Millisecond)
+		b.net.SetDelay(b.hosts[0], b.hosts[1], time.Second)
 		start := time.Now()
 		c := connect(t, b.nodes[0], "/")
 		if took := time.Since(start); c.session.PID() != "" || took > 4*time.Second {
