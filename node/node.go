@@ -147,9 +147,15 @@ func New(cfg Config) (*Node, error) {
 
 // Run delivers and takes part in the cluster until ctx ends; it returns when
 // every goroutine has ended. The protocols' servers should have ended before,
-// so that their clients' last words are heard.
+// so that their clients' last words are heard. With Config.Recovery it goes on for drainPatience at most when
+// ctx has ended, until other nodes have all that its clients come back for.
 func (n *Node) Run(ctx context.Context) error {
-	g, gctx := errgroup.WithContext(ctx)
+	run, cancel := ctx, func() {}
+	if n.recovery != nil {
+		run, cancel = context.WithCancel(context.WithoutCancel(ctx))
+	}
+	defer cancel()
+	g, gctx := errgroup.WithContext(run)
 	for _, s := range n.shards {
 		g.Go(func() error { s.run(gctx); return nil })
 	}
@@ -158,6 +164,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.cluster.Run(gctx) })
 	if n.recovery != nil {
 		g.Go(func() error { n.runRecovery(gctx); return nil })
+		g.Go(func() error { n.drain(ctx, gctx); cancel(); return nil })
 	}
 	err := g.Wait()
 	n.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -34,12 +35,15 @@ type receiver struct {
 	list   []*wire.Message
 }
 
-const otherNode = 7
+const (
+	otherNode = 7
+	cursorLen = 22
+)
 
 var race bool // the race detector is on
 
-func newReceiver(t testing.TB, clients, messages int) *receiver {
-	n, err := node.New(node.Config{})
+func newReceiver(t testing.TB, clients, messages int, cfg node.Config) *receiver {
+	n, err := node.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +65,9 @@ func newReceiver(t testing.TB, clients, messages int) *receiver {
 		m := &wire.Message{Envelope: &wire.Envelope{Origin: otherNode, Namespace: "/", Rooms: []string{"r"}}, Seq: uint64(i + 1), Payload: []byte(payload)}
 		link = wire.AppendData(link, m, false)
 		r.size += int64(4 + len("42") + len(payload)) // with the head of the frame
+		if cfg.Recovery > 0 {
+			r.size += int64(len(`,""`) + cursorLen)
+		}
 	}
 	for frames := wire.NewReader(bytes.NewReader(link)); len(r.frames) < messages; {
 		f, err := frames.Next()
@@ -136,34 +143,62 @@ func TestReceivingAllocatesTwiceAMessageAndNothingAClient(t *testing.T) {
 	if race {
 		t.Skip("the race detector has pools forget")
 	}
+	perMessage, perDelivery := allocsOfReceiving(t, node.Config{})
+	if perMessage > 2.5 { // what comes together costs some, too
+		t.Errorf("%.2f allocations a message, want 2", perMessage)
+	}
+	if perDelivery > 0.02 { // pools are emptied now and then
+		t.Errorf("%.3f allocations a delivery, want none", perDelivery)
+	}
+}
+
+// With recovery the text of a message is made with its cursor, and no client costs more.
+func TestReceivingWithRecoveryAllocatesNothingAClient(t *testing.T) {
+	if race {
+		t.Skip("the race detector has pools forget")
+	}
+	perMessage, perDelivery := allocsOfReceiving(t, node.Config{Recovery: time.Minute})
+	if perMessage > 5.5 {
+		t.Errorf("%.2f allocations a message, want 5", perMessage)
+	}
+	if perDelivery > 0.02 {
+		t.Errorf("%.3f allocations a delivery, want none", perDelivery)
+	}
+}
+
+func allocsOfReceiving(t *testing.T, cfg node.Config) (perMessage, perDelivery float64) {
 	const messages, few, many = 16, 1, 41
 	allocs := map[int]float64{}
 	for _, clients := range []int{few, many} {
-		r := newReceiver(t, clients, messages)
+		r := newReceiver(t, clients, messages, cfg)
 		r.receive(t, clients) // pools fill
 		allocs[clients] = testing.AllocsPerRun(30, func() { r.receive(t, clients) })
 	}
-	if got := allocs[few] / messages; got > 2.5 { // what comes together costs some, too
-		t.Errorf("%.2f allocations a message, want 2", got)
-	}
-	if got := (allocs[many] - allocs[few]) / (messages * (many - few)); got > 0.02 { // pools are emptied now and then
-		t.Errorf("%.3f allocations a delivery, want none", got)
-	}
+	return allocs[few] / messages, (allocs[many] - allocs[few]) / (messages * (many - few))
 }
 
 // BenchmarkReceiving is that way, for a message that comes alone and for many.
 func BenchmarkReceiving(b *testing.B) {
 	for _, clients := range []int{1, 100} {
 		for _, messages := range []int{1, 16, 128} {
-			b.Run(fmt.Sprintf("clients=%d/together=%d", clients, messages), func(b *testing.B) {
-				r := newReceiver(b, clients, messages)
-				b.ReportAllocs()
-				for b.Loop() {
-					r.receive(b, clients)
-				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*messages*clients), "ns/delivery")
-			})
+			for name, cfg := range withAndWithout() {
+				b.Run(fmt.Sprintf("clients=%d/together=%d/%s", clients, messages, name), func(b *testing.B) {
+					r := newReceiver(b, clients, messages, cfg)
+					b.ReportAllocs()
+					for b.Loop() {
+						r.receive(b, clients)
+					}
+					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*messages*clients), "ns/delivery")
+				})
+			}
 		}
+	}
+}
+
+// withAndWithout recovery.
+func withAndWithout() iter.Seq2[string, node.Config] {
+	return func(yield func(string, node.Config) bool) {
+		_ = yield("recovery=off", node.Config{}) && yield("recovery=on", node.Config{Recovery: time.Minute})
 	}
 }
 
@@ -171,7 +206,13 @@ func BenchmarkReceiving(b *testing.B) {
 // as many as come in one read, of which the last asks for an answer: no other node and
 // no member wants them.
 func BenchmarkSending(b *testing.B) {
-	r := newReceiver(b, 1, 1)
+	for name, cfg := range withAndWithout() {
+		b.Run(name, func(b *testing.B) { send(b, cfg) })
+	}
+}
+
+func send(b *testing.B, cfg node.Config) {
+	r := newReceiver(b, 1, 1, cfg)
 	const together = 100
 	var frames []byte
 	for i := range together {

@@ -214,6 +214,36 @@ func (n *Node) runRecovery(ctx context.Context) {
 	}
 }
 
+// drainPatience is how long a node that stops waits for its mirrors. It is more than a change of them takes.
+const drainPatience = 3 * time.Second
+
+// drain returns when the others have all that is kept here, some time after stop has ended, or when run ends.
+func (n *Node) drain(stop, run context.Context) {
+	select {
+	case <-stop.Done():
+	case <-run.Done():
+		return
+	}
+	n.recovery.drive((*recovery.Machine).Drain)
+	t := time.NewTicker(recovery.TickEvery)
+	defer t.Stop()
+	for patience := time.After(drainPatience); ; {
+		drained := false
+		n.recovery.drive(func(x *recovery.Machine) { drained = x.Drained() })
+		if drained {
+			return
+		}
+		select {
+		case <-t.C:
+		case <-patience:
+			n.log.Warn("stopping, though other nodes do not have all that clients may come back for")
+			return
+		case <-run.Done():
+			return
+		}
+	}
+}
+
 // statsLocked is a snapshot.
 func (r *recoverer) statsLocked() RecoveryStats {
 	s, x := r.stats, r.x.Stats()

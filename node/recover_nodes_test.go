@@ -239,7 +239,7 @@ func TestSafeMessageArrivesThoughItsNodeDies(t *testing.T) {
 // A client that comes while mirrors do not answer is served all the same, by a session that cannot be recovered.
 func TestNewClientsDoNotWaitLongForMirrors(t *testing.T) {
 	recoveringTogether(t, 2, func(t *testing.T, b *lab) {
-		b.net.SetDelay(b.hosts[0], b.hosts[1], 700*time.Millisecond)
+		b.net.SetDelay(b.hosts[0], b.hosts[1], time.Second)
 		start := time.Now()
 		c := connect(t, b.nodes[0], "/")
 		if took := time.Since(start); c.session.PID() != "" || took > 4*time.Second {
@@ -253,6 +253,54 @@ func TestNewClientsDoNotWaitLongForMirrors(t *testing.T) {
 		expect(t, c, `["e"]`)
 		if connect(t, b.nodes[0], "/").session.PID() == "" || b.nodes[0].Stats().Recovery.Unkept != 1 {
 			t.Errorf("stats %+v", b.nodes[0].Stats().Recovery)
+		}
+	})
+}
+
+func TestNodeThatStopsHandsItsSessionsOn(t *testing.T) {
+	recoveringTogether(t, 3, func(t *testing.T, b *lab) {
+		a := connect(t, b.nodes[0], "/")
+		a.join("room")
+		time.Sleep(50 * time.Millisecond)
+		emit(t, b.nodes[0].In("/").To("room"), "e", 0, 3)
+		expect(t, a, numbered("e", 0, 3)...)
+		a.session.SetData("last words")
+		a.session.Lost("transport close")
+		emit(t, b.nodes[0].In("/").To("room"), "e", 3, 5)
+		start := time.Now()
+		b.stops[0]()
+		if took := time.Since(start); took > drainPatience+2*time.Second {
+			t.Errorf("stopped after %v", took)
+		}
+		emit(t, b.nodes[1].In("/").To("room"), "later", 0, 2)
+		start = time.Now()
+		c := recovered(t, b.nodes[1], a)
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("recovered after %v: nobody need wait to know that the node is gone", took)
+		}
+		synctest.Wait()
+		got := c.take()
+		if e, later := only(got, "e"), only(got, "later"); !slices.Equal(e, numbered("e", 3, 5)) || !slices.Equal(later, numbered("later", 0, 2)) {
+			t.Errorf("got %q", got)
+		}
+		if got := string(c.session.Data()); got != `"last words"` {
+			t.Errorf("data %s", got)
+		}
+	})
+}
+
+const drainPatience = 3 * time.Second
+
+// A node that stops waits for nobody for long.
+func TestNodeStopsThoughItsMirrorIsDead(t *testing.T) {
+	recoveringTogether(t, 2, func(t *testing.T, b *lab) {
+		a := connect(t, b.nodes[0], "/")
+		b.kill(1)
+		a.session.Lost("transport close")
+		start := time.Now()
+		b.stops[0]()
+		if took := time.Since(start); took > drainPatience+3*time.Second {
+			t.Errorf("stopped after %v", took)
 		}
 	})
 }

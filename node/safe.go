@@ -193,7 +193,7 @@ func (r *recoverer) acked(e recovery.Acked) {
 	done := r.unacked[at]
 	delete(r.unacked, at)
 	var err error
-	if e.Copies < 0 {
+	if e.Doubted {
 		err = errNoCopy
 	}
 	r.callWith(done, err)

@@ -40,7 +40,7 @@ func (m *Machine) doubt(heads wire.Frontiers) {
 		of := &m.waits.messages[k]
 		n := of.find(func(seq *uint64) bool { return *seq <= heads[k] })
 		for i := n; i < of.len(); i++ {
-			m.do(Acked{wire.Stream(k), *of.at(i), 0})
+			m.do(Acked{wire.Stream(k), *of.at(i), 0, true})
 		}
 		of.cut(n)
 	}
@@ -70,7 +70,7 @@ func (m *Machine) progress() {
 	}
 	for k := range m.waits.messages {
 		for of := &m.waits.messages[k]; of.len() > 0 && *of.at(0) <= have.Log[k]; of.drop() {
-			m.do(Acked{wire.Stream(k), *of.at(0), len(m.set)})
+			m.do(Acked{wire.Stream(k), *of.at(0), len(m.set), false})
 		}
 	}
 	m.versionsDone(have.Version)

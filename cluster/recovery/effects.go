@@ -35,11 +35,13 @@ type Completed struct {
 	Heads  wire.Frontiers
 }
 
-// Acked: an own message is at so many other nodes. 0 when there are none.
+// Acked: an own message is at so many other nodes. 0 when there are none, or, Doubted, when a mirror had taken this node for
+// dead: then others may have gone on without the message.
 type Acked struct {
-	Stream wire.Stream
-	Seq    uint64
-	Copies int
+	Stream  wire.Stream
+	Seq     uint64
+	Copies  int
+	Doubted bool
 }
 
 // Joined: from now on the session misses nothing of the room, whichever node dies. The client may know.
