@@ -126,7 +126,7 @@ func (w *world) lastWords(n *simNode, mirror wire.NodeID) {
 			l.last[1-side] = max(l.last[1-side], w.now+time.Second)
 		}
 	}
-	for range 3 {
+	for range 8 {
 		w.publish(w.recs[n.id], &wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["e"]`)})
 	}
 }
@@ -309,6 +309,15 @@ func recoverySettings(seed uint64, broken recovery.Rule) recovery.Config {
 	if seed%11 == 10 {
 		cfg.Window, cfg.Slack = 3*time.Second, 8*time.Second
 	}
+	if seed%3 == 1 {
+		cfg.PartBytes = 300 // two or three messages
+	}
+	if seed%13 == 12 {
+		cfg.Recoveries, cfg.Waiting = 2, 3
+	}
+	if seed%17 == 16 {
+		cfg.HoldBytes = 2000
+	}
 	if seed%5 == 4 {
 		cfg.Copies = 3
 	}
@@ -427,6 +436,8 @@ var recoveryRules = map[string]recovery.Rule{
 	"what was published before a false death is not acknowledged after": recovery.BreakDoubt,
 	"a new buddy counts when it has everything":                         recovery.BreakHandover,
 	"what a node published before it met another is not for that one":   recovery.BreakMet,
+	"a replay has all its parts":                                        recovery.BreakParts,
+	"what a dead node published has all its parts":                      recovery.BreakTailParts,
 	"nobody is recovered while a node has no recovery":                  recovery.BreakUnable,
 	"who is linked again says where a room begins":                      recovery.BreakRelink,
 }
@@ -443,6 +454,8 @@ func kindFor(broken recovery.Rule) uint64 {
 		return byCrowd
 	case recovery.BreakAnswer:
 		return byAmbush
+	case recovery.BreakTailParts:
+		return byCrash
 	case recovery.BreakUnable:
 		return byStranger
 	case recovery.BreakRelink:

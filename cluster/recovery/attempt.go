@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"slices"
 	"time"
 
 	"github.com/meshrt/meshrt/wire"
@@ -15,24 +16,23 @@ type attempt struct {
 	phase  phase
 	began  time.Duration
 	next   time.Duration // when it asks again
+	ended  bool
 
-	found    map[wire.NodeID]Found // looking
-	target   wire.NodeID           // taking
-	granted  Granted
-	since    time.Duration // what it lacks was published later
-	round    uint64
-	sections map[wire.NodeID]Section                // of the living, by them
-	dead     map[wire.NodeID]Section                // of the dead, by mirrors
-	members  map[wire.NodeID]map[wire.NodeID]Member // by who told it last
-	buffer   []*wire.Message                        // that came live
+	found   map[wire.NodeID]Found // looking
+	target  wire.NodeID           // taking
+	granted Granted
+	since   time.Duration // what it lacks was published later
+	gather  *gather       // fetching
 }
 
 type phase uint8
 
 const (
-	looking   phase = iota // for the owner
+	queued    phase = iota // until others have what they need
+	looking                // for the owner
 	taking                 // from the owner or a mirror
 	arriving               // its rooms, until they are in force
+	arrived                // it waits for a gather
 	fetching               // what it lacks, and barriers
 	mirroring              // admitted; its record is on its way
 )
@@ -43,14 +43,52 @@ func (m *Machine) Recover(pid PID, c Cursor) {
 	if m.attempts[pid] != nil {
 		m.refuse(pid, "came again")
 	}
-	if m.unable() {
+	switch {
+	case m.unable():
 		m.do(Refused{pid, refusedUnable})
 		return
+	case len(m.attempts) >= m.cfg.Recoveries+m.cfg.Waiting:
+		m.stats.TooMany++
+		m.do(Refused{pid, "too many come back at once"})
+		return
 	}
-	m.nextID++
-	a := &attempt{m: m, id: m.nextID, pid: pid, cursor: c, began: m.now}
+	a := &attempt{m: m, pid: pid, cursor: c, began: m.now}
 	m.attempts[pid] = a
-	a.look()
+	m.coming = append(m.coming, a)
+	m.line.push(a)
+	m.nextInLine()
+}
+
+// nextInLine lets those begin that there is room for.
+func (m *Machine) nextInLine() {
+	for m.active < m.cfg.Recoveries && m.line.len() > 0 {
+		a := *m.line.at(0)
+		m.line.drop()
+		if !a.ended {
+			m.active++
+			a.look()
+		}
+	}
+}
+
+// over tells whether nobody waits for an attempt any more.
+func (a *attempt) over() bool { return a.ended }
+
+// drop forgets an attempt that has ended.
+func (m *Machine) drop(a *attempt) {
+	a.ended = true
+	delete(m.attempts, a.pid)
+	delete(m.asking, a.id)
+	if a.phase > queued && a.phase < mirroring {
+		m.active--
+	}
+	if g := a.gather; g != nil {
+		a.gather = nil
+		if g.left--; g.left == 0 {
+			m.endGather(g)
+		}
+	}
+	m.nextInLine()
 }
 
 // refuse gives an attempt up. Its client begins anew.
@@ -65,26 +103,27 @@ func (m *Machine) Cancel(pid PID) {
 	if a == nil {
 		return
 	}
-	delete(m.attempts, pid)
-	if a.phase == arriving || a.phase == fetching {
+	if a.holds() {
 		m.send(a.target, Release{pid})
 	}
+	m.drop(a)
 }
+
+// holds tells whether the session is given to this node, and not here yet.
+func (a *attempt) holds() bool { return a.phase >= arriving && a.phase < mirroring }
 
 // answered forgets the attempt of a session that is admitted.
 func (m *Machine) answered(pid PID) {
 	if a := m.attempts[pid]; a != nil && a.phase == mirroring {
-		delete(m.attempts, pid)
+		m.drop(a)
 	}
 }
 
 // Gap says that messages of a peer are gone for this node. Sessions that are on their way
 // here may lack them.
 func (m *Machine) Gap(wire.NodeID) {
-	for _, pid := range sorted(m.attempts) {
-		if m.attempts[pid].phase == fetching {
-			m.refuse(pid, "messages were lost")
-		}
+	for _, g := range slices.Clone(m.gathers) {
+		g.refuse("messages were lost")
 	}
 }
 
@@ -93,6 +132,31 @@ func (m *Machine) Reject(pid PID) {
 	if a := m.attempts[pid]; a != nil {
 		m.refuse(pid, "not allowed")
 	}
+}
+
+// Arrived says that the interest in all rooms of the session is in force.
+func (m *Machine) Arrived(pid PID) {
+	if a := m.attempts[pid]; a != nil && a.phase == arriving {
+		a.phase = arrived
+		m.arrived = append(m.arrived, a)
+		m.gather()
+	}
+}
+
+// tickAttempts does for them what time brings.
+func (m *Machine) tickAttempts() {
+	if len(m.coming) == 0 {
+		return
+	}
+	for _, a := range slices.Clone(m.coming) {
+		if !a.ended {
+			a.tick(m)
+		}
+	}
+	for _, g := range slices.Clone(m.gathers) {
+		g.tick()
+	}
+	m.coming = slices.DeleteFunc(m.coming, (*attempt).over)
 }
 
 func (a *attempt) tick(m *Machine) {
@@ -113,18 +177,7 @@ func (a *attempt) tick(m *Machine) {
 			return
 		}
 		m.send(a.target, Take{a.id, a.pid, a.cursor, m.now - a.began})
-	case fetching:
-		for _, id := range m.able() {
-			a.ask(id)
-		}
-		a.check(m)
 	}
-}
-
-// linked: what was on the way to a peer may be lost.
-func (a *attempt) linked(id wire.NodeID) {
-	delete(a.dead, id)
-	a.next = 0
 }
 
 // able are the nodes that must be asked: all that are not dead and can answer, the own one too.
@@ -138,53 +191,62 @@ func (m *Machine) able() []wire.NodeID {
 	return ids
 }
 
+// ables are how many these are.
+func (m *Machine) ables() int {
+	n := 1
+	for _, p := range m.peers {
+		if p.able() {
+			n++
+		}
+	}
+	return n
+}
+
 // look asks everybody for the session.
 func (a *attempt) look() {
 	m := a.m
 	a.phase, a.found, a.next = looking, map[wire.NodeID]Found{}, m.now+retryEvery
 	m.nextID++
+	delete(m.asking, a.id)
 	a.id = m.nextID
+	m.asking[a.id] = a
 	for _, id := range m.able() {
 		m.send(id, Lookup{a.id, a.pid})
 	}
 }
 
-// attemptFrame finds the attempt that an answer is for.
-func (m *Machine) attemptFrame(from wire.NodeID, f Frame) {
-	for _, a := range m.attempts {
-		switch f := f.(type) {
-		case Found:
-			if a.phase == looking && a.id == f.ID {
-				a.found[from] = f
-				a.decide()
-				return
-			}
-		case Granted:
-			if a.phase == taking && a.id == f.ID {
-				a.arrive(f)
-				return
-			}
-		case Denied:
-			if a.phase == taking && a.id == f.ID {
-				if f.Final {
-					m.refuse(a.pid, "the cursor is too old")
-				} else {
-					a.phase, a.found = looking, map[wire.NodeID]Found{} // somebody else was faster: he is asked next
-				}
-				return
-			}
-		case Fetched:
-			if a.phase == fetching && a.id == f.ID {
-				a.fetched(from, f)
-				return
-			}
-		}
+// found, granted and denied are answers. Those to what was asked before say nothing any more.
+
+func (m *Machine) found(from wire.NodeID, f Found) {
+	if a := m.asking[f.ID]; a != nil && a.phase == looking {
+		a.found[from] = f
+		a.decide()
+	}
+}
+
+func (m *Machine) granted(f Granted) {
+	if a := m.asking[f.ID]; a != nil && a.phase == taking {
+		a.arrive(f)
+	}
+}
+
+func (m *Machine) denied(f Denied) {
+	a := m.asking[f.ID]
+	switch {
+	case a == nil || a.phase != taking:
+	case f.Final:
+		m.refuse(a.pid, "the cursor is too old")
+	default:
+		a.phase, a.found = looking, map[wire.NodeID]Found{} // somebody else was faster: he is asked next
 	}
 }
 
 // decide goes on when everybody has answered: one who has not may be the owner.
 func (a *attempt) decide() {
 	m := a.m
+	if len(a.found) < m.ables() {
+		return
+	}
 	gens := map[wire.NodeID]uint64{}
 	for _, id := range m.able() {
 		f, ok := a.found[id]

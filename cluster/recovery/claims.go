@@ -1,22 +1,34 @@
 package recovery
 
-import "github.com/meshrt/meshrt/wire"
+import (
+	"slices"
 
-// tellClaims tells a peer that was not there before which sessions were claimed from nodes that were
+	"github.com/meshrt/meshrt/wire"
+)
+
+// tellContested tells a peer that was not there before which sessions were claimed from nodes that were
 // taken for dead. It may be one of those, or was on their side of a partition.
-func (m *Machine) tellClaims(to wire.NodeID) {
+func (m *Machine) tellContested(to wire.NodeID) {
 	of := map[PID]Claim{}
 	for pid := range m.contested {
 		of[pid] = m.sessions[pid].rec.Claim
 	}
-	if len(of) > 0 && !m.breaks(BreakHeal) {
-		m.send(to, Claims{of})
-	}
+	m.tellClaims(to, of)
 }
 
-func (m *Machine) tellClaim(to wire.NodeID, pid PID, c Claim) {
-	if !m.breaks(BreakHeal) {
-		m.send(to, Claims{map[PID]Claim{pid: c}})
+// claimsFrame are the most claims of a frame.
+const claimsFrame = 1024
+
+func (m *Machine) tellClaims(to wire.NodeID, of map[PID]Claim) {
+	if m.breaks(BreakHeal) {
+		return
+	}
+	for pids := range slices.Chunk(sorted(of), claimsFrame) {
+		f := Claims{make(map[PID]Claim, len(pids))}
+		for _, pid := range pids {
+			f.Of[pid] = of[pid]
+		}
+		m.send(to, f)
 	}
 }
 
@@ -47,7 +59,7 @@ func (m *Machine) lookup(from wire.NodeID, f Lookup) {
 }
 
 func (m *Machine) find(from wire.NodeID, pid PID) (f Found) {
-	if a := m.attempts[pid]; a != nil && (a.phase == arriving || a.phase == fetching) {
+	if a := m.attempts[pid]; a != nil && a.holds() {
 		return Found{Kind: FoundAlive, Claim: a.granted.Record.Claim}
 	}
 	if s := m.sessions[pid]; s != nil {

@@ -1,5 +1,7 @@
 package recovery
 
+import "github.com/meshrt/meshrt/wire"
+
 // begin opens a frame of so many fields behind its kind; see fields.
 func (c *coder) begin(k kind, fields int) (more int) {
 	if c.writes {
@@ -174,9 +176,11 @@ func (f *FetchTail) code(c *coder) {
 }
 
 func (f *TailEntries) code(c *coder) {
-	more := c.begin(kindTailEntries, 6)
+	more := c.begin(kindTailEntries, 3+3*wire.Streams)
 	c.node(&f.Origin)
 	c.uint(&f.Nonce)
+	c.frontiers(&f.From)
+	c.frontiers(&f.To)
 	c.frontiers(&f.Heads)
 	c.messageList(&f.Entries)
 	c.skip(more)
@@ -231,11 +235,14 @@ func (f *Denied) code(c *coder) {
 }
 
 func (f *Fetch) code(c *coder) {
-	more := c.begin(kindFetch, 4)
+	more := c.begin(kindFetch, 5+2*wire.Streams)
 	c.uint(&f.ID)
 	c.uint(&f.Round)
-	c.want(&f.Want)
-	c.span(&f.Since)
+	c.node(&f.Origin)
+	list(c, &f.Places, (*coder).place)
+	list(c, &f.Rooms, (*coder).rooms)
+	c.frontiers(&f.From)
+	c.frontiers(&f.Heads)
 	c.skip(more)
 }
 
@@ -243,7 +250,9 @@ func (f *Fetched) code(c *coder) {
 	more := c.begin(kindFetched, 3)
 	c.uint(&f.ID)
 	list(c, &f.Sections, (*coder).section)
-	pairs(c, &f.Members, (*coder).node, (*coder).member)
+	if !c.isNil(f.Members == nil) {
+		pairs(c, &f.Members, (*coder).node, (*coder).member)
+	}
 	c.skip(more)
 }
 

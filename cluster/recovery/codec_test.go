@@ -143,7 +143,9 @@ func TestNothingIsNotEmpty(t *testing.T) {
 	for _, f := range []Frame{
 		Mirror{},
 		Mirror{Met: map[wire.NodeID]wire.Frontiers{}, Base: Vector{}},
-		Fetch{Want: Want{Rooms: map[string]Vector{"a": nil, "b": {}, "c": {1: {2, 3, 4}}}, Base: Vector{}}},
+		Granted{Record: Record{Rooms: map[string]uint64{}, Replay: Replay{Want: Want{Rooms: map[string]Vector{}}}}, Want: Want{Rooms: map[string]Vector{"a": nil, "b": {}, "c": {1: {2, 3, 4}}}, Base: Vector{}}},
+		Fetched{},
+		Fetched{Members: map[wire.NodeID]Member{}},
 	} {
 		if got, err := DecodeFrame(AppendFrame(nil, f)); err != nil || !reflect.DeepEqual(got, f) {
 			t.Errorf("got %+v, %v\nwant %+v", got, err, f)
@@ -198,9 +200,9 @@ func TestMalformedFramesAreErrors(t *testing.T) {
 		"a kind of finding":            AppendFrame(nil, Found{Kind: FoundAlive + 1}),
 		"a message of nobody":          AppendFrame(nil, TailEntries{Entries: []*wire.Message{m}}),
 		"an age of many lives":         append([]byte{0x95, byte(kindTake), 0, 0xa0, 0x92, 0, 0}, 0xcf, 0xff, 0, 0, 0, 0, 0, 0, 0),
-		"a place without its numbers":  {0x95, byte(kindFetch), 0, 0, 0x96, 0, 0xa0, 0xa0, 0x93, 1, 1, 1, 0x90, 0x90, 0},
+		"a place without its numbers":  {0x9c, byte(kindMirror), 0, 0xc2, 0x93, 0x92, 0, 0, 0x92, 0, 0, 0x92, 0, 0, 0x93, 1, 1, 1, 0xc0, 0, 0x95, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0x90, 0x90, 0x90, 0x90},
 		"a key without a value":        {0x92, byte(kindClaims), 0x91, 0xa1, 'x'},
-		"a message that is none":       {0x97, byte(kindTailEntries), 1, 1, 1, 1, 1, 0x91, 0xc4, 1, 5},
+		"a message that is none":       {0x9d, byte(kindTailEntries), 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0x91, 0xc4, 1, 5},
 		"a count of what is not there": {0x93, byte(kindBuddies), 1, 0xdd, 0xff, 0xff, 0xff, 0xff},
 	} {
 		if got, err := DecodeFrame(b); !errors.Is(err, wire.ErrMalformed) {

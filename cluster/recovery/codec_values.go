@@ -149,9 +149,47 @@ func (c *coder) ref(v *Ref) {
 	c.uint(&v.Seq)
 }
 
-func (c *coder) refs(v *Ref) {
+// refs are runs of one origin and stream: each number is said as what it is more than the one before.
+func (c *coder) refs(v *[]Ref) {
+	runs := runsOf(*v)
+	list(c, &runs, (*coder).run)
+	if c.writes {
+		return
+	}
+	for _, r := range runs {
+		at := Ref{r.origin, r.stream, 0}
+		for _, more := range r.more {
+			at.Seq += more
+			*v = append(*v, at)
+		}
+	}
+}
+
+type run struct {
+	origin wire.NodeID
+	stream wire.Stream
+	more   []uint64
+}
+
+func runsOf(refs []Ref) (runs []run) {
+	var last Ref
+	for i, r := range refs {
+		if i == 0 || r.Origin != last.Origin || r.Stream != last.Stream {
+			runs = append(runs, run{origin: r.Origin, stream: r.Stream})
+			last.Seq = 0
+		}
+		of := &runs[len(runs)-1]
+		of.more = append(of.more, r.Seq-last.Seq)
+		last = r
+	}
+	return runs
+}
+
+func (c *coder) run(v *run) {
 	more := c.fields(3)
-	c.ref(v)
+	c.node(&v.origin)
+	c.stream(&v.stream)
+	list(c, &v.more, (*coder).uint)
 	c.skip(more)
 }
 
@@ -188,11 +226,12 @@ func (c *coder) want(v *Want) {
 }
 
 func (c *coder) replay(v *Replay) {
-	more := c.fields(4)
+	more := c.fields(5)
 	c.cursor(&v.Old)
 	c.want(&v.Want)
 	c.uint(&v.D)
-	list(c, &v.Refs, (*coder).refs)
+	c.uint(&v.First)
+	c.refs(&v.Refs)
 	c.skip(more)
 }
 
@@ -233,20 +272,37 @@ func (c *coder) savedFields(v *Saved) {
 }
 
 func (c *coder) section(v *Section) {
-	more := c.fields(4 + 2*wire.Streams)
+	more := c.fields(5 + 3*wire.Streams)
 	c.node(&v.Origin)
-	c.frontiers(&v.Start)
+	list(c, &v.Starts, (*coder).place)
 	c.uint(&v.Gen)
+	c.frontiers(&v.From)
+	c.frontiers(&v.To)
 	c.frontiers(&v.Heads)
-	c.bool(&v.Short)
-	c.messageList(&v.Entries)
+	c.droppedOf(&v.Dropped)
+	c.entries(&v.Entries)
+	c.skip(more)
+}
+
+func (c *coder) place(v *Place) {
+	more := c.fields(1 + wire.Streams)
+	c.node(&v.Owner)
+	c.frontiers(&v.At)
+	c.skip(more)
+}
+
+func (c *coder) rooms(v *Rooms) {
+	more := c.fields(2)
+	text(c, &v.Namespace)
+	list(c, &v.Names, text[string])
 	c.skip(more)
 }
 
 func (c *coder) member(v *Member) {
-	more := c.fields(3)
+	more := c.fields(4)
 	c.bool(&v.Down)
 	c.bool(&v.Unable)
 	c.uint(&v.Gen)
+	c.uint(&v.Mirrors)
 	c.skip(more)
 }

@@ -5,8 +5,8 @@ import "github.com/meshrt/meshrt/wire"
 // Handed says that the node hands x, own or foreign, to the clients that it is for, in this place
 // among all others, and gives the cursor that they get with it. Own ones are Published before.
 func (m *Machine) Handed(x *wire.Message) Cursor {
-	for _, a := range m.attempts {
-		a.live(x)
+	for _, g := range m.gathers {
+		g.live(x)
 	}
 	return Cursor{m.id, m.order.add(RefOf(x), m.now)}
 }
@@ -14,7 +14,7 @@ func (m *Machine) Handed(x *wire.Message) Cursor {
 // Reached says that a dead origin's messages up to heads have been handed out.
 func (m *Machine) Reached(origin wire.NodeID, heads wire.Frontiers) {
 	m.reach(origin, heads)
-	m.checkAttempts()
+	m.checkGathers()
 }
 
 func (m *Machine) reach(origin wire.NodeID, heads wire.Frontiers) {
@@ -66,7 +66,7 @@ func (m *Machine) Passed(r Ref, round uint64) {
 		}
 		m.fenceEnd()
 	}
-	m.checkAttempts()
+	m.checkGathers()
 }
 
 // fenceLost: nobody waits for a peer without a link. What it publishes meanwhile is kept for this node, and

@@ -96,19 +96,19 @@ type Tail struct {
 	Speaks bool
 }
 
-// FetchTail asks for what the sender wants of Origin behind From.
+// FetchTail asks for the part behind From of what the sender wants of Origin.
 type FetchTail struct {
 	Origin wire.NodeID
 	Nonce  uint64
 	From   wire.Frontiers
 }
 
-// TailEntries are the messages of a dead node in order.
+// TailEntries are messages of a dead node in order: what lies between From and To. All have come when To is Heads.
 type TailEntries struct {
-	Origin  wire.NodeID
-	Nonce   uint64
-	Heads   wire.Frontiers
-	Entries []*wire.Message
+	Origin          wire.NodeID
+	Nonce           uint64
+	From, To, Heads wire.Frontiers
+	Entries         []*wire.Message
 }
 
 // AskBarrier wants a barrier from the receiver: behind it, in each stream, comes nothing that
@@ -169,16 +169,30 @@ type (
 	Release struct{ PID PID }
 )
 
-// Fetch asks for what a session lacks, of the receiver's messages and of those that it mirrors of
-// dead nodes, and for a barrier, unless Round is 0: then its own have been answered before.
+// Fetch asks for what sessions lack of one origin: the receiver, or a dead node that it mirrors. Those of a gather have the same ID.
 type Fetch struct {
-	ID    uint64
-	Round uint64
-	Want  Want
-	Since time.Duration // ago
+	ID     uint64
+	Round  uint64      // of the barrier that is to follow the first part; 0 none
+	Origin wire.NodeID // 0 of none: who is there, and nothing else
+	Places []Place
+	Rooms  []Rooms
+	// From and Heads are of the part before: what lies between them is to follow. 0 for the first.
+	From, Heads wire.Frontiers
 }
 
-// Fetched answers Fetch. Members are the nodes that the sender knows, but itself, and those that died lately.
+// Place is how far sessions are in the streams of an origin, as far as a node knew that was their owner then; 0 several were.
+type Place struct {
+	Owner wire.NodeID
+	At    wire.Frontiers
+}
+
+// Rooms are those of a namespace. "" is the namespace itself.
+type Rooms struct {
+	Namespace string
+	Names     []string
+}
+
+// Fetched answers Fetch. Members are the nodes that the sender knows, but itself, and those that died lately; nil not asked for.
 type Fetched struct {
 	ID       uint64
 	Sections []Section
@@ -187,19 +201,22 @@ type Fetched struct {
 
 // Member is a node as another one sees it.
 type Member struct {
-	Down   bool
-	Unable bool   // it has no recovery: what it published is nowhere
-	Gen    uint64 // of its buddies
+	Down    bool
+	Unable  bool   // it has no recovery: what it published is nowhere
+	Gen     uint64 // of its buddies
+	Mirrors uint64 // generation as of which the sender mirrors it, and may speak for it; 0 it does not
 }
 
-// Section is what a session lacks of one origin, up to Heads. Short: some is gone.
+// Section is a part of what sessions lack of one origin: what lies between From and To. All has come when To is Heads, which is how
+// far the origin was when the first part was asked for. Nothing is for a session of before where the origin was, as Starts say, when it
+// came to know its owner.
 type Section struct {
-	Origin  wire.NodeID
-	Start   wire.Frontiers // nothing of before is for the session, though its Want may not know of Origin
-	Gen     uint64
-	Heads   wire.Frontiers
-	Short   bool
-	Entries []*wire.Message
+	Origin          wire.NodeID
+	Starts          []Place
+	Gen             uint64
+	From, To, Heads wire.Frontiers
+	Dropped         [wire.Streams]Dropped
+	Entries         []Entry
 }
 
 // Claims are of sessions that the sender claimed from nodes which were taken for dead.

@@ -26,6 +26,14 @@ type Config struct {
 	OrderEntries int
 	// FrameEntries are the most messages of a frame to a mirror. 256.
 	FrameEntries int
+	// PartBytes is what a part of a replay, or of what a dead node has published, has at most, but for its last
+	// message. 256 KiB.
+	PartBytes int
+	// Recoveries are how many go on at a time, and Waiting how many more may wait for their turn: beyond that they are
+	// refused. 1,024 and 16,384.
+	Recoveries, Waiting int
+	// HoldBytes limits what is held for recoveries that go on: beyond it they are refused. 64 MiB.
+	HoldBytes int
 	// Patience is how long a client waits for its recovery. 10 s.
 	Patience time.Duration
 	// Wants tells whether a peer wants a message: so by its interest, or because that may not be
@@ -42,6 +50,10 @@ func (c Config) withDefaults() Config {
 	c.LogBytes = cmp.Or(c.LogBytes, 64<<20)
 	c.OrderEntries = cmp.Or(c.OrderEntries, 1<<20)
 	c.FrameEntries = cmp.Or(c.FrameEntries, 256)
+	c.PartBytes = cmp.Or(c.PartBytes, 256<<10)
+	c.Recoveries = cmp.Or(c.Recoveries, 1024)
+	c.Waiting = cmp.Or(c.Waiting, 16384)
+	c.HoldBytes = cmp.Or(c.HoldBytes, 64<<20)
 	c.Patience = cmp.Or(c.Patience, 10*time.Second)
 	return c
 }
@@ -80,6 +92,13 @@ type Machine struct {
 
 	fence    fence
 	attempts map[PID]*attempt
+	asking   map[uint64]*attempt // by what they have asked others
+	coming   []*attempt          // in the order in which they came
+	line     row[*attempt]       // those that wait until there is room
+	active   int                 // those that do not, and are not admitted
+	arrived  []*attempt          // those that wait for a gather
+	gathers  []*gather
+	replayed uint64 // cursor of the last replayed message
 	nextID   uint64
 
 	loop    []Frame // to this node itself
@@ -92,6 +111,9 @@ type Stats struct {
 	Short     uint64 // own messages that left the log before their time
 	Completed uint64 // messages of dead nodes that came from mirrors
 	Resets    uint64 // buddies that were told everything anew
+	Gathers   uint64 // times that messages were fetched for sessions that had come
+	TooMany   uint64 // recoveries that were refused as more than Recoveries and Waiting were on their way
+	TooMuch   uint64 // ... as more than HoldBytes were held
 }
 
 // Stats are the counters so far.
@@ -118,7 +140,7 @@ func New(cfg Config) *Machine {
 	cfg = cfg.withDefaults()
 	return &Machine{cfg: cfg, id: cfg.ID, order: newOrder(), peers: map[wire.NodeID]*peer{}, buddies: map[wire.NodeID]*buddy{},
 		mirrors: map[wire.NodeID]*mirror{}, sessions: map[PID]*session{}, firstChange: 1, attempts: map[PID]*attempt{},
-		rooms: map[wire.Topic]int{}, contested: map[PID]struct{}{}}
+		rooms: map[wire.Topic]int{}, contested: map[PID]struct{}{}, asking: map[uint64]*attempt{}, replayed: replayedFrom}
 }
 
 // asleepAfter is how long nothing happens in a process that was stopped, or has starved.
@@ -218,9 +240,12 @@ func (m *Machine) Linked(id wire.NodeID) {
 		m.afterFence(func() {}) // joins of meanwhile had no barrier of it: those to come need one
 	}
 	m.askTails(id)
-	m.tellClaims(id)
-	for _, pid := range sorted(m.attempts) {
-		m.attempts[pid].linked(id)
+	m.tellContested(id)
+	for _, a := range m.coming {
+		a.next = 0 // what was on the way to it may be lost
+	}
+	for _, g := range m.gathers {
+		g.linked(id)
 	}
 	m.choose()
 }
@@ -272,9 +297,7 @@ func (m *Machine) Tick() {
 	}
 	m.feedAll()
 	m.fenceTick()
-	for _, pid := range sorted(m.attempts) {
-		m.attempts[pid].tick(m)
-	}
+	m.tickAttempts()
 }
 
 // sweep lets go of what is too old.
@@ -344,7 +367,13 @@ func (m *Machine) sessionFrame(from wire.NodeID, f Frame) {
 		m.given(from, f.PID)
 	case Release:
 		m.released(from, f.PID)
-	case Found, Granted, Denied, Fetched:
-		m.attemptFrame(from, f)
+	case Found:
+		m.found(from, f)
+	case Granted:
+		m.granted(f)
+	case Denied:
+		m.denied(f)
+	case Fetched:
+		m.fetched(from, f)
 	}
 }

@@ -22,7 +22,7 @@ type order struct {
 const markEvery = 4096
 
 // ordered is one entry: a message that was handed out or, without an effect on clients, a place
-// in a stream up to which nothing more comes; with Ref zero, a message of a replay.
+// in a stream up to which nothing more comes; with Ref zero, the replay of a session.
 type ordered struct {
 	Ref
 	at time.Duration

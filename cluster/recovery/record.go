@@ -44,18 +44,28 @@ type Record struct {
 type Replay struct {
 	Old  Cursor
 	Want Want
-	D    uint64 // the entry before that of the first replayed message; 0 the session began here
-	Refs []Ref
+	D    uint64 // place in the order; 0 the session began here
+	// First is the cursor before that of the first replayed message. Those have numbers of their own, from replayedFrom on.
+	First uint64
+	Refs  []Ref
 }
 
 // size is about what a record costs in frames and at mirrors, in bytes.
 func (r *Record) size() int {
-	n := 200 + len(r.PID) + len(r.SID) + len(r.Namespace) + len(r.User) + len(r.Data) + 20*len(r.Replay.Refs)
+	n := 200 + len(r.PID) + len(r.SID) + len(r.Namespace) + len(r.User) + len(r.Data) + 3*len(r.Replay.Refs)
 	for room := range r.Rooms {
 		n += len(room) + 12
 	}
+	const origin = 30
+	n += origin * len(r.Replay.Want.Base)
+	for room, floor := range r.Replay.Want.Rooms {
+		n += 2*len(room) + origin*len(floor)
+	}
 	return n
 }
+
+// replayedFrom is behind every place of an order.
+const replayedFrom = 1 << 63
 
 func (r *Record) clone() Record {
 	c := *r
@@ -92,24 +102,6 @@ func (w *Want) lacks(room string, m *wire.Message) bool {
 		floor = w.Base
 	}
 	return ok && !floor.Has(RefOf(m))
-}
-
-// started is w with nothing that is before the start of a section.
-func (w Want) started(of []Section) Want {
-	raise := func(v Vector) Vector {
-		v = v.clone()
-		for _, s := range of {
-			v[s.Origin] = most(v[s.Origin], s.Start)
-		}
-		return v
-	}
-	w.Base, w.Rooms = raise(w.Base), maps.Clone(w.Rooms)
-	for room, floor := range w.Rooms {
-		if floor != nil {
-			w.Rooms[room] = raise(floor)
-		}
-	}
-	return w
 }
 
 func overlap(a, b []string) bool {

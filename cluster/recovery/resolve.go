@@ -17,23 +17,32 @@ func (m *Machine) resolve(rec *Record, owner wire.NodeID, o *order, c Cursor) (w
 	if c.Node != owner && (p.D > 0 || c != Cursor{}) || c.D < p.D {
 		return w, 0, false // that of an owner before, of which this one knows nothing
 	}
-	if n := uint64(len(p.Refs)); c.D < p.D+n {
-		if w, since, ok = m.resolveOld(rec, owner, o); !ok || m.breaks(BreakReplayCursors) {
-			return w, since, ok
-		}
-		got := p.Refs[:c.D-p.D]
-		w.Base = w.Base.clone()
-		for _, r := range got {
-			w.Base.raise(r)
-		}
-		for room, floor := range w.Rooms {
-			if floor != nil {
-				w.Rooms[room] = raised(floor, got)
-			}
-		}
-		return w, since, true
+	if c.D >= replayedFrom {
+		return m.resolveReplayed(rec, owner, o, c.D)
 	}
 	return m.resolvePlace(rec, owner, o, c.D)
+}
+
+// resolveReplayed is for a client that has got a part of a replay, or all of it.
+func (m *Machine) resolveReplayed(rec *Record, owner wire.NodeID, o *order, d uint64) (w Want, since time.Duration, ok bool) {
+	p := &rec.Replay
+	if d < p.First || d-p.First > uint64(len(p.Refs)) {
+		return w, 0, false // of an earlier one
+	}
+	got := p.Refs[:d-p.First]
+	if len(got) == len(p.Refs) {
+		return m.resolvePlace(rec, owner, o, p.D)
+	}
+	if w, since, ok = m.resolveOld(rec, owner, o); !ok || m.breaks(BreakReplayCursors) {
+		return w, since, ok
+	}
+	w.Base = raised(w.Base, got)
+	for room, floor := range w.Rooms {
+		if floor != nil {
+			w.Rooms[room] = raised(floor, got)
+		}
+	}
+	return w, since, true
 }
 
 func raised(v Vector, by []Ref) Vector {

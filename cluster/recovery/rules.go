@@ -27,6 +27,8 @@ const (
 	BreakDoubt                          // what a mirror did not have when it closed the stream is acknowledged
 	BreakHandover                       // a new buddy counts before it has everything
 	BreakMet                            // what was published before two nodes had met is for both
+	BreakParts                          // the first part of what is replayed is taken for all
+	BreakTailParts                      // ... of what a dead node has published
 	BreakUnable                         // it is not looked at whether all nodes have recovery
 	BreakRelink                         // no barriers are asked for when a link comes up
 )

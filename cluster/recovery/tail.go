@@ -13,7 +13,8 @@ type tail struct {
 	nonce   uint64 // of this death: an answer to another one is too old
 	answers map[wire.NodeID]Tail
 	from    wire.NodeID
-	next    time.Duration // when it asks again
+	at      wire.Frontiers // up to there it has given what this node wants
+	next    time.Duration  // when it asks again
 	done    bool
 }
 
@@ -116,39 +117,58 @@ func (m *Machine) chooseTail(origin wire.NodeID) {
 		}
 	}
 	if from != 0 && p.tail.from == 0 {
-		p.tail.from = from
-		m.send(from, FetchTail{origin, p.tail.nonce, m.order.current[origin]})
+		p.tail.from, p.tail.at = from, m.order.current[origin]
+		m.send(from, FetchTail{origin, p.tail.nonce, p.tail.at})
 	}
 }
 
-// fetchedTail gives a peer what it wants of a dead node.
+// fetchedTail gives a peer a part of what it wants of a dead node.
 func (m *Machine) fetchedTail(from wire.NodeID, f FetchTail) {
 	x := m.mirrors[f.Origin]
 	if x == nil || !m.closed(f.Origin) {
 		return
 	}
-	var entries []*wire.Message
-	after := most(f.From, m.start(f.Origin, from, &x.log, x.met, f.From))
-	for k := range after {
-		for of, i := x.log.behind(k, after[k]); i < of.len(); i++ {
-			if e := of.at(i); m.cfg.Wants(from, e.m) {
-				entries = append(entries, e.m)
-			}
-		}
-	}
-	m.send(from, TailEntries{f.Origin, f.Nonce, x.log.heads(), entries})
+	t := TailEntries{Origin: f.Origin, Nonce: f.Nonce, From: f.From, Heads: x.log.heads()}
+	start := begins(f.Origin, Place{from, f.From}, m.starts([]Place{{Owner: from}}, x.met), t.Heads)
+	m.fillTail(&t, from, &x.log, most(f.From, start))
+	m.send(from, t)
 }
 
-// takeTailEntries ends it: what is not here now was acknowledged to nobody.
+func (m *Machine) fillTail(t *TailEntries, to wire.NodeID, log *history, at wire.Frontiers) {
+	var p part
+	t.To = at
+	for k := range at {
+		for of, i := log.behind(k, at[k]); i < of.len(); i++ {
+			if p.full(m.cfg.PartBytes) {
+				return
+			}
+			e := of.at(i)
+			p.looks++
+			if m.cfg.Wants(to, e.m) {
+				p.bytes += e.m.Size()
+				t.Entries = append(t.Entries, e.m)
+			}
+			t.To[k] = e.m.Seq
+		}
+		t.To[k] = max(t.To[k], t.Heads[k])
+	}
+}
+
+// takeTailEntries ends it with the last part: what is not here then was acknowledged to nobody.
 func (m *Machine) takeTailEntries(from wire.NodeID, f TailEntries) {
 	p := m.peers[f.Origin]
-	if p == nil || p.tail == nil || p.tail.nonce != f.Nonce || p.tail.from != from || p.tail.done {
+	if p == nil || p.tail == nil || p.tail.nonce != f.Nonce || p.tail.from != from || p.tail.done || p.tail.at != f.From {
 		return
 	}
-	p.tail.done = true
 	for _, x := range f.Entries {
 		m.stats.Completed++
 		m.do(Supply{x})
 	}
+	if behind(f.To, f.Heads) && !m.breaks(BreakTailParts) {
+		p.tail.at, p.tail.next = f.To, m.now+retryEvery
+		m.send(from, FetchTail{f.Origin, f.Nonce, f.To})
+		return
+	}
+	p.tail.done = true
 	m.do(Completed{f.Origin, f.Heads})
 }

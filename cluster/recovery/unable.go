@@ -1,6 +1,10 @@
 package recovery
 
-import "github.com/meshrt/meshrt/wire"
+import (
+	"slices"
+
+	"github.com/meshrt/meshrt/wire"
+)
 
 // refusedUnable is why nobody is recovered while a node, or one that is dead for less than Window and Slack, keeps nothing of
 // what it publishes.
@@ -30,9 +34,9 @@ func (m *Machine) Unable(id wire.NodeID, is bool) {
 	m.choose()
 	m.progress()
 	if m.unable() {
-		for _, pid := range sorted(m.attempts) {
-			if m.attempts[pid].phase != mirroring {
-				m.refuse(pid, refusedUnable)
+		for _, a := range slices.Clone(m.coming) {
+			if !a.ended && a.phase != mirroring {
+				m.refuse(a.pid, refusedUnable)
 			}
 		}
 	}
