@@ -14,6 +14,7 @@ import (
 type aside struct {
 	mu       sync.Mutex // below the lock of Recovery's owner and above Cluster.mu: frames are queued in the order of the calls
 	frame    []byte     // that SendFrame made last, of at most keepFrame bytes
+	limit    int        // of a frame, in bytes: wire.MaxRecovery
 	tooLarge uint64
 
 	parts map[wire.NodeID][]byte // of frames that have not come whole; guarded by Cluster.mu
@@ -42,7 +43,7 @@ func (c *Cluster) SendFrame(to wire.NodeID, f recovery.Frame) {
 	if a.frame = b; cap(b) > keepFrame {
 		a.frame = nil
 	}
-	if len(b) > wire.MaxRecovery {
+	if len(b) > a.limit {
 		a.tooLarge++
 		c.log.Error("what a node needs for recovery is too large to be sent", "peer", l.Peer().Name, "frame", fmt.Sprintf("%T", f), "bytes", len(b))
 		return
@@ -79,8 +80,8 @@ func (c *Cluster) assemble(from wire.NodeID, part []byte, more bool) (whole []by
 	defer c.mu.Unlock()
 	before := c.aside.parts[from]
 	switch {
-	case len(before)+len(part) > wire.MaxRecovery:
-		return nil, fmt.Errorf("recovery: frame of more than %d bytes: %w", wire.MaxRecovery, wire.ErrMalformed)
+	case len(before)+len(part) > c.aside.limit:
+		return nil, fmt.Errorf("recovery: frame of more than %d bytes: %w", c.aside.limit, wire.ErrMalformed)
 	case more:
 		c.aside.parts[from] = append(before, part...)
 		return nil, nil

@@ -159,7 +159,7 @@ func New(cfg Config, h Handler) (*Cluster, error) {
 	}
 	c := &Cluster{cfg: cfg, h: h, log: cfg.Logger, core: newCore(), links: map[wire.NodeID]*mesh.Link{}, full: map[laneTo]bool{}, silent: silent{}, replaced: map[wire.NodeID]time.Duration{},
 		questions: newQuestions(cfg.ControlBytes / 2), answers: newAnswers(answerBytes), held: held{}, tally: newTally(), server: server{serving: map[wire.NodeID]int{}},
-		told: told{wake: make(chan struct{}, 1)}, aside: aside{parts: map[wire.NodeID][]byte{}}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
+		told: told{wake: make(chan struct{}, 1)}, aside: aside{limit: wire.MaxRecovery, parts: map[wire.NodeID][]byte{}}, poke: make(chan struct{}, 1), watch: make(chan struct{}), settled: make(chan struct{}), started: time.Now()}
 	c.core.id = cfg.ID
 	c.core.logs.limit, c.core.flushBytes = cfg.LogBytes, min(flushBytes, cfg.QueueBytes/2)
 	if cfg.Profile == gossip.WAN {

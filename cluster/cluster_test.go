@@ -23,9 +23,15 @@ type member struct {
 	mu    sync.Mutex
 	got   []*wire.Message
 	serve func(body []byte) ([]byte, error)
+
+	rec *recoveryNode // that has the messages; nil with recovery off
 }
 
 func (m *member) HandleMessages(list []*wire.Message) {
+	if m.rec != nil {
+		m.rec.messages(list)
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.got = append(m.got, list...)
@@ -60,6 +66,9 @@ func together(t *testing.T, count int, prepare func(i int, cfg *cluster.Config),
 			}
 			if prepare != nil {
 				prepare(i, &cfg)
+			}
+			if rec, ok := cfg.Recovery.(*recoveryNode); ok {
+				m.rec, rec.member = rec, m
 			}
 			c, err := cluster.New(cfg, m)
 			if err != nil {
