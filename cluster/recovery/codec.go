@@ -178,9 +178,8 @@ func list[T any](c *coder, v *[]T, each func(*coder, *T)) {
 	}
 	read := make([]T, 0, min(n, few))
 	for ; n > 0 && !c.in.Failed(); n-- {
-		var x T
-		each(c, &x)
-		read = append(read, x)
+		read = append(read, *new(T))
+		each(c, &read[len(read)-1])
 	}
 	*v = read
 }

@@ -24,12 +24,14 @@ func pairs[K cmp.Ordered, V any](c *coder, v *map[K]V, key func(*coder, *K), val
 		c.in.Fail()
 	}
 	*v = make(map[K]V, min(n/2, few))
-	for ; n > 0 && !c.in.Failed(); n -= 2 {
-		var k K
-		var x V
-		key(c, &k)
-		value(c, &x)
-		(*v)[k] = x
+	for at := new(struct {
+		key   K
+		value V
+	}); n > 0 && !c.in.Failed(); n -= 2 {
+		at.value = *new(V)
+		key(c, &at.key)
+		value(c, &at.value)
+		(*v)[at.key] = at.value
 	}
 }
 
