@@ -20,8 +20,8 @@ type trio struct {
 	answers   map[string]int
 	replayed  int
 	frames    int
-	mirror    int // bytes of the largest Mirror
-	largest   int // ... of the others
+	mirror    int            // bytes of the largest Mirror
+	largest   int            // ... of the others
 	onArrive  func(PID) bool // false: its rooms are not in force yet
 	delivered func(at wire.NodeID, m *wire.Message)
 }
