@@ -172,12 +172,13 @@ func (s *Session) comeLocked(rec recovery.Record) (version uint64) {
 		s.movedFrom = home
 		version = n.cluster.SetInterest(s.topic(), true)
 	}
+	s.kept.enters = map[string]struct{}{}
 	for room := range rec.Rooms {
 		if room == rec.SID {
 			continue
 		}
 		if room != "" {
-			s.rooms[room] = struct{}{}
+			s.rooms[room], s.kept.enters[room] = struct{}{}, struct{}{}
 		}
 		version = max(version, n.countInLocked(wire.Topic{Namespace: s.ns.name, Room: room}, s.shard))
 	}
@@ -208,6 +209,7 @@ func (r *recoverer) admit(e recovery.Admit) {
 	for i, m := range e.Replay {
 		s.kept.replay = append(s.kept.replay, &Delivery{Message: m, place: recovery.Cursor{Node: r.n.ID(), D: e.D + 1 + uint64(i)}})
 	}
+	s.kept.since = e.D
 	r.stats.Replayed += uint64(len(e.Replay))
 	s.enterLocked()
 	for room := range s.rooms {

@@ -28,9 +28,22 @@ func (m machine) Down(id wire.NodeID) {
 	m.r.drive(func(x *recovery.Machine) { x.Down(id) })
 }
 
-// Gap implements cluster.Recovery.
+// Gap implements cluster.Recovery. Whoever is here may lack what is gone, and a cursor says nothing of it: they are not
+// recovered any more.
 func (m machine) Gap(id wire.NodeID) {
-	m.r.drive(func(x *recovery.Machine) { x.Gap(id) })
+	r := m.r
+	r.drive(func(x *recovery.Machine) {
+		x.Gap(id)
+		for pid, s := range r.open {
+			r.stats.Gapped++
+			if c := r.coming[pid]; c != nil && c.s == s {
+				c.endLocked(r.refusedLocked("messages were lost"))
+				x.End(pid)
+			} else {
+				r.endLocked(s, false)
+			}
+		}
+	})
 }
 
 // Unable implements cluster.Recovery.

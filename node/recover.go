@@ -36,6 +36,7 @@ type RecoveryStats struct {
 	Replayed  uint64            // deliveries to them of what they had missed
 	Refused   map[string]uint64 // by reason: clients that got a new session instead
 	Unkept    uint64            // sessions that cannot be recovered, as nodes did not answer when they came
+	Gapped    uint64            // sessions that cannot be recovered any more, as messages of another node were lost
 	Taken     uint64            // sessions that were closed here as they live elsewhere
 	Completed uint64            // messages of nodes that have died, from their mirrors
 	Short     uint64            // own messages that left the log before their time

@@ -304,3 +304,31 @@ func TestNodeStopsThoughItsMirrorIsDead(t *testing.T) {
 		}
 	})
 }
+
+// Who was on one side of a long partition lacks what the other side published, which no cursor tells.
+func TestClientsThatAGapConcernsAreNotRecovered(t *testing.T) {
+	recoveringTogether(t, 2, func(t *testing.T, b *lab) {
+		a := connect(t, b.nodes[0], "/")
+		b.net.Cut(b.hosts[0], b.hosts[1])
+		for i := range 20 {
+			b.nodes[1].In("/").Emit("e", i)
+			time.Sleep(time.Second)
+		}
+		b.net.Heal(b.hosts[0], b.hosts[1])
+		time.Sleep(40 * time.Second)
+		b.nodes[1].In("/").Emit("e", 20)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := a.take(); slices.Equal(got, numbered("e", 0, 21)) || len(got) == 0 {
+			t.Fatalf("got %q: that tests nothing", got)
+		}
+		a.session.Lost("transport close")
+		refused(t, b.nodes[1], a, "nobody knows the session")
+		if b.nodes[0].Stats().Recovery.Gapped == 0 {
+			t.Error("not counted")
+		}
+		c := connect(t, b.nodes[0], "/")
+		c.session.Lost("transport close")
+		recovered(t, b.nodes[1], c)
+	})
+}

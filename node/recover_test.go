@@ -286,6 +286,41 @@ func TestHandlersRunAgainAndMayRefuse(t *testing.T) {
 	})
 }
 
+// A room that a handler joins when a client is back has from then on all that is published to it, in order and once,
+// with what the client has missed.
+func TestRoomThatAHandlerAddsOnTheWayBackLosesNothing(t *testing.T) {
+	var publish func(s *node.Session)
+	handle := func(n *node.Node) {
+		n.Namespace("/").OnConnect(func(s *node.Session) error {
+			if s.Recovered() {
+				s.Join(context.Background(), "new")
+				publish(s)
+			}
+			return nil
+		})
+	}
+	single(t, handle, func(t *testing.T, n *node.Node) {
+		publish = func(*node.Session) {
+			emit(t, n.In("/").To("new"), "e", 2, 4)
+			emit(t, n.In("/").To("new", "old"), "e", 4, 6)
+			emit(t, n.In("/").To("old"), "e", 6, 8)
+			emit(t, n.In("/").To("new"), "e", 8, 10)
+		}
+		a := connect(t, n, "/")
+		a.join("old")
+		a.session.Lost("transport close")
+		emit(t, n.In("/").To("new"), "before", 0, 1)
+		emit(t, n.In("/").To("old"), "e", 0, 2)
+		c := recovered(t, n, a)
+		emit(t, n.In("/").To("new"), "e", 10, 11)
+		expect(t, c, append([]string{"connect"}, numbered("e", 0, 11)...)...)
+		c.session.Lost("transport close")
+		emit(t, n.In("/").To("new"), "e", 11, 12)
+		publish = func(*node.Session) {}
+		expect(t, recovered(t, n, c), "connect", `["e",11]`)
+	})
+}
+
 func TestSecondComebackOfASecretEndsTheFirst(t *testing.T) {
 	single(t, nil, func(t *testing.T, n *node.Node) {
 		a := connect(t, n, "/")

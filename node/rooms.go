@@ -93,9 +93,7 @@ func (s *Session) join(rooms []string) (version uint64, err error) {
 		}
 		s.rooms[r] = struct{}{}
 		version = max(version, n.countInLocked(t, s.shard))
-		if !s.outside() {
-			s.addLocked(&turn, item{op: opJoin, topic: t})
-		}
+		s.addLocked(&turn, item{op: opJoin, topic: t}) // outside, too: what comes waits
 	}
 	return version, nil
 }
@@ -184,6 +182,9 @@ func (s *Session) leave(rooms []string, add func() func(error)) {
 	for _, r := range rooms {
 		if _, in := s.rooms[r]; in {
 			delete(s.rooms, r)
+			if s.outside() {
+				delete(s.kept.enters, r)
+			}
 			t := wire.Topic{Namespace: s.ns.name, Room: r}
 			n.countOutLocked(t)
 			s.addLocked(&turn, item{op: opLeave, topic: t})

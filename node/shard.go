@@ -258,16 +258,23 @@ func (s *shard) release(x *Session, d *Delivery) {
 	if d != nil { // else its client is connected already: it has moved here
 		s.give(x, d)
 	}
-	if x.kept != nil {
-		for _, p := range x.kept.replay {
+	more := len(pending) > maxHeld
+	pending = pending[:min(len(pending), maxHeld)]
+	if k := x.kept; k != nil && k.recovered {
+		var missed []*Delivery
+		missed, pending = k.missed(pending)
+		k.replay = nil
+		for _, p := range missed {
 			s.give(x, p)
 		}
-		x.kept.replay = nil
 	}
-	for _, p := range pending[:min(len(pending), maxHeld)] {
+	for _, p := range pending {
 		s.give(x, p)
 	}
-	if len(pending) > maxHeld {
+	switch {
+	case more && x.kept != nil:
+		s.cut(x) // and gets it when it is back
+	case more:
 		s.end(x, true)
 	}
 }
