@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/meshrt/meshrt/wire"
 )
@@ -62,6 +63,7 @@ type shard struct {
 	taken  bool          // somebody has the turn, and looks at the inbox before giving it up
 	wake   chan struct{} // the turn, on its way to the goroutine in run
 	quick  budget        // of those who push
+	pace   pace          // of the goroutine
 
 	// What follows belongs to who has the turn.
 	spare   []item // an inbox that was swept
@@ -82,7 +84,7 @@ type shard struct {
 type group struct{ list []*Session }
 
 func newShard(number int, stats *counters) *shard {
-	s := &shard{number: number, stats: stats, wake: make(chan struct{}, 1), members: map[wire.Topic]*group{}, byID: map[wire.SessionID]*Session{}, gated: map[*Session]*gates{}}
+	s := &shard{number: number, stats: stats, wake: make(chan struct{}, 1), pace: newPace(), members: map[wire.Topic]*group{}, byID: map[wire.SessionID]*Session{}, gated: map[*Session]*gates{}}
 	s.space.L = &s.mu
 	s.taken = true
 	s.wake <- struct{}{} // nothing is delivered before run
@@ -109,6 +111,10 @@ func (s *shard) add(it item, quick bool) (turn bool) {
 	if len(s.inbox) > inboxItems || s.bytes > inboxBytes {
 		s.full.Store(true)
 	}
+	if it.isMany() {
+		s.pace.many++
+	}
+	s.hurryLocked()
 	// Nobody hears of a new member before something is for it, which comes behind: a
 	// client that connects or joins wakes us once, for the answer.
 	if s.taken || (it.op == opHold || it.op == opJoin) && len(s.inbox) < maxQuiet {
@@ -150,8 +156,10 @@ func (s *shard) run(ctx context.Context) {
 		if s.broken != nil {
 			panic(s.broken)
 		}
-		for batch := s.take(); len(batch) > 0; batch = s.take() {
+		for batch := s.takePaced(ctx); len(batch) > 0; batch = s.takePaced(ctx) {
+			began := time.Now()
 			s.sweepAll(batch)
+			s.pace.swept(began)
 		}
 	}
 }
@@ -188,6 +196,7 @@ func (s *shard) takeLocked() []item {
 	}
 	s.inbox, s.spare = s.spare, nil
 	s.bytes, s.work = 0, 0
+	s.pace.taken()
 	if s.full.Swap(false) {
 		s.space.Broadcast()
 	}
