@@ -67,11 +67,20 @@ func (c *crowd) end() {
 }
 
 func (c *crowd) read(out io.Reader) {
+	defer func() { io.Copy(io.Discard, out) }()
+	if dir := os.Getenv("HISTORY"); dir != "" { // to look into what the judge says
+		file, err := os.CreateTemp(dir, "history")
+		if err != nil {
+			c.t.Error(err)
+			return
+		}
+		defer file.Close()
+		out = io.TeeReader(out, file)
+	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if err := c.line(strings.Fields(lines.Text())); err != nil {
 			c.t.Errorf("%q: %v", lines.Text(), err)
-			io.Copy(io.Discard, out)
 			return
 		}
 	}
