@@ -3,6 +3,7 @@
 //   C client ms recovered      connected
 //   J client ms                is a member, which its node has acknowledged
 //   D client ms reason         lost its connection
+//   E client ms what           was refused for good, with a connect_error
 //   P client ms epoch number   publishes; epochs are its connections
 //   A client ms epoch number   ... and that was acknowledged
 //   N client ms epoch number why
@@ -32,6 +33,9 @@ class Client {
     this.socket.on("disconnect", (reason) => {
       this.member = false;
       tell("D", id, Date.now(), reason.replaceAll(" ", "-"));
+    });
+    this.socket.on("connect_error", (err) => {
+      if (!this.socket.active) tell("E", id, Date.now(), err.message.replaceAll(" ", "-"));
     });
     this.socket.on("m", (from, epoch, n) => tell("R", id, Date.now(), from, epoch, n));
   }

@@ -137,7 +137,7 @@ func (h *history) judge() *verdict {
 		for _, m := range byRoom[i%h.rooms] {
 			if _, has := got[m]; !has && m.from != i && c.owed(h.sent[m].at) {
 				v.lost++
-				v.problem("client %d lacks message %v, published %s", i, m, c.near(h.sent[m].at))
+				v.problem("client %d lacks message %v, published %s, at %d", i, m, c.near(h.sent[m].at), h.sent[m].at)
 			}
 		}
 	}

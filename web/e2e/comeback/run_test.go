@@ -115,6 +115,9 @@ func judge(t *testing.T, c *crowd, name string, kills int) {
 	if len(c.refused) > 0 {
 		t.Logf("messages that were not acknowledged: %v", c.refused)
 	}
+	if len(c.errors) > 0 {
+		t.Errorf("clients were refused for good, though nodes only died: %v", c.errors)
+	}
 	if name != "meshrt" {
 		return // it promises less
 	}
