@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/meshrt/meshrt/node/presence"
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -96,6 +97,9 @@ func (s *Session) join(rooms []string) (version uint64, err error) {
 		if !s.outside() {
 			s.addLocked(&turn, item{op: opJoin, topic: t})
 		}
+		if s.present {
+			s.presentLocked(r)
+		}
 	}
 	return version, nil
 }
@@ -182,8 +186,10 @@ func (s *Session) leave(rooms []string, add func() func(error)) {
 		return
 	}
 	for _, r := range rooms {
+		s.unwatchLocked(r) // nothing comes later
 		if _, in := s.rooms[r]; in {
 			delete(s.rooms, r)
+			s.absentLocked(r, presence.ReasonLeft, false)
 			t := wire.Topic{Namespace: s.ns.name, Room: r}
 			n.countOutLocked(t)
 			s.addLocked(&turn, item{op: opLeave, topic: t})
