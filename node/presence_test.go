@@ -451,3 +451,39 @@ func TestNodeThatIsSilentIsMissing(t *testing.T) {
 		}
 	})
 }
+
+// Who recovers is there all the time: after a lost connection, and after the death of its node.
+func TestRecoveryIsNoLeaveAndJoin(t *testing.T) {
+	togetherWith(t, 3, recovering, withPresence, func(t *testing.T, b *lab) {
+		n := b.nodes
+		w, c, gone := connect(t, n[1], "/"), connect(t, n[0], "/"), connect(t, n[0], "/")
+		c.join("lobby")
+		gone.join("lobby")
+		w.emit(1, "presence", "lobby")
+		time.Sleep(100 * time.Millisecond)
+		w.expectTold([]string{"list #0 #1"}, c, gone)
+		c.session.Lost("ping timeout")
+		time.Sleep(1500 * time.Millisecond)
+		c = recovered(t, n[0], c)
+		time.Sleep(5 * time.Second)
+		c.session.Lost("transport close") // it comes to another node while there is the old one
+		c = recovered(t, n[2], c)
+		time.Sleep(5 * time.Second)
+		c.session.Lost("transport close")
+		c = recovered(t, n[0], c)
+		time.Sleep(5 * time.Second)
+		w.expectTold(nil)
+		b.kill(0)
+		x := recovered(t, n[2], c) // waits for the end of the old node
+		time.Sleep(10 * time.Second)
+		w.expectTold([]string{"-#1 node_down"}, c, gone)
+		lists(t, n[2], "lobby", []string{"#0"}, c)
+		x.session.Lost("transport close")
+		time.Sleep(5 * time.Second)
+		x = recovered(t, n[1], x)
+		time.Sleep(time.Second)
+		w.expectTold([]string{"-#0 transport close", "+#0"}, c)
+		x.session.Close("client namespace disconnect")
+		w.expectTold([]string{"-#0 client namespace disconnect"}, c)
+	})
+}
