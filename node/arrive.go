@@ -60,6 +60,9 @@ func (a *Arrival) add(from wire.NodeID, x Arriving, affinity Affinity) (version 
 		raw := json.RawMessage(x.Data)
 		s.told.Store(&raw)
 	}
+	if x.User != "" || len(x.Info) > 0 {
+		s.who = &who{x.User, x.Info}
+	}
 	for last := n.asks.Load(); last < x.Asks && !n.asks.CompareAndSwap(last, x.Asks); last = n.asks.Load() {
 	}
 	n.mu.Lock()
@@ -148,6 +151,7 @@ func (a *Arrival) Admit(owed []int) error {
 		if s.state = sessionOpen; i < len(owed) {
 			s.owing, s.owed = owed[i], owed[i] > 0
 		}
+		s.appearLocked()
 		s.pushLocked(item{op: opOpen})
 		n.stats.movedIn.Add(1)
 	}

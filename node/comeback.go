@@ -253,6 +253,7 @@ func (c *comeback) openLocked() {
 		return
 	}
 	c.s.state = sessionOpen
+	c.s.appearLocked()
 	c.s.pushLocked(item{op: opOpen, d: &Delivery{Kind: KindConnect, Session: c.s}})
 	c.r.stats.Recovered++
 	c.endLocked(nil)
@@ -334,6 +335,7 @@ func (r *recoverer) takenOver(pid recovery.PID, reason string) {
 // evictLocked takes a session out of everything at once, for another *Session of its id.
 func (s *Session) evictLocked() {
 	s.state = sessionClosed
+	s.vanishLocked("transport close", true)
 	s.life.end()
 	s.backlog.close()
 	if s.node.sessions[s.id] == s {

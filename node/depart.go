@@ -78,7 +78,7 @@ func (d *Departure) freeze(s *Session) bool {
 	n := d.node
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if s.state != sessionOpen || s.moving != nil || n.closed {
+	if s.state != sessionOpen || s.moving != nil || n.closed || len(s.watching) > 0 {
 		s.unrest(maxJoins)
 		return false
 	}
@@ -87,8 +87,9 @@ func (d *Departure) freeze(s *Session) bool {
 	s.pushLocked(item{op: opGate})
 	d.frozen = append(d.frozen, s)
 	h := s.Handshake()
+	user, info := s.userLocked()
 	d.state = append(d.state, Moving{Namespace: s.ns.name, ID: string(s.id), Rooms: slices.Sorted(maps.Keys(s.rooms)), Data: s.Data(),
-		Since: s.since.UnixMilli(), Query: h.Query, Header: h.Header, Remote: h.Remote, Auth: h.Auth, Asks: n.asks.Load() + asksInMove})
+		User: user, Info: info, Since: s.since.UnixMilli(), Query: h.Query, Header: h.Header, Remote: h.Remote, Auth: h.Auth, Asks: n.asks.Load() + asksInMove})
 	return true
 }
 
@@ -188,6 +189,7 @@ func (d *Departure) leave(to wire.NodeID) error {
 	}
 	for _, s := range d.frozen {
 		s.state, s.movedTo = sessionClosed, to
+		s.vanishLocked("moved", true) // nobody is told: it is there already, or soon
 		s.life.end()
 		s.removeLocked()
 		s.thawLocked()

@@ -32,6 +32,7 @@
 //	socket.data, handshake           Session.SetData (lists show it), Set and Get; Session.Handshake
 //	fetchSockets, socketsJoin, ...   Operator.Sockets, Join, Leave, Disconnect
 //	sockets.size, in the cluster     Namespace.Count, Operator.Count
+//	(who is in a room, as users)     Namespace.Presence, Session.WatchPresence; Session.SetUser
 //	serverSideEmit, io.on            Namespace.ServerSideEmit, OnServer
 //	disconnecting, disconnect        Namespace.OnDisconnecting, OnDisconnect
 //	io.of(/regex/)                   Node.NamespaceFunc

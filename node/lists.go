@@ -41,6 +41,8 @@ type SocketInfo struct {
 	Remote    string // address of the peer of its connection
 	Since     time.Time
 	Data      json.RawMessage // of Session.SetData, nil if none
+	User      string          // of Session.SetUser, "" if none
+	Info      json.RawMessage // ... nil if none
 }
 
 // Missing is a node whose entries a list lacks.
@@ -128,6 +130,8 @@ type (
 		Since     int64 // Unix milliseconds of the node's clock
 		Remote    string
 		Data      []byte
+		User      string
+		Info      []byte
 	}
 	socketQuery struct {
 		Target target
@@ -218,12 +222,13 @@ func (n *Node) entries(sessions []*Session) []socketEntry {
 }
 
 func (s *Session) entryLocked() socketEntry {
-	return socketEntry{ID: string(s.id), Rooms: slices.Sorted(maps.Keys(s.rooms)), Transport: s.Transport(),
+	user, info := s.userLocked()
+	return socketEntry{User: user, Info: info, ID: string(s.id), Rooms: slices.Sorted(maps.Keys(s.rooms)), Transport: s.Transport(),
 		Protocol: s.handshake.Protocol, Since: s.since.UnixMilli(), Remote: s.handshake.Remote, Data: s.Data()}
 }
 
 func (e socketEntry) size() int {
-	n := 128 + len(e.Data)
+	n := 128 + len(e.Data) + len(e.User) + len(e.Info)
 	for _, r := range e.Rooms {
 		n += len(r) + 5
 	}
@@ -232,7 +237,7 @@ func (e socketEntry) size() int {
 
 func (e socketEntry) info(node, namespace string) SocketInfo {
 	return SocketInfo{ID: e.ID, Node: node, Namespace: namespace, Rooms: e.Rooms, Transport: e.Transport,
-		Protocol: e.Protocol, Since: time.UnixMilli(e.Since), Remote: e.Remote, Data: e.Data}
+		Protocol: e.Protocol, Since: time.UnixMilli(e.Since), Remote: e.Remote, Data: e.Data, User: e.User, Info: e.Info}
 }
 
 // Transport is how the client is connected now: "websocket", "polling".

@@ -29,6 +29,8 @@ type Moving struct {
 	Remote        string
 	Auth          []byte
 	Asks          uint64 // numbers of questions to clients that the old node has used, or may use yet
+	User          string // of SetUser
+	Info          []byte
 }
 
 // moving is a move that is under way.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meshrt/meshrt/cluster"
+	"github.com/meshrt/meshrt/node/presence"
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -38,6 +39,9 @@ type Config struct {
 	// RecoveryBytes limits the own messages that are kept for Recovery, and those that are mirrored of each other
 	// node: beyond it the oldest go, and clients that lack one are not recovered. Default 64 MiB.
 	RecoveryBytes int
+	// PresenceGrace is for how long a user whose last socket in a room has lost its connection may come
+	// back, on any node, before presence has it leave. Default 2 s.
+	PresenceGrace time.Duration
 	Logger        *slog.Logger
 }
 
@@ -59,7 +63,8 @@ type Node struct {
 	stats   counters
 	servers servers
 
-	recovery *recoverer // nil: off
+	recovery  *recoverer // nil: off
+	presences presences
 
 	// mu guards what follows and the membership of sessions. Under it a change
 	// is made, told to the peers (cluster's lock is below) and put on a shard's
@@ -142,6 +147,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("node: %w", err)
 	}
 	n.cluster = c
+	n.presences.init(n)
 	return n, nil
 }
 
@@ -161,6 +167,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { n.runServerEvents(gctx); return nil })
 	g.Go(func() error { n.runCounts(gctx); return nil })
+	g.Go(func() error { n.runPresence(gctx); return nil })
 	g.Go(func() error { return n.cluster.Run(gctx) })
 	if n.recovery != nil {
 		g.Go(func() error { n.runRecovery(gctx); return nil })
@@ -203,7 +210,9 @@ type Stats struct {
 	AcksRefused       uint64 // answers given up for a limit, see MaxAcks
 	ServerDropped     uint64 // server events that came faster than their handlers are
 	MovedIn, MovedOut uint64 // sessions from and to other nodes
-	InboxItems        int    // waiting in all shards
+	Watchers          int    // sessions that watch rooms, once for each room
+	Presence          presence.Stats
+	InboxItems        int // waiting in all shards
 	Recovery          RecoveryStats
 }
 
@@ -219,6 +228,7 @@ func (n *Node) Stats() Stats {
 		s.InboxItems += sh.waiting()
 		s.Delivered += sh.delivered.Load()
 	}
+	s.Presence, s.Watchers = n.presences.stats()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s.Sessions, s.Rooms = len(n.sessions), len(n.rooms)

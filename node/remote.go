@@ -1,6 +1,10 @@
 package node
 
-import "github.com/meshrt/meshrt/wire"
+import (
+	"strings"
+
+	"github.com/meshrt/meshrt/wire"
+)
 
 // remote is the Node as the cluster sees it.
 type remote struct{ n *Node }
@@ -14,6 +18,11 @@ func (r remote) HandleMessages(list []*wire.Message) {
 	for len(list) > 0 {
 		if namespace, ok := serverNamespace(list[0]); ok {
 			n.serverMessage(list[0], namespace)
+			list = list[1:]
+			continue
+		}
+		if namespace, ok := strings.CutPrefix(list[0].Namespace, presencePrefix); ok {
+			n.presenceMessage(list[0], namespace)
 			list = list[1:]
 			continue
 		}
@@ -47,7 +56,7 @@ func (n *Node) receive(list []*wire.Message, free []Delivery) ([]*wire.Message, 
 		if list = list[1:]; len(list) == 0 || n.full() {
 			return list, free
 		}
-		if _, ok := serverNamespace(list[0]); ok {
+		if !strings.HasPrefix(list[0].Namespace, "/") { // for servers, or of presence
 			return list, free
 		}
 	}

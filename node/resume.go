@@ -69,7 +69,7 @@ func (s *Session) Recovered() bool { return s.kept != nil && s.kept.recovered }
 // SessionConfig.Resume. OnDisconnect handlers run now, as with Close. Close is for ends on purpose: a
 // disconnect packet, or the server's wish.
 func (s *Session) Lost(reason string) {
-	if s.markClosed(true) {
+	if s.markClosed(reason, true) {
 		s.finish(reason)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/meshrt/meshrt/node/presence"
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -94,6 +95,9 @@ func (s *Session) join(rooms []string) (version uint64, err error) {
 		s.rooms[r] = struct{}{}
 		version = max(version, n.countInLocked(t, s.shard))
 		s.addLocked(&turn, item{op: opJoin, topic: t}) // outside, too: what comes waits
+		if s.present {
+			s.presentLocked(r)
+		}
 	}
 	return version, nil
 }
@@ -180,11 +184,13 @@ func (s *Session) leave(rooms []string, add func() func(error)) {
 		return
 	}
 	for _, r := range rooms {
+		s.unwatchLocked(r) // nothing comes later
 		if _, in := s.rooms[r]; in {
 			delete(s.rooms, r)
 			if s.outside() {
 				delete(s.kept.enters, r)
 			}
+			s.absentLocked(r, presence.ReasonLeft, false)
 			t := wire.Topic{Namespace: s.ns.name, Room: r}
 			n.countOutLocked(t)
 			s.addLocked(&turn, item{op: opLeave, topic: t})

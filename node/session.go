@@ -69,12 +69,15 @@ type Session struct {
 	moving  *moving     // a move to another node is under way
 	movedTo wire.NodeID // where it lives now
 
-	movedFrom wire.NodeID // where it lived before
-	owing     int         // so many answers that node may wait for; set before it is open, then the reader's
-	owed      bool        // it waits for some
-	gates     *gates      // of its move; set before its shard hears of it
-	kept      *kept       // for recovery; nil: it cannot be recovered
-	spoke     atomic.Bool // it may have published, or its handlers
+	movedFrom wire.NodeID         // where it lived before
+	owing     int                 // so many answers that node may wait for; set before it is open, then the reader's
+	owed      bool                // it waits for some
+	gates     *gates              // of its move; set before its shard hears of it
+	who       *who                // see SetUser
+	present   bool                // others are told of it
+	watching  map[string]struct{} // rooms whose presence its client is told
+	kept      *kept               // for recovery; nil: it cannot be recovered
+	spoke     atomic.Bool         // it may have published, or its handlers
 
 	joins   sync.Once
 	joining chan struct{} // a place for each JoinFunc that waits; made by the first
@@ -188,6 +191,7 @@ func (s *Session) admit() bool {
 		return false
 	}
 	s.state = sessionOpen
+	s.appearLocked()
 	s.pushLocked(item{op: opOpen, d: &Delivery{Kind: KindConnect, Session: s}})
 	return true
 }
@@ -279,7 +283,7 @@ func (s *Session) Disconnect(connection bool) {
 // returned, or after lastWords, those of OnDisconnecting run, the rooms are
 // left, and those of OnDisconnect run. The second call does nothing.
 func (s *Session) Close(reason string) {
-	if s.markClosed(false) {
+	if s.markClosed(reason, false) {
 		s.finish(reason)
 	}
 }
@@ -307,7 +311,7 @@ func (s *Session) runDisconnect(handlers []func(*Session, string), reason string
 }
 
 // markClosed ends what the session may do. With lost its client may come back for it.
-func (s *Session) markClosed(lost bool) bool {
+func (s *Session) markClosed(reason string, lost bool) bool {
 	var calls []func()
 	defer func() { s.node.afterwards(calls) }()
 	s.node.mu.Lock()
@@ -316,6 +320,7 @@ func (s *Session) markClosed(lost bool) bool {
 		return false
 	}
 	s.state = sessionClosed
+	s.vanishLocked(reason, lost && s.kept != nil)
 	if s.moving != nil { // its client is lost on the way
 		s.thawLocked()
 	}

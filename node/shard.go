@@ -32,17 +32,18 @@ type item struct {
 type op uint8
 
 const (
-	opMessage op = iota // d.Message to the members it names
-	opTell              // d to session
-	opHold              // session is there; what comes for it waits
-	opOpen              // d to session, then what waited
-	opJoin              // session is a member of topic
-	opLeave             // ... no more
-	opDrop              // session is gone
-	opClose             // tell session's Sink to close
-	opCut               // ... so that the client comes back
-	opGate              // session is about to move away
-	opUngate            // ... and does not
+	opMessage  op = iota // d.Message to the members it names
+	opTell               // d to session
+	opHold               // session is there; what comes for it waits
+	opOpen               // d to session, then what waited
+	opJoin               // session is a member of topic
+	opLeave              // ... no more
+	opDrop               // session is gone
+	opClose              // tell session's Sink to close
+	opCut                // ... so that the client comes back
+	opGate               // session is about to move away
+	opUngate             // ... and does not
+	opWatchers           // d to the members of topic, whatever its rooms
 )
 
 // shard delivers to a part of the sessions: one inbox in which messages and changes
@@ -229,6 +230,8 @@ func (s *shard) apply(it *item) {
 		s.deliver(it.d)
 	case opTell:
 		s.tell(it.session, it.d)
+	case opWatchers:
+		s.deliverTo(it.topic, it.d)
 	case opHold:
 		if !it.flag {
 			s.byID[it.session.id] = it.session

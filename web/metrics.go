@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/web/engineio"
 	"github.com/meshrt/meshrt/wire"
 )
@@ -124,6 +125,7 @@ func (c collector) hub(e emitter) {
 	e.counter("acks_ignored_total", "Answers of clients that nobody waited for: late, twice, unasked.", s.AcksIgnored)
 	e.counter("acks_refused_total", "Answers of clients given up for a limit.", s.AcksRefused)
 	e.counter("server_events_dropped_total", "Server events of other nodes that came faster than their handlers are.", s.ServerDropped)
+	c.presence(e, s)
 	e.counter("messages_published_total", "Messages published on this node.", s.Published)
 	e.counter("messages_received_total", "Messages of other nodes.", s.Received)
 	e.counter("messages_useless_total", "Messages of other nodes that nobody here wanted any more.", s.Useless)
@@ -181,4 +183,22 @@ func (c collector) plain(e emitter, open, closed string) {
 	e.counter("packets_sent_total", "Packets to clients.", s.MessagesOut, "protocol", "websocket")
 	e.counter("bytes_received_total", "Bytes of clients, without framing.", s.BytesIn, "protocol", "websocket")
 	e.counter("bytes_sent_total", "Bytes to clients, without framing.", s.BytesOut, "protocol", "websocket")
+}
+
+// presence is who is in which room, as this node knows it.
+func (c collector) presence(e emitter, s node.Stats) {
+	p := s.Presence
+	e.gauge("presence_rooms", "Rooms whose members this node follows, for clients or lists.", p.Rooms)
+	e.gauge("presence_told_rooms", "Rooms whose members of this node other nodes follow.", p.Told)
+	e.gauge("presence_members", "Members of the rooms that are followed.", p.Members)
+	e.gauge("presence_watchers", "Clients that are told who comes and goes, once for each room.", s.Watchers)
+	e.gauge("presence_bytes", "Memory of all entries, roughly.", p.Bytes)
+	e.counter("presence_snapshots_total", "Sets of members told to another node as a whole.", p.Snapshots)
+	e.counter("presence_deltas_total", "Changes of them told, together.", p.Deltas)
+	e.counter("presence_repairs_total", "Sets of other nodes wanted anew as changes of them were missing.", p.Repairs)
+	e.counter("presence_joined_total", "Members that came to rooms that are followed.", p.Joined)
+	e.counter("presence_left_total", "Members that left them.", p.Left)
+	e.counter("presence_returned_total", "Members that were back before their leaving was told.", p.Returned)
+	e.counter("presence_refused_total", "Rooms not followed for a limit.", p.Refused)
+	e.counter("presence_dropped_total", "Changes and frames given up for a limit, or malformed.", p.Dropped)
 }

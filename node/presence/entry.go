@@ -95,16 +95,22 @@ func (m *Machine) free(s *set) {
 // Member is one who is present in a room: a user, however many sockets of it are there,
 // or a socket without a user.
 type Member struct {
-	Key     string          // names the member within the room; lists are in its order
-	ID      string          // of the socket; of several, the lowest; of none any more, the last one
-	User    string          // "" for a socket without
-	Info    json.RawMessage // of that socket, nil if none
-	Node    string          // name of its node
-	Sockets []Socket        // all of them, at most MaxSockets, if there are several
+	// Key names the member within the room; lists are in its order.
+	Key string `json:"-"`
+	// ID is that of its socket: of several the lowest, and the last one while there is none.
+	ID   string          `json:"id"`
+	User string          `json:"user"` // "" for a socket without
+	Info json.RawMessage `json:"info"` // of that socket, nil if none
+	Node string          `json:"node"` // name of its node
+	// Sockets are all of them, at most MaxSockets, if there are several.
+	Sockets []Socket `json:"sockets,omitempty"`
 }
 
 // Socket is one of several of a user.
-type Socket struct{ ID, Node string }
+type Socket struct {
+	ID   string `json:"id"`
+	Node string `json:"node"`
+}
 
 // MaxSockets is how many sockets of a Member are listed.
 const MaxSockets = 100

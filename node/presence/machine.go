@@ -284,6 +284,14 @@ func (m *Machine) Take() Effects {
 	return e
 }
 
+// TakeEvents is Take of the events alone: a list has what they tell already, so who is to be
+// told of later events has had these before it is made.
+func (m *Machine) TakeEvents() []Event {
+	e := m.out.Events
+	m.out.Events = nil
+	return e
+}
+
 func compareTopics(a, b wire.Topic) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Room, b.Room))
 }

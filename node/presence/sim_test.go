@@ -413,7 +413,7 @@ func (s *sim) check() {
 }
 
 // seeds is how many schedules the tests try.
-const seeds = 30
+const seeds = 12
 
 func TestListsAndEventsAgreeWithWhatIs(t *testing.T) {
 	for seed := range uint64(seeds) {

@@ -18,7 +18,7 @@ const (
 type room struct {
 	copies   map[wire.NodeID]*copied
 	members  map[string]*member
-	sorted   []*member // in order of keys; nil: to be made
+	sorted   []*member // in order of keys; nil before the first list
 	watchers int
 	used     time.Duration // when somebody asked last
 	begun    time.Duration
@@ -149,7 +149,9 @@ func (m *Machine) enter(t wire.Topic, r *room, node wire.NodeID, e Entry) {
 	if x == nil {
 		x = &member{key: e.key()}
 		r.members[x.key] = x
-		r.sorted = nil
+		if i, _ := r.find(x.key); r.sorted != nil {
+			r.sorted = slices.Insert(r.sorted, i, x)
+		}
 		m.stats.Joined++
 		m.event(Event{Topic: t, Member: member{key: x.key, sockets: []socket{s}}.public()})
 	} else if x.until > 0 {
@@ -197,7 +199,9 @@ func (m *Machine) exit(t wire.Topic, r *room, node wire.NodeID, e Entry, reason 
 
 func (m *Machine) gone(t wire.Topic, r *room, x *member) {
 	delete(r.members, x.key)
-	r.sorted = nil
+	if i, found := r.find(x.key); found {
+		r.sorted = slices.Delete(r.sorted, i, i+1)
+	}
 	m.stats.Left++
 	m.event(Event{Topic: t, Left: true, Reason: x.reason, Member: x.public()})
 }
@@ -224,6 +228,9 @@ func (m *Machine) endGraces() {
 	}
 }
 
+// Count is how many members a room has that is followed.
+func (m *Machine) Count(t wire.Topic) int { return len(m.rooms[t].members) }
+
 // List is who is in a room that is followed: members with keys above after, at most limit. next
 // is the key to go on after, "" at the end.
 func (m *Machine) List(t wire.Topic, after string, limit int) (list []Member, next string) {
@@ -236,7 +243,7 @@ func (m *Machine) List(t wire.Topic, after string, limit int) (list []Member, ne
 		}
 		slices.SortFunc(r.sorted, func(a, b *member) int { return strings.Compare(a.key, b.key) })
 	}
-	i, found := slices.BinarySearchFunc(r.sorted, after, func(x *member, key string) int { return strings.Compare(x.key, key) })
+	i, found := r.find(after)
 	if found {
 		i++
 	}
@@ -250,6 +257,11 @@ func (m *Machine) List(t wire.Topic, after string, limit int) (list []Member, ne
 		list[i] = x.public()
 	}
 	return list, next
+}
+
+// find is where a key is in order, or would be.
+func (r *room) find(key string) (int, bool) {
+	return slices.BinarySearchFunc(r.sorted, key, func(x *member, key string) int { return strings.Compare(x.key, key) })
 }
 
 // public is x as it is told.

@@ -1,5 +1,5 @@
 // Package relay gives a namespace the built-in verbs (CONTRACT §2): clients
-// join and leave rooms, publish to them, broadcast to all and send to one
+// join and leave rooms, publish to them, see who is there, broadcast to all and send to one
 // another, without any code of an application. It is an app like any other, a
 // set of handlers on the Go API of package node.
 //
@@ -30,6 +30,7 @@ func Attach(ns *node.Namespace) {
 	ns.OnInline("publish", publish)
 	ns.OnInline("broadcast", broadcast)
 	ns.OnInline("direct", direct)
+	ns.On("presence", presence)
 }
 
 // answer acks with {ok:true} or what went wrong.
@@ -113,6 +114,35 @@ func direct(e *node.Event) {
 	}
 	o := e.Session.Namespace().To().From(e.Session).WithSender().Priority(priority)
 	answer(e, o.Direct(id, event, e.Args[2:], e.Attachments))
+}
+
+// members is the answer to presence. Events of who is in Missing come when it is known.
+type members struct {
+	OK      bool          `json:"ok"`
+	Members []node.Member `json:"members"`
+	Missing []missing     `json:"missing,omitempty"`
+}
+
+type missing struct {
+	Node   string `json:"node"`
+	Reason string `json:"reason"`
+}
+
+// presence(room): who is in it, and from then on who comes and goes.
+func presence(e *node.Event) {
+	room, err := name(e, 0, "room")
+	if err == nil {
+		err = e.Session.WatchPresence(e.Session.Context(), room, func(list node.PresenceList) {
+			m := members{OK: true, Members: list.Members}
+			for _, x := range list.Missing {
+				m.Missing = append(m.Missing, missing(x))
+			}
+			e.Ack(m)
+		})
+	}
+	if err != nil {
+		answer(e, err)
+	}
 }
 
 // first is the first argument of a verb that sends: a name, or an object that has it

@@ -259,6 +259,7 @@ func TestListsArePagedAndStrict(t *testing.T) {
 			"/api/rooms?namespace=/other": `{"rooms":[],"missing":[]}`,
 			"/api/rooms?after=x":          `{"rooms":[],"missing":[]}`,
 			"/api/sockets?room=nobody":    `{"sockets":[],"missing":[]}`,
+			"/api/presence?room=nobody":   `{"members":[],"missing":[]}`,
 		} {
 			if status, got := s.Get(path); status != 200 || got != want {
 				t.Errorf("%s: %d %s, want %s", path, status, got, want)
@@ -274,6 +275,13 @@ func TestListsArePagedAndStrict(t *testing.T) {
 		_, got := s.Get("/api/sockets?limit=1")
 		if err := json.Unmarshal([]byte(got), &body); err != nil || len(body.Sockets) != 1 || body.Sockets[0].ID != ids[0] || body.Next != ids[0] {
 			t.Errorf("first page %s, %v", got, err)
+		}
+		_, got = s.Get("/api/presence?room=x")
+		if !strings.HasPrefix(got, `{"members":[{"id":"`) || !strings.HasSuffix(got, `","user":"","info":null,"node":""}],"missing":[]}`) {
+			t.Errorf("presence: %s", got)
+		}
+		if status, got := s.Get("/api/presence"); status != 400 {
+			t.Errorf("presence of no room: %d %s", status, got)
 		}
 		for _, bad := range []string{"limit=0", "limit=1001", "limit=x", "rooms=x", "after=a&after=b", "%zz"} {
 			if status, got := s.Get("/api/sockets?" + bad); status != 400 {

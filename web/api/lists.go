@@ -58,10 +58,11 @@ type roomJSON struct {
 
 // page is the body of a list; next is the after of the next page.
 type page struct {
-	Rooms   *[]roomJSON   `json:"rooms,omitempty"`
-	Sockets *[]socketJSON `json:"sockets,omitempty"`
-	Missing []missingJSON `json:"missing"`
-	Next    string        `json:"next,omitempty"`
+	Rooms   *[]roomJSON    `json:"rooms,omitempty"`
+	Sockets *[]socketJSON  `json:"sockets,omitempty"`
+	Members *[]node.Member `json:"members,omitempty"`
+	Missing []missingJSON  `json:"missing"`
+	Next    string         `json:"next,omitempty"`
 }
 
 func (h *handler) rooms(w http.ResponseWriter, r *http.Request) {
@@ -81,6 +82,7 @@ func (h *handler) rooms(w http.ResponseWriter, r *http.Request) {
 type socketJSON struct {
 	ID        string   `json:"id"`
 	Node      string   `json:"node"`
+	User      string   `json:"user"` // "" for nobody in particular
 	Rooms     []string `json:"rooms"`
 	Protocol  string   `json:"protocol"`
 	Transport string   `json:"transport"`
@@ -99,9 +101,23 @@ func (h *handler) sockets(w http.ResponseWriter, r *http.Request) {
 		if s.Rooms == nil {
 			s.Rooms = []string{}
 		}
-		list = append(list, socketJSON{s.ID, s.Node, s.Rooms, s.Protocol, s.Transport, s.Since.UTC().Format(time.RFC3339)})
+		list = append(list, socketJSON{s.ID, s.Node, s.User, s.Rooms, s.Protocol, s.Transport, s.Since.UTC().Format(time.RFC3339)})
 	}
 	writeJSON(w, http.StatusOK, page{Sockets: &list, Missing: missingOf(missing), Next: next})
+}
+
+func (h *handler) presence(w http.ResponseWriter, r *http.Request) {
+	q, err := query(r.URL, "namespace", "room", "after", "limit")
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	members, next, missing, err := h.node.Presence(r.Context(), q)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, page{Members: &members, Missing: missingOf(missing), Next: next})
 }
 
 // query reads the parameters of a list and refuses those it does not know.

@@ -168,7 +168,6 @@ func TestCommandThatMakesNoSenseIsAnsweredAndTheConnectionStays(t *testing.T) {
 		"no room":         {`{"type":"join","id":7}`, "room is missing"},
 		"data and args":   {`{"type":"emit","id":7,"event":"x","data":1,"args":[]}`, "data and args exclude each other"},
 		"too deep":        {`{"type":"broadcast","id":7,"event":"x","data":` + deep + `}`, "nested deeper than 512"},
-		"presence":        {`{"type":"presence","id":7,"room":"r"}`, `no handler for event "presence"`},
 		"no handler":      {`{"type":"emit","id":7,"event":"x"}`, `no handler for event "x"`},
 		"reserved":        {`{"type":"emit","id":7,"event":"disconnect"}`, `event name "disconnect" is reserved`},
 		"reserved for others": {`{"type":"broadcast","id":7,"event":"disconnecting"}`,

@@ -1,0 +1,305 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meshrt/meshrt/node/presence"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// presencePrefix makes the namespace of what nodes tell one another of presence, and
+// in a shard the topics of who watches a room. No client can be a member: namespaces start
+// with a slash.
+const presencePrefix = "presence:"
+
+// Events that tell who watches a room of its members; see Session.WatchPresence.
+const (
+	EventMemberJoined = "member_joined"
+	EventMemberLeft   = "member_left"
+)
+
+// presences is this node's part in presence: package presence says what is to be done,
+// and the one goroutine of runPresence does it, so in that order.
+type presences struct {
+	active atomic.Bool   // some room is followed: joins and leaves are to be told
+	wake   chan struct{} // capacity one
+	begun  time.Time
+
+	// mu is below Node.mu, and above the locks of cluster and of the shards.
+	mu       sync.Mutex
+	m        *presence.Machine
+	follows  map[wire.Topic]*followed
+	waits    map[wire.Topic]*followed // those that are not ready
+	address  map[wire.NodeID]string   // a session id of each node: a room that needs no interest
+	watchers int                      // of all rooms
+}
+
+// followed is a room that this node follows.
+type followed struct {
+	ready   chan struct{} // closed when a list has all that it can have
+	live    int           // watchers that are in the shards' groups
+	priming map[*Session]*heldEvents
+}
+
+// heldEvents are those behind a list that its session has not been told yet; at most maxHeld.
+type heldEvents struct {
+	list []*Delivery
+	over bool // there were more
+}
+
+func (p *presences) init(n *Node) {
+	p.m = presence.New(presence.Config{Self: n.ID(), Name: n.Name(), Grace: n.cfg.PresenceGrace})
+	p.wake, p.begun = make(chan struct{}, 1), time.Now()
+	p.follows, p.waits, p.address = map[wire.Topic]*followed{}, map[wire.Topic]*followed{}, map[wire.NodeID]string{}
+}
+
+// lock sets the time, too.
+func (p *presences) lock() {
+	p.mu.Lock()
+	p.m.Now(1 + time.Since(p.begun))
+}
+
+// unlock has the goroutine do what has come of it.
+func (p *presences) unlock() {
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// runPresence ends with ctx, when what has happened before has been told.
+func (n *Node) runPresence(ctx context.Context) {
+	p := &n.presences
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		changed := n.cluster.Changed()
+		n.followNodes()
+		for again := true; again; {
+			if due := n.stepPresence(); due > 0 {
+				timer.Reset(max(0, due-time.Since(p.begun)))
+			}
+			select {
+			case <-p.wake:
+			case <-timer.C:
+			case <-changed:
+				again = false
+			case <-ctx.Done():
+				n.stepPresence()
+				return
+			}
+		}
+	}
+}
+
+// followNodes tells which nodes there are.
+func (n *Node) followNodes() {
+	var list []presence.Peer
+	for _, i := range n.others() {
+		list = append(list, presence.Peer{ID: i.ID, Name: i.Name, Up: i.State == "up", Link: i.Since.UnixNano()})
+	}
+	p := &n.presences
+	p.lock()
+	defer p.unlock()
+	p.m.Follow(list)
+	for id := range p.address {
+		if !slices.ContainsFunc(list, func(x presence.Peer) bool { return x.ID == id }) {
+			delete(p.address, id)
+		}
+	}
+}
+
+// stepPresence does all that is to be done now, and says when there is more, by the clock
+// of begun; 0 is not at all.
+func (n *Node) stepPresence() (due time.Duration) {
+	p := &n.presences
+	for more := true; more; n.cluster.Flush() {
+		n.slowDown() // as every publisher
+		n.scanPresence()
+		p.lock()
+		if p.m.Strange() {
+			p.mu.Unlock()
+			n.followNodes()
+			p.lock()
+		}
+		now := 1 + time.Since(p.begun)
+		if due = p.m.Due(); due > 0 && due <= now {
+			p.m.Tick()
+		}
+		more = n.applyPresenceLocked()
+		due = p.m.Due()
+		p.mu.Unlock()
+	}
+	return due
+}
+
+// applyPresenceLocked does what the Machine says. presences.mu is held: what comes of the
+// next event comes behind it.
+func (n *Node) applyPresenceLocked() (more bool) {
+	p := &n.presences
+	e := p.m.Take()
+	for _, i := range e.Interest {
+		n.cluster.SetInterest(wire.Topic{Namespace: presencePrefix + i.Topic.Namespace, Room: i.Topic.Room}, i.On)
+		if !i.On {
+			delete(p.follows, i.Topic)
+			delete(p.waits, i.Topic)
+		}
+	}
+	for _, s := range e.Send {
+		rooms := s.Rooms
+		for _, id := range s.To {
+			if p.address[id] == "" {
+				p.address[id] = string(wire.NewSessionID(id))
+			}
+			rooms = append(rooms, p.address[id])
+		}
+		n.cluster.Publish(wire.NewMessage(wire.Envelope{Namespace: presencePrefix + s.Namespace, Rooms: rooms}, s.Payload))
+	}
+	for _, v := range e.Events {
+		n.tellPresenceLocked(v)
+	}
+	for t, f := range p.waits {
+		if p.m.Complete(t) {
+			close(f.ready)
+			delete(p.waits, t)
+		}
+	}
+	p.active.Store(!p.m.Idle())
+	return e.More
+}
+
+// presenceMessage takes what another node has sent.
+func (n *Node) presenceMessage(m *wire.Message, namespace string) {
+	p := &n.presences
+	p.lock()
+	err := p.m.Receive(m.Origin, namespace, m.Payload)
+	p.active.Store(!p.m.Idle())
+	p.unlock()
+	if err != nil {
+		n.log.Warn("presence of another node makes no sense", "peer", m.Origin, "err", err)
+	}
+}
+
+// scanPresence finds the sessions in rooms that are followed since a moment ago. All of the
+// node are looked at, once for all such rooms.
+func (n *Node) scanPresence() {
+	p := &n.presences
+	p.lock()
+	topics := p.m.Unscanned()
+	p.mu.Unlock()
+	if len(topics) == 0 {
+		return
+	}
+	wanted := map[wire.Topic]bool{}
+	n.mu.Lock()
+	for _, t := range topics {
+		if n.rooms[t] != nil {
+			wanted[t] = true
+		}
+	}
+	n.mu.Unlock()
+	if len(wanted) > 0 {
+		for some := range slices.Chunk(n.candidates(target{}), matchChunk) {
+			n.scanSome(some, wanted)
+		}
+	}
+	p.lock()
+	defer p.mu.Unlock()
+	for _, t := range topics {
+		p.m.Scanned(t)
+	}
+}
+
+func (n *Node) scanSome(sessions []*Session, wanted map[wire.Topic]bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.presences.lock()
+	defer n.presences.mu.Unlock()
+	for _, s := range sessions {
+		if s.present {
+			s.scanLocked(wanted)
+		}
+	}
+}
+
+// scanLocked looks for the rooms that are wanted in the session's, or the other way round. Node.mu and
+// presences.mu are held.
+func (s *Session) scanLocked(wanted map[wire.Topic]bool) {
+	m := s.node.presences.m
+	if len(wanted) < len(s.rooms) {
+		for t := range wanted {
+			if _, in := s.rooms[t.Room]; in && t.Namespace == s.ns.name {
+				m.Join(t, s.presenceEntry())
+			}
+		}
+		return
+	}
+	for r := range s.rooms {
+		if t := (wire.Topic{Namespace: s.ns.name, Room: r}); wanted[t] {
+			m.Join(t, s.presenceEntry())
+		}
+	}
+}
+
+func (s *Session) presenceEntry() presence.Entry {
+	e := presence.Entry{ID: string(s.id)}
+	if s.who != nil {
+		e.User, e.Info = s.who.user, s.who.info
+	}
+	return e
+}
+
+// presentLocked says that the session, which is open, is in rooms. Node.mu is held.
+func (s *Session) presentLocked(rooms ...string) {
+	p := &s.node.presences
+	if len(rooms) == 0 || !p.active.Load() {
+		return
+	}
+	p.lock()
+	defer p.unlock()
+	for _, r := range rooms {
+		p.m.Join(wire.Topic{Namespace: s.ns.name, Room: r}, s.presenceEntry())
+	}
+}
+
+// absentLocked says that it has left a room.
+func (s *Session) absentLocked(room, reason string, returns bool) {
+	p := &s.node.presences
+	if !s.present || !p.active.Load() {
+		return
+	}
+	p.lock()
+	defer p.unlock()
+	p.m.Leave(wire.Topic{Namespace: s.ns.name, Room: room}, string(s.id), reason, returns)
+}
+
+// appearLocked says that the session is open: whoever is told of it may write to it.
+func (s *Session) appearLocked() {
+	s.present = true
+	for r := range s.rooms {
+		s.presentLocked(r)
+	}
+}
+
+// vanishLocked says that it is not, and that its client watches nothing. With returns it may be
+// again, with the same id, here or on another node. The second call does nothing.
+func (s *Session) vanishLocked(reason string, returns bool) {
+	for r := range s.watching {
+		s.unwatchLocked(r)
+	}
+	for r := range s.rooms {
+		s.absentLocked(r, reason, returns)
+	}
+	s.present = false
+}
+
+func (p *presences) stats() (s presence.Stats, watchers int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.m.Stats(), p.watchers
+}

@@ -1,0 +1,65 @@
+package node
+
+import (
+	"encoding/json"
+	"unicode/utf8"
+
+	"github.com/meshrt/meshrt/node/presence"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// who is the user of a session; it does not change once others may see it.
+type who struct {
+	user string
+	info json.RawMessage
+}
+
+// Limits of SetUser, in bytes.
+const (
+	MaxUser     = presence.MaxUser
+	MaxUserInfo = presence.MaxInfo // of the JSON
+)
+
+// SetUser says who the client is: lists of sockets and of presence show user, "" for nobody in
+// particular, and info, as JSON, nil for none. Sockets of one user count as one member of a room.
+// It is for handlers of OnConnect: when they have returned, others have seen who it is, and
+// it is an error.
+func (s *Session) SetUser(user string, info any) error {
+	w := &who{user: user}
+	if info != nil {
+		text, err := wire.MarshalJSON(info)
+		if err != nil {
+			return Errorf(CodeInvalid, "info of user: %v", err)
+		}
+		w.info = append(json.RawMessage(nil), text...)
+	}
+	switch {
+	case len(user) > MaxUser:
+		return Errorf(CodeLimit, "name of user: %d bytes, allowed are %d", len(user), MaxUser)
+	case !utf8.ValidString(user):
+		return Errorf(CodeInvalid, "name of user is not valid UTF-8")
+	case len(w.info) > MaxUserInfo:
+		return Errorf(CodeLimit, "info of user: %d bytes, allowed are %d", len(w.info), MaxUserInfo)
+	}
+	s.node.mu.Lock()
+	defer s.node.mu.Unlock()
+	if s.state != sessionOpening {
+		return Errorf(CodeInvalid, "the user of a session is set while it connects")
+	}
+	s.who = w
+	return nil
+}
+
+// User is what SetUser said, "" if nothing.
+func (s *Session) User() (user string, info json.RawMessage) {
+	s.node.mu.Lock()
+	defer s.node.mu.Unlock()
+	return s.userLocked()
+}
+
+func (s *Session) userLocked() (user string, info json.RawMessage) {
+	if s.who == nil {
+		return "", nil
+	}
+	return s.who.user, s.who.info
+}

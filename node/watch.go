@@ -1,0 +1,293 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/meshrt/meshrt/node/presence"
+	"github.com/meshrt/meshrt/wire"
+)
+
+// Member is one who is present in a room: a user (Session.SetUser), whose sockets count
+// as one on all nodes, or a socket without a user.
+type Member = presence.Member
+
+// MemberSocket is one of several sockets of a Member.
+type MemberSocket = presence.Socket
+
+// MemberEvent is the argument of EventMemberJoined and EventMemberLeft. It names the socket
+// with which the member has come, or gone.
+type MemberEvent struct {
+	Room string          `json:"room"`
+	ID   string          `json:"id"`
+	User string          `json:"user"`
+	Info json.RawMessage `json:"info"`
+	Node string          `json:"node"`
+	// Reason of a member that has left: why its session ended, in the words of the official
+	// server, or "left" the room, or "node_down".
+	Reason string `json:"reason,omitempty"`
+}
+
+// PresenceList is who is in a room.
+type PresenceList struct {
+	Members []Member  // users and sockets by name, users last
+	Missing []Missing // nodes whose members may be missing, or be those of a while ago
+}
+
+// MaxWatches is how many rooms a session may watch.
+const MaxWatches = 100
+
+// maxMembers is how many members a client is told at once.
+const maxMembers = 10_000
+
+// Presence lists who is in a room, on all nodes. A room that was not listed or watched on this
+// node within the last minute is asked for at the others, which takes a round trip, or 2 s when one does
+// not answer; from then on it is known here. At most a page of MaxPage members, see Node.Presence.
+func (ns *Namespace) Presence(ctx context.Context, room string) (PresenceList, error) {
+	return ns.To(room).Presence(ctx)
+}
+
+// Presence is Namespace.Presence for the one room of the operator.
+func (o Operator) Presence(ctx context.Context) (PresenceList, error) {
+	if len(o.rooms) != 1 || len(o.except) > 0 || o.local {
+		return PresenceList{}, Errorf(CodeInvalid, "presence is of one room")
+	}
+	ctx, cancel := within(ctx, o.timeout)
+	defer cancel()
+	members, _, missing, err := o.node.Presence(ctx, Query{Namespace: o.namespace, Room: o.rooms[0], Limit: MaxPage})
+	return PresenceList{members, missing}, err
+}
+
+// Presence lists a page of the members of q.Room: see Namespace.Presence, and Sockets for
+// next and missing.
+func (n *Node) Presence(ctx context.Context, q Query) (members []Member, next string, missing []Missing, err error) {
+	q = q.normal()
+	t := wire.Topic{Namespace: q.Namespace, Room: q.Room}
+	if err := n.follow(ctx, t); err != nil {
+		return nil, "", nil, err
+	}
+	p := &n.presences
+	p.lock()
+	defer p.mu.Unlock()
+	if !p.m.Follows(t) { // cannot be: it lingers
+		return nil, "", nil, ErrClosed
+	}
+	members, next = p.m.List(t, q.After, q.Limit)
+	return members, next, p.missing(t), nil
+}
+
+func (p *presences) missing(t wire.Topic) (list []Missing) {
+	for _, x := range p.m.Missing(t) {
+		list = append(list, Missing(x))
+	}
+	return list
+}
+
+// follow returns when a list of the room has all that it can have.
+func (n *Node) follow(ctx context.Context, t wire.Topic) error {
+	switch {
+	case !ValidNamespace(t.Namespace):
+		return Errorf(CodeInvalid, "%.40q is no namespace", t.Namespace)
+	case wire.SessionID(t.Room).Node() != 0:
+		return Errorf(CodeInvalid, "room is a socket's id")
+	}
+	if err := CheckRoom(t.Room); err != nil {
+		return err
+	}
+	ctx, cancel := within(ctx, 0)
+	defer cancel()
+	ready, err := n.presences.follow(t)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ready:
+		return nil
+	default:
+	}
+	select {
+	case <-ready:
+		return nil
+	case <-n.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return &Error{Code: CodeUnavailable, Message: "the other nodes did not answer in time", Err: ErrNotNow}
+	}
+}
+
+func (p *presences) follow(t wire.Topic) (ready <-chan struct{}, err error) {
+	p.lock()
+	defer p.unlock()
+	if err := p.m.Watch(t); err != nil {
+		if errors.Is(err, presence.ErrFull) {
+			err = &Error{Code: CodeLimit, Message: err.Error(), Err: err}
+		}
+		return nil, err
+	}
+	p.active.Store(true)
+	f := p.follows[t]
+	if f == nil {
+		f = &followed{ready: make(chan struct{}), priming: map[*Session]*heldEvents{}}
+		p.follows[t], p.waits[t] = f, f
+	}
+	return f.ready, nil
+}
+
+// WatchPresence lists who is in a room, as Namespace.Presence does but all of them, and from then on the session's
+// client gets EventMemberJoined and EventMemberLeft with a MemberEvent, until it leaves the room or ends.
+// It need not be a member. listed is called once, before any of these events is sent: what it sends to the
+// session, an ack with the list, comes before them. Called again it begins anew,
+// with a list. A session that watches does not move to another node (Config.SessionsMove).
+func (s *Session) WatchPresence(ctx context.Context, room string, listed func(PresenceList)) error {
+	t := wire.Topic{Namespace: s.ns.name, Room: room}
+	if err := s.node.follow(ctx, t); err != nil {
+		return err
+	}
+	list, err := s.prime(t)
+	if err != nil {
+		return err
+	}
+	defer s.release(t)
+	listed(list)
+	return nil
+}
+
+// prime lists the members, and holds back what becomes of them.
+func (s *Session) prime(t wire.Topic) (list PresenceList, err error) {
+	p := &s.node.presences
+	s.lockSettled()
+	p.lock()
+	for _, v := range p.m.TakeEvents() { // the list has them already
+		s.node.tellPresenceLocked(v)
+	}
+	err = s.watchLocked(t)
+	s.node.mu.Unlock() // a list takes a while
+	defer p.unlock()
+	if err == nil {
+		list.Members, _ = p.m.List(t, "", maxMembers)
+		list.Missing = p.missing(t)
+	}
+	return list, err
+}
+
+// watchLocked has the session watch a room, or begin anew. Node.mu and presences.mu are held.
+func (s *Session) watchLocked(t wire.Topic) error {
+	p := &s.node.presences
+	f, _ := p.follows[t]
+	_, again := s.watching[t.Room]
+	switch {
+	case s.state == sessionClosed || f == nil:
+		return ErrClosed
+	case f.priming[s] != nil:
+		return Errorf(CodeLimit, "room is being listed for this socket already")
+	case !again && len(s.watching) >= MaxWatches:
+		return Errorf(CodeLimit, "more than %d rooms are watched", MaxWatches)
+	case p.m.Count(t) > maxMembers:
+		return Errorf(CodeLimit, "room has more than %d members", maxMembers)
+	}
+	if again {
+		f.live--
+		s.shard.push(item{op: opLeave, session: s, topic: watchTopic(t)})
+	} else {
+		if s.watching == nil {
+			s.watching = map[string]struct{}{}
+		}
+		s.watching[t.Room] = struct{}{}
+		p.m.Hold(t, 1)
+		p.watchers++
+	}
+	f.priming[s] = &heldEvents{}
+	return nil
+}
+
+// watchTopic is the topic of who watches a room, in a shard.
+func watchTopic(t wire.Topic) wire.Topic {
+	return wire.Topic{Namespace: presencePrefix + t.Namespace, Room: t.Room}
+}
+
+// release lets the client have what was held back, and what comes.
+func (s *Session) release(t wire.Topic) {
+	if s.releaseHeld(t) {
+		return
+	}
+	s.Disconnect(true) // it would have a hole
+}
+
+func (s *Session) releaseHeld(t wire.Topic) (all bool) {
+	p := &s.node.presences
+	p.lock()
+	defer p.mu.Unlock()
+	f := p.follows[t]
+	if f == nil || f.priming[s] == nil {
+		return true // it watches no more
+	}
+	held := f.priming[s]
+	delete(f.priming, s)
+	for _, d := range held.list {
+		s.shard.push(item{op: opTell, session: s, d: d})
+	}
+	s.shard.push(item{op: opJoin, session: s, topic: watchTopic(t)})
+	f.live++
+	return !held.over
+}
+
+// unwatchLocked ends the watching of a room. Node.mu is held.
+func (s *Session) unwatchLocked(room string) {
+	p, t := &s.node.presences, wire.Topic{Namespace: s.ns.name, Room: room}
+	if _, is := s.watching[room]; !is {
+		return
+	}
+	delete(s.watching, room)
+	p.lock()
+	defer p.mu.Unlock()
+	f := p.follows[t]
+	if f.priming[s] != nil {
+		delete(f.priming, s)
+	} else {
+		f.live--
+		s.shard.push(item{op: opLeave, session: s, topic: watchTopic(t)})
+	}
+	p.m.Hold(t, -1)
+	p.watchers--
+}
+
+// tellPresenceLocked tells those who watch a room of one of its members: an item for
+// each shard, whose inbox has it in order with all else. presences.mu is held.
+func (n *Node) tellPresenceLocked(v presence.Event) {
+	f := n.presences.follows[v.Topic]
+	if f == nil || f.live == 0 && len(f.priming) == 0 {
+		return
+	}
+	name := EventMemberJoined
+	if v.Left {
+		name = EventMemberLeft
+	}
+	e := MemberEvent{Room: v.Topic.Room, ID: v.Member.ID, User: v.Member.User, Info: v.Member.Info, Node: v.Member.Node, Reason: v.Reason}
+	payload, _, err := encodeEvent(name, []any{e})
+	if err != nil {
+		n.log.Error("presence event cannot be encoded", "err", err)
+		return
+	}
+	m := wire.NewMessage(wire.Envelope{Origin: n.ID(), Namespace: v.Topic.Namespace, Rooms: []string{v.Topic.Room}}, payload)
+	d := &Delivery{Message: m}
+	for _, held := range f.priming {
+		if len(held.list) < maxHeld {
+			held.list = append(held.list, d)
+		} else {
+			held.over = true
+		}
+	}
+	if f.live > 0 {
+		for _, s := range n.shards {
+			s.push(item{op: opWatchers, topic: watchTopic(v.Topic), d: d})
+		}
+	}
+}
+
+// deliverTo gives d to all members of a topic, whatever rooms it is for.
+func (s *shard) deliverTo(t wire.Topic, d *Delivery) {
+	s.sweep++
+	s.except = s.except[:0]
+	s.deliverTopic(d, t)
+}
