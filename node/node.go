@@ -58,6 +58,8 @@ type Node struct {
 	passing atomic.Int64  // answers on their way to other nodes
 	stats   counters
 	servers servers
+	keys    *keys
+	started time.Time
 
 	recovery *recoverer // nil: off
 
@@ -141,7 +143,7 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
-	n.cluster = c
+	n.cluster, n.keys, n.started = c, newKeys(c.ID(), cfg.Recovery), time.Now()
 	return n, nil
 }
 
@@ -203,7 +205,8 @@ type Stats struct {
 	AcksRefused       uint64 // answers given up for a limit, see MaxAcks
 	ServerDropped     uint64 // server events that came faster than their handlers are
 	MovedIn, MovedOut uint64 // sessions from and to other nodes
-	InboxItems        int    // waiting in all shards
+	Keyed             KeyedStats
+	InboxItems        int // waiting in all shards
 	Recovery          RecoveryStats
 }
 
@@ -214,7 +217,7 @@ func (n *Node) Stats() Stats {
 		Refused: c.refused.Load(), Events: c.events.Load(), Unhandled: c.unhandled.Load(),
 		Panics: c.panics.Load(), Opened: c.opened.Load(), Closed: c.closed.Load(), RoomLimit: c.roomLimit.Load(),
 		AcksIgnored: c.acksIgnored.Load(), AcksRefused: c.acksRefused.Load(), ServerDropped: c.serverDropped.Load(),
-		MovedIn: c.movedIn.Load(), MovedOut: c.movedOut.Load()}
+		MovedIn: c.movedIn.Load(), MovedOut: c.movedOut.Load(), Keyed: n.keys.stats()}
 	for _, sh := range n.shards {
 		s.InboxItems += sh.waiting()
 		s.Delivered += sh.delivered.Load()
