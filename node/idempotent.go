@@ -219,4 +219,3 @@ func (k *keys) outcome(v once.Verdict) error {
 	}
 	return nil
 }
-
