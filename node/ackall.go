@@ -27,6 +27,9 @@ func (a Acks) Complete() bool { return len(a.Silent) == 0 && len(a.Missing) == 0
 // and nodes that go meanwhile delay nobody. Who has not answered is told in
 // the Acks; an error says that nothing was sent.
 func (o Operator) EmitWithAck(ctx context.Context, event string, args ...any) (Acks, error) {
+	if o.key != "" {
+		return Acks{}, Errorf(CodeInvalid, "an event that asks for answers takes no idempotency_key")
+	}
 	m, err := o.event(event, args)
 	if err != nil {
 		return Acks{}, err

@@ -25,7 +25,7 @@
 //	io.on("connection"), io.use      Namespace.OnConnect; its error is the connect_error
 //	socket.on, socket.use            Namespace.On, OnInline, Handle, OnAny, Use
 //	socket.emit, emitWithAck         Session.Emit, Session.EmitWithAck
-//	io.to(room).except(room).emit    Operator.To, Except, Emit; also Volatile, Local, Timeout, Compress, Priority
+//	io.to(room).except(room).emit    Operator.To, Except, Emit; also Volatile, Local, Timeout, Compress, Priority, IdempotencyKey
 //	io.to(room).emitWithAck          Operator.EmitWithAck
 //	socket.to(room), broadcast       Session.To, Session.Broadcast
 //	socket.join, leave, rooms        Session.Join, Leave, Rooms
@@ -68,7 +68,8 @@
 // event.go, backlog.go and typed.go (events and their acks), encode.go (what may
 // be emitted), ask.go and ackall.go (questions to clients), targets.go, lists.go
 // and servers.go (the whole cluster) on requests.go, counts.go (of all nodes),
-// delivery.go (what a protocol gets), priority.go, shard.go (the fan-out), move.go
+// delivery.go (what a protocol gets), priority.go, idempotent.go and keys.go
+// (retries, on package once), shard.go (the fan-out), move.go
 // with gates.go, depart.go, arrive.go and moved.go (sessions that go to another node),
 // protocol.go (what protocols ask of other nodes), errors.go.
 package node

@@ -21,6 +21,7 @@ type Event struct {
 	HasAck bool
 
 	refusal error // of the protocol
+	rest    func()
 	acked   atomic.Bool
 }
 
@@ -44,6 +45,10 @@ func (e *Event) Ack(args ...any) error {
 	e.Session.tell(&Delivery{Kind: KindAck, AckID: e.AckID, Args: list.Join(), Attachments: attachments})
 	return nil
 }
+
+// Wait has f run when the handler has returned and before the client's next event is handled, where it
+// may wait: for handlers of OnInline, which must not. It is called once, by the handler.
+func (e *Event) Wait(f func()) { e.rest = f }
 
 // tell gives d to this session alone, if it is still there.
 func (s *Session) tell(d *Delivery) bool {
@@ -89,7 +94,7 @@ func (s *Session) Receive(e *Event) {
 	s.node.stats.events.Add(1)
 	if e.refusal == nil && s.ns.runsInline(e.Name) && s.backlog.begin() {
 		s.handle(e)
-		s.handleEvents()
+		s.handleMore(e)
 		return
 	}
 	if s.backlog.add(e) {
@@ -104,12 +109,12 @@ func (s *Session) TryReceive(e *Event) (received bool) {
 	e.Session = s
 	if s.ns.runsInline(e.Name) && s.backlog.begin() {
 		if s.mayWait() {
-			s.handleMore()
+			s.handleMore(nil)
 			return false
 		}
 		s.spoke.Store(true)
 		s.node.stats.events.Add(1)
-		defer s.handleMore()
+		defer s.handleMore(e)
 		s.handle(e)
 		return true
 	}
@@ -136,14 +141,37 @@ func (s *Session) mayWait() bool {
 	return len(s.joining) == maxJoins || s.node.cluster.Congested()
 }
 
-// handleMore has events handled that came while one was handled inline.
-func (s *Session) handleMore() {
+// handleMore finishes an event that was handled inline, if any, and has those handled that came meanwhile.
+func (s *Session) handleMore(e *Event) {
+	if e != nil && e.rest != nil {
+		go func() { // Close waits for it
+			s.handleRest(e)
+			s.handleEvents()
+		}()
+		return
+	}
 	if e := s.backlog.next(); e != nil {
 		go func() { // Close waits for it
 			s.handle(e)
+			s.handleRest(e)
 			s.handleEvents()
 		}()
 	}
+}
+
+// handleRest runs what the handler of e has left to do.
+func (s *Session) handleRest(e *Event) {
+	if e.rest == nil {
+		return
+	}
+	var err error
+	defer func() {
+		if err != nil {
+			e.Ack(ResultOf(err))
+		}
+	}()
+	defer s.node.recoverHandler(s.ID(), e.Name, &err)
+	e.rest()
 }
 
 // Gone is the protocol's word that its connection is over, which must come before
@@ -162,6 +190,7 @@ func (s *Session) Refuse(e *Event, err error) {
 func (s *Session) handleEvents() {
 	for e := s.backlog.next(); e != nil; e = s.backlog.next() {
 		s.handle(e)
+		s.handleRest(e)
 	}
 }
 

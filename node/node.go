@@ -62,6 +62,8 @@ type Node struct {
 	passing atomic.Int64  // answers on their way to other nodes
 	stats   counters
 	servers servers
+	keys    *keys
+	started time.Time
 
 	recovery  *recoverer // nil: off
 	presences presences
@@ -146,7 +148,7 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
-	n.cluster = c
+	n.cluster, n.keys, n.started = c, newKeys(c.ID(), cfg.Recovery), time.Now()
 	n.presences.init(n)
 	return n, nil
 }
@@ -212,6 +214,7 @@ type Stats struct {
 	MovedIn, MovedOut uint64 // sessions from and to other nodes
 	Watchers          int    // sessions that watch rooms, once for each room
 	Presence          presence.Stats
+	Keyed             KeyedStats
 	InboxItems        int // waiting in all shards
 	Recovery          RecoveryStats
 }
@@ -223,7 +226,7 @@ func (n *Node) Stats() Stats {
 		Refused: c.refused.Load(), Events: c.events.Load(), Unhandled: c.unhandled.Load(),
 		Panics: c.panics.Load(), Opened: c.opened.Load(), Closed: c.closed.Load(), RoomLimit: c.roomLimit.Load(),
 		AcksIgnored: c.acksIgnored.Load(), AcksRefused: c.acksRefused.Load(), ServerDropped: c.serverDropped.Load(),
-		MovedIn: c.movedIn.Load(), MovedOut: c.movedOut.Load()}
+		MovedIn: c.movedIn.Load(), MovedOut: c.movedOut.Load(), Keyed: n.keys.stats()}
 	for _, sh := range n.shards {
 		s.InboxItems += sh.waiting()
 		s.Delivered += sh.delivered.Load()

@@ -21,6 +21,7 @@ type Operator struct {
 	flags     wire.Flags
 	from      wire.SessionID
 	local     bool
+	key       string        // see IdempotencyKey
 	timeout   time.Duration // 0 is DefaultTimeout
 }
 
@@ -145,7 +146,7 @@ func (o Operator) Emit(event string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	return o.node.publish(m, o.local)
+	return o.send(m, nil)
 }
 
 // EmitArgs is Emit for arguments that are JSON texts already and go on byte
@@ -160,7 +161,7 @@ func (o Operator) EmitArgs(event string, args wire.Args, attachments [][]byte) e
 	if err != nil {
 		return err
 	}
-	return o.node.publish(m, o.local)
+	return o.send(m, nil)
 }
 
 // CheckEvent says what is wrong with the name of an event, if anything is.
@@ -215,8 +216,8 @@ func (n *Node) publish(m *wire.Message, local bool) error {
 }
 
 // publishSafely is publish that calls done, if it is there and there is no error, when the message has
-// its copies: see EmitSafe.
-func (n *Node) publishSafely(m *wire.Message, local bool, done func(error)) error {
+// its copies: see EmitSafe. What is behind it is for other nodes, and written with it.
+func (n *Node) publishSafely(m *wire.Message, local bool, done func(error), behind ...*wire.Message) error {
 	n.slowDown()
 	n.stats.published.Add(1)
 	var t turns
@@ -233,6 +234,9 @@ func (n *Node) publishSafely(m *wire.Message, local bool, done func(error)) erro
 	}
 	if !local {
 		n.cluster.Publish(m)
+	}
+	for _, b := range behind {
+		n.cluster.Publish(b)
 	}
 	var d *Delivery
 	to, members := n.shardsLocked(m)
@@ -316,11 +320,18 @@ func (o Operator) Direct(id string, event string, args wire.Args, attachments []
 	if owner == 0 {
 		return Errorf(CodeInvalid, "%.40q is no socket id", id)
 	}
+	if o.key != "" {
+		return o.directOnce(id, owner, event, args, attachments)
+	}
 	if !o.node.reachable(wire.SessionID(id), owner, o.namespace) {
-		return &Error{Code: CodeUnavailable, Message: "no socket " + id, Err: ErrNoSocket}
+		return noSocket(id)
 	}
 	o.rooms = []string{id}
 	return o.EmitArgs(event, args, attachments)
+}
+
+func noSocket(id string) error {
+	return &Error{Code: CodeUnavailable, Message: "no socket " + id, Err: ErrNoSocket}
 }
 
 // Direct is Operator.Direct with this session as the sender, of which clients

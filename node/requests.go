@@ -117,6 +117,8 @@ func (r remote) HandleRequest(ctx context.Context, from wire.NodeID, method stri
 		return answer(body, n.takeMovedAck)
 	case "moved-end":
 		return answer(body, n.takeMovedEnd)
+	case onceMethod:
+		return n.answerOnce(from, body)
 	case "acks":
 		return answer(body, func(q ackRequest) (any, error) { return n.answerAsk(from, q) })
 	}

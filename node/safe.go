@@ -225,7 +225,7 @@ func (o Operator) EmitSafe(ctx context.Context, event string, args ...any) error
 		return err
 	}
 	done := make(chan error, 1)
-	if err := o.node.publishSafely(m, o.local, func(err error) { done <- err }); err != nil {
+	if err := o.send(m, func(err error) { done <- err }); err != nil {
 		return err
 	}
 	select {
@@ -244,7 +244,7 @@ func (o Operator) EmitArgsFunc(event string, args wire.Args, attachments [][]byt
 	if err == nil {
 		var m *wire.Message
 		if m, err = o.message(payload, attachments); err == nil {
-			err = o.node.publishSafely(m, o.local, done)
+			err = o.send(m, done)
 		}
 	}
 	if err != nil {

@@ -227,6 +227,10 @@ func (n *Node) serverHandler(namespace, event string) func(*ServerEvent) {
 
 // serverMessage takes a ServerSideEmit of another node.
 func (n *Node) serverMessage(m *wire.Message, namespace string) {
+	if namespace == onceServer {
+		n.heardNotice(m)
+		return
+	}
 	e, err := n.serverEvent(m.Origin, namespace, m.Payload, m.Attachments)
 	if err != nil {
 		n.log.Warn("server event of another node makes no sense", "peer", m.Origin, "err", err)

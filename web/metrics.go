@@ -36,6 +36,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.slow(e)
 	c.forward(e)
 	c.hub(e)
+	c.keyed(e)
 	c.mesh(e)
 	c.peers(e)
 	c.gossip(e)

@@ -4,13 +4,16 @@
 // set of handlers on the Go API of package node.
 //
 // The first argument of publish, broadcast and direct is a name: of a room, an
-// event or a socket. An object may stand for it that has the name and the
-// message's priority, which every client may choose:
+// event or a socket. An object may stand for it that has the name, the
+// message's priority, which every client may choose, and a key by which it is published once
+// (node.Operator.IdempotencyKey):
 //
 //	publish("lobby", "hello", "hi")
 //	publish({room: "lobby", priority: "high"}, "hello", "hi")
-//	broadcast({event: "hello", priority: "low"}, "hi")
+//	broadcast({event: "hello", priority: "low", idempotency_key: "8c5d..."}, "hi")
 //	direct({to: id, priority: "high"}, "hello", "hi")
+//
+// What has a key waits for other nodes, and what the client says next waits for it.
 //
 // A check (node.Namespace.Use) of who may publish has to know both forms; for
 // others than those it should refuse.
@@ -67,7 +70,7 @@ func leave(e *node.Event) {
 
 // publish(room, event, ...args): every other member gets event(...args).
 func publish(e *node.Event) {
-	room, priority, err := first(e, "room", "room")
+	room, how, err := first(e, "room", "room")
 	if err != nil {
 		answer(e, err)
 		return
@@ -77,21 +80,33 @@ func publish(e *node.Event) {
 		answer(e, err)
 		return
 	}
-	emit(e, e.Session.To(room).Priority(priority), event, e.Args[2:])
+	emit(e, how, e.Session.To(room), event, e.Args[2:])
 }
 
 // broadcast(event, ...args): everyone else in the namespace gets it.
 func broadcast(e *node.Event) {
-	event, priority, err := first(e, "event", "event")
+	event, how, err := first(e, "event", "event")
 	if err != nil {
 		answer(e, err)
 		return
 	}
-	emit(e, e.Session.Broadcast().Priority(priority), event, e.Args[1:])
+	emit(e, how, e.Session.Broadcast(), event, e.Args[1:])
 }
 
 // emit acks the event, if that is wanted, when the message outlives this node.
-func emit(e *node.Event, to node.Operator, event string, args wire.Args) {
+func emit(e *node.Event, how manner, to node.Operator, event string, args wire.Args) {
+	if how.key == "" {
+		emitNow(e, to.Priority(how.priority), event, args)
+	} else {
+		emitOnce(e, to.Priority(how.priority).IdempotencyKey(how.key), event, args)
+	}
+}
+
+func emitOnce(e *node.Event, to node.Operator, event string, args wire.Args) {
+	e.Wait(func() { emitNow(e, to, event, args) })
+}
+
+func emitNow(e *node.Event, to node.Operator, event string, args wire.Args) {
 	if !e.HasAck {
 		to.EmitArgs(event, args, e.Attachments)
 		return
@@ -102,7 +117,7 @@ func emit(e *node.Event, to node.Operator, event string, args wire.Args) {
 // direct(id, event, ...args): that socket gets event(from, ...args). To itself
 // a socket may send too, so nobody is excepted.
 func direct(e *node.Event) {
-	id, priority, err := first(e, "to", "socket id")
+	id, how, err := first(e, "to", "socket id")
 	if err != nil {
 		answer(e, err)
 		return
@@ -112,8 +127,22 @@ func direct(e *node.Event) {
 		answer(e, err)
 		return
 	}
-	o := e.Session.Namespace().To().From(e.Session).WithSender().Priority(priority)
-	answer(e, o.Direct(id, event, e.Args[2:], e.Attachments))
+	o := e.Session.Namespace().To().From(e.Session).WithSender().Priority(how.priority)
+	if how.key == "" {
+		answer(e, o.Direct(id, event, e.Args[2:], e.Attachments))
+	} else {
+		directOnce(e, o.IdempotencyKey(how.key), id, event)
+	}
+}
+
+func directOnce(e *node.Event, o node.Operator, id, event string) {
+	e.Wait(func() { answer(e, o.Direct(id, event, e.Args[2:], e.Attachments)) })
+}
+
+// manner is how a message is to be sent.
+type manner struct {
+	priority node.Priority
+	key      string // idempotency key; "" is none
 }
 
 // members is the answer to presence. Events of who is in Missing come when it is known.
@@ -146,31 +175,42 @@ func presence(e *node.Event) {
 }
 
 // first is the first argument of a verb that sends: a name, or an object that has it
-// as key, and a priority. What an object has besides would have no effect, and is
+// as key, and the manner. What an object has besides would have no effect, and is
 // better refused.
-func first(e *node.Event, key, what string) (s string, priority node.Priority, err error) {
+func first(e *node.Event, key, what string) (s string, how manner, err error) {
 	var object map[string]json.RawMessage // a struct would take "ROOM" for "room"
 	if len(e.Args) == 0 || len(e.Args[0]) == 0 || e.Args[0][0] != '{' || json.Unmarshal(e.Args[0], &object) != nil {
 		s, err = name(e, 0, what)
-		return s, priority, err
+		return s, how, err
 	}
 	for k, v := range object {
-		switch {
-		case k == key && json.Unmarshal(v, &s) != nil:
-			return "", priority, node.Errorf(node.CodeInvalid, "%s needs a string as %s: the %s", e.Name, key, what)
-		case k == key:
-		case k != "priority":
-			return "", priority, node.Errorf(node.CodeInvalid, "%s knows no %.40q: in an object there are %s and priority", e.Name, k, key)
-		default:
-			if priority, err = priorityOf(v); err != nil {
-				return "", priority, err
+		switch k {
+		case key:
+			if json.Unmarshal(v, &s) != nil {
+				err = node.Errorf(node.CodeInvalid, "%s needs a string as %s: the %s", e.Name, key, what)
 			}
+		case "priority":
+			how.priority, err = priorityOf(v)
+		case "idempotency_key":
+			how.key, err = keyOf(v)
+		default:
+			err = node.Errorf(node.CodeInvalid, "%s knows no %.40q: in an object there are %s, priority and idempotency_key", e.Name, k, key)
+		}
+		if err != nil {
+			return "", how, err
 		}
 	}
 	if s == "" {
 		err = node.Errorf(node.CodeInvalid, "%s has no %s: the %s", e.Name, key, what)
 	}
-	return s, priority, err
+	return s, how, err
+}
+
+func keyOf(text json.RawMessage) (key string, err error) {
+	if json.Unmarshal(text, &key) != nil {
+		return "", node.Errorf(node.CodeInvalid, "idempotency_key must be a string")
+	}
+	return key, node.CheckIdempotencyKey(key)
 }
 
 func priorityOf(text json.RawMessage) (node.Priority, error) {

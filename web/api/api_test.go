@@ -110,6 +110,38 @@ func TestPublishBroadcastAndDirect(t *testing.T) {
 	})
 }
 
+func TestARequestWithAKeyIsMadeOnce(t *testing.T) {
+	serve(t, api.Config{}, func(t *testing.T, s *webtest.Server, a, b *listener, ids []string) {
+		for i, tt := range []struct{ path, body, got string }{
+			{"/api/publish", `{"room":"x","event":"e","data":1,"idempotency_key":"k1"}`, `["e",1]`},
+			{"/api/broadcast", `{"event":"e","data":2,"idempotency_key":"k2"}`, `["e",2] ["e",2]`},
+			{"/api/direct", fmt.Sprintf(`{"to":%q,"event":"e","data":3,"idempotency_key":"k3"}`, ids[0]), `["e",3]`},
+			{"/api/publish", `{"room":"x","event":"e","data":1,"idempotency_key":null}`, `["e",1]`},
+		} {
+			for try, want := range []string{tt.got, ""} {
+				if i == 3 {
+					want = tt.got // no key
+				}
+				if status, answer := s.Post(tt.path, tt.body); status != 200 || answer != `{"ok":true}` {
+					t.Errorf("%s, try %d: %d %s", tt.body, try, status, answer)
+				}
+				if got := strings.Join(append(a.take(), b.take()...), " "); got != want {
+					t.Errorf("%s, try %d: got %q, want %q", tt.body, try, got, want)
+				}
+			}
+		}
+		for _, body := range []string{
+			`{"room":"x","event":"e","data":2,"idempotency_key":"k1"}`, `{"room":"y","event":"e","data":1,"idempotency_key":"k1"}`,
+			`{"room":"x","event":"e","data":1,"idempotency_key":""}`, `{"room":"x","event":"e","idempotency_key":7}`,
+			`{"room":"x","event":"e","idempotency_key":"` + strings.Repeat("k", 129) + `"}`,
+		} {
+			if status, answer := s.Post("/api/publish", body); status != 400 || !strings.Contains(answer, `"invalid"`) || !strings.Contains(answer, "idempotency_key") {
+				t.Errorf("%.80s: %d %s", body, status, answer)
+			}
+		}
+	})
+}
+
 func TestMistakesAreNamed(t *testing.T) {
 	serve(t, api.Config{MaxBody: 1000}, func(t *testing.T, s *webtest.Server, a, b *listener, ids []string) {
 		gone := string(wire.NewSessionID(99))

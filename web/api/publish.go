@@ -23,6 +23,7 @@ type message struct {
 	Args      json.RawMessage `json:"args"`
 	Volatile  bool            `json:"volatile"`
 	Priority  node.Priority   `json:"priority"`
+	Key       *string         `json:"idempotency_key"`
 }
 
 // maxRooms limits the rooms and exceptions of one request: each costs a look-up
@@ -46,6 +47,11 @@ func decode(body []byte) (m message, args wire.Args, err error) {
 	}
 	if m.Namespace == "" {
 		m.Namespace = "/"
+	}
+	if m.Key != nil {
+		if err := node.CheckIdempotencyKey(*m.Key); err != nil {
+			return m, nil, err
+		}
 	}
 	if len(m.Rooms) > maxRooms || len(m.Except) > maxRooms {
 		return m, nil, node.Errorf(node.CodeLimit, "more than %d rooms", maxRooms)
@@ -75,7 +81,11 @@ func (m message) only(rooms, to bool) error {
 }
 
 func (h *handler) operator(m message) node.Operator {
-	return h.node.In(m.Namespace).Priority(m.Priority)
+	o := h.node.In(m.Namespace).Priority(m.Priority)
+	if m.Key != nil {
+		o = o.IdempotencyKey(*m.Key)
+	}
+	return o
 }
 
 func (h *handler) publish(body []byte) error {

@@ -96,11 +96,19 @@ func event(cmd plain.Command) *node.Event {
 	return e
 }
 
-// prefer gives e the command's priority, in an object in place of its first argument.
+// prefer gives e the command's priority and key, in an object in place of its first argument.
 func prefer(e *node.Event, key string, cmd plain.Command) {
-	if cmd.Priority != "" {
-		e.Args[0], _ = wire.MarshalJSON(map[string]any{key: e.Args[0], "priority": cmd.Priority}) // strings always encode
+	if cmd.Priority == "" && cmd.Key == "" {
+		return
 	}
+	object := map[string]any{key: e.Args[0]}
+	if cmd.Priority != "" {
+		object["priority"] = cmd.Priority
+	}
+	if cmd.Key != "" {
+		object["idempotency_key"] = cmd.Key
+	}
+	e.Args[0], _ = wire.MarshalJSON(object) // strings always encode
 }
 
 // quote is strings as JSON texts.

@@ -1,6 +1,7 @@
 package plain_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 
@@ -59,6 +60,30 @@ func TestCommandsHaveAPriority(t *testing.T) {
 			a.send(command)
 			a.want(`{"type":"ack","id":7,"ok":false,"error":"` + answer + `","code":"invalid"}`)
 		}
+	})
+}
+
+func TestACommandWithAKeyIsDoneOnce(t *testing.T) {
+	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
+		a, b := h.open(), h.open()
+		b.join("x")
+		for range 2 {
+			for i, command := range []string{
+				`{"type":"publish","id":0,"room":"x","event":"e","idempotency_key":"k1","priority":"high"}`,
+				`{"type":"broadcast","id":1,"event":"e","data":1,"idempotency_key":"k2"}`,
+				`{"type":"direct","id":2,"to":"` + b.id + `","event":"e","idempotency_key":"k3"}`,
+			} {
+				a.send(command)
+				a.want(fmt.Sprintf(`{"type":"ack","id":%d,"ok":true}`, i))
+			}
+		}
+		a.send(`{"type":"publish","id":3,"room":"x","event":"e","data":1,"idempotency_key":"k1"}`)
+		a.want(`{"type":"ack","id":3,"ok":false,"error":"the idempotency_key was used for another message","code":"invalid"}`)
+		a.send(`{"type":"broadcast","id":4,"event":"last","idempotency_key":null}`)
+		a.want(`{"type":"ack","id":4,"ok":true}`)
+		synctest.Wait()
+		b.want(`{"type":"event","room":"x","event":"e","from":"`+a.id+`"}`, `{"type":"event","event":"e","data":1,"from":"`+a.id+`"}`,
+			`{"type":"event","event":"e","from":"`+a.id+`"}`, `{"type":"event","event":"last","from":"`+a.id+`"}`)
 	})
 }
 

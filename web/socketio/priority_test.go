@@ -64,20 +64,53 @@ func TestPrioritiesThatAreNoneAreRefused(t *testing.T) {
 			{`["publish",{"room":"x","priority":"urgent"},"e"]`, `priority must be high, normal or low, not \"urgent\"`},
 			{`["publish",{"room":"x","priority":1},"e"]`, `priority must be high, normal or low, not \"1\"`},
 			{`["publish",{"room":"x","priority":null},"e"]`, `priority must be high, normal or low, not \"\"`},
-			{`["publish",{"room":"x","Priority":"high"},"e"]`, `publish knows no \"Priority\": in an object there are room and priority`},
-			{`["publish",{"room":"x","volatile":true},"e"]`, `publish knows no \"volatile\": in an object there are room and priority`},
+			{`["publish",{"room":"x","Priority":"high"},"e"]`, `publish knows no \"Priority\": in an object there are room, priority and idempotency_key`},
+			{`["publish",{"room":"x","volatile":true},"e"]`, `publish knows no \"volatile\": in an object there are room, priority and idempotency_key`},
 			{`["publish",{"priority":"high"},"e"]`, `publish has no room: the room`},
 			{`["publish",{"room":7},"e"]`, `publish needs a string as room: the room`},
 			{`["publish",["x"],"e"]`, `publish needs a string as argument 1: the room`},
 			{`["publish",null,"e"]`, `publish needs a string as argument 1: the room`},
 			{`["publish",{"room":"x"}]`, `publish needs a string as argument 2: the event`},
 			{`["broadcast",{"event":"connect","priority":"high"}]`, `event name \"connect\" is reserved`},
-			{`["broadcast",{"room":"x","priority":"high"}]`, `broadcast knows no \"room\": in an object there are event and priority`},
+			{`["broadcast",{"room":"x","priority":"high"}]`, `broadcast knows no \"room\": in an object there are event, priority and idempotency_key`},
 			{`["broadcast"]`, `broadcast needs a string as argument 1: the event`},
 			{`["direct",{"to":"x"},"e"]`, `\"x\" is no socket id`},
 			{`["join",{"room":"x"}]`, `join needs a string as argument 1: the room`},
 		} {
 			a.Send(fmt.Sprintf("42%d%s", i, tt.emit))
+			a.Expect(fmt.Sprintf(`43%d[{"ok":false,"error":"%s","code":"invalid"}]`, i, tt.message))
+		}
+	})
+}
+
+// A client whose ack was lost sends the same arguments with another ack id.
+func TestAnEventWithAKeyIsPublishedOnce(t *testing.T) {
+	serve(t, withRelays, unhurried, func(t *testing.T, s *webtest.Server, n *node.Node) {
+		a, aid := joined(t, s, "40")
+		b, bid := joined(t, s, "40")
+		b.Send(`421["join","x"]`)
+		b.Expect(`431[{"ok":true}]`)
+		for i, emit := range []string{
+			`["publish",{"room":"x","idempotency_key":"k1","priority":"high"},"e",1]`,
+			`["broadcast",{"event":"e","idempotency_key":"k2"},2]`,
+			`["direct",{"to":"` + bid + `","idempotency_key":"k3"},"dm",3]`,
+		} {
+			for try := range 2 {
+				a.Send(fmt.Sprintf("42%d%s", 2*i+try, emit))
+				a.Expect(fmt.Sprintf(`43%d[{"ok":true}]`, 2*i+try))
+			}
+		}
+		a.Send(`42["publish",{"room":"x","idempotency_key":"k4"},"before"]`, `42["publish","x","after"]`)
+		synctest.Wait()
+		b.Expect(`42["e",1]`, `42["e",2]`, `42["dm","`+aid+`",3]`, `42["before"]`, `42["after"]`)
+		for i, tt := range []struct{ key, message string }{
+			{`"k1"`, "the idempotency_key was used for another message"},
+			{`""`, "idempotency_key must have 1 to 128 bytes"},
+			{`"` + strings.Repeat("é", 65) + `"`, "idempotency_key must have 1 to 128 bytes"},
+			{`null`, "idempotency_key must have 1 to 128 bytes"},
+			{`7`, "idempotency_key must be a string"},
+		} {
+			a.Send(fmt.Sprintf(`42%d["publish",{"room":"x","idempotency_key":%s},"f"]`, i, tt.key))
 			a.Expect(fmt.Sprintf(`43%d[{"ok":false,"error":"%s","code":"invalid"}]`, i, tt.message))
 		}
 	})

@@ -34,7 +34,10 @@ type Command struct {
 	// Priority is a name, which is not checked, of publish, broadcast and direct; empty
 	// when there is none.
 	Priority string
-	Args     wire.Args // of the event or ack, valid JSON
+	// Key is an idempotency key, whose length is not checked, of publish, broadcast and direct;
+	// empty when there is none.
+	Key  string
+	Args wire.Args // of the event or ack, valid JSON
 }
 
 // member is a set of the members that a type of command must have.
@@ -45,17 +48,17 @@ const (
 	needEvent
 	needTo
 	needID
-	mayArgs     // has arguments, like all that have an event
-	mayPriority // is sent to others
+	mayArgs // has arguments, like all that have an event
+	maySend // is sent to others: has a priority and a key
 )
 
 var needs = map[string]member{
 	"join":      needRoom,
 	"leave":     needRoom,
 	"presence":  needRoom,
-	"publish":   needRoom | needEvent | mayPriority,
-	"broadcast": needEvent | mayPriority,
-	"direct":    needTo | needEvent | mayPriority,
+	"publish":   needRoom | needEvent | maySend,
+	"broadcast": needEvent | maySend,
+	"direct":    needTo | needEvent | maySend,
 	"emit":      needEvent,
 	"ack":       needID | mayArgs,
 }
@@ -116,8 +119,13 @@ func (c *Command) read(m map[string]json.RawMessage) error {
 			return err
 		}
 	}
-	if m["priority"] != nil && need&mayPriority != 0 {
+	if m["priority"] != nil && need&maySend != 0 {
 		if c.Priority, err = stringMember(m, "priority"); err != nil {
+			return err
+		}
+	}
+	if m["idempotency_key"] != nil && need&maySend != 0 {
+		if c.Key, err = stringMember(m, "idempotency_key"); err != nil {
 			return err
 		}
 	}

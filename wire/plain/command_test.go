@@ -34,6 +34,8 @@ func TestCommandsDecode(t *testing.T) {
 		{`{"type":"broadcast","event":"e","args": [] }`, plain.Command{Type: "broadcast", Event: "e", Args: args()}},
 		{`{"type":"direct","to":"sid","event":"e"}`, plain.Command{Type: "direct", To: "sid", Event: "e"}},
 		{`{"type":"direct","to":"sid","event":"e","priority":"hi\u0067h"}`, plain.Command{Type: "direct", To: "sid", Event: "e", Priority: "high"}},
+		{`{"type":"direct","to":"sid","event":"e","idempotency_key":"k"}`, plain.Command{Type: "direct", To: "sid", Event: "e", Key: "k"}},
+		{`{"type":"emit","event":"e","idempotency_key":"k"}`, plain.Command{Type: "emit", Event: "e"}},
 		{`{"type":"publish","room":"r","event":"e","priority":null}`, plain.Command{Type: "publish", Room: "r", Event: "e"}},
 		{`{"type":"emit","event":"e","priority":7}`, plain.Command{Type: "emit", Event: "e"}},
 		{`{"type":"emit","event":"e","data":null}`, plain.Command{Type: "emit", Event: "e", Args: args(`null`)}},
@@ -96,6 +98,8 @@ func TestBadCommandsAreNamed(t *testing.T) {
 		{`{"type":"emit","event":"e","data":null,"args":[]}`, "data and args"},
 		{`{"type":"broadcast","event":"e","priority":7}`, "priority must be a string"},
 		{`{"type":"publish","room":"r","event":"e","priority":""}`, "priority must not be empty"},
+		{`{"type":"publish","room":"r","event":"e","idempotency_key":7}`, "idempotency_key must be a string"},
+		{`{"type":"publish","room":"r","event":"e","idempotency_key":""}`, "idempotency_key must not be empty"},
 		{`{"type":"emit","event":"e","args":{"0":1}}`, "args must be an array"},
 		{`{"type":"emit","event":"e","args":"[]"}`, "args must be an array"},
 	} {
