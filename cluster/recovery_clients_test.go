@@ -258,6 +258,9 @@ func (w *world) admit(rn *recNode, e recovery.Admit) {
 	s := rn.arriving[e.Record.PID]
 	delete(rn.arriving, e.Record.PID)
 	s.admit = e
+	if n := len(e.Replay); n > 0 {
+		s.last = e.D + uint64(n)
+	}
 	rn.sessions = append(rn.sessions, s)
 }
 

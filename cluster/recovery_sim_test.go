@@ -315,6 +315,12 @@ func recoverySettings(seed uint64, broken recovery.Rule) recovery.Config {
 	if seed%13 == 12 {
 		cfg.Recoveries, cfg.Waiting = 2, 3
 	}
+	if seed%19 == 18 {
+		cfg.OrderEntries = 100
+	}
+	if seed%7 == 5 {
+		cfg.Mirrors = 2
+	}
 	if seed%17 == 16 {
 		cfg.HoldBytes = 2000
 	}
@@ -438,6 +444,7 @@ var recoveryRules = map[string]recovery.Rule{
 	"what a node published before it met another is not for that one":   recovery.BreakMet,
 	"a replay has all its parts":                                        recovery.BreakParts,
 	"what a dead node published has all its parts":                      recovery.BreakTailParts,
+	"who is quiet has its last message":                                 recovery.BreakQuiet,
 	"nobody is recovered while a node has no recovery":                  recovery.BreakUnable,
 	"who is linked again says where a room begins":                      recovery.BreakRelink,
 }

@@ -39,7 +39,8 @@ type recNode struct {
 	arriving map[recovery.PID]*nodeSession // ... and those on their way
 	waiting  map[recovery.PID]*simConn     // who wants a session back
 	draining bool
-	unable   bool // it has no recovery: no clients come to it
+	last     uint64 // cursor of the last that it has handed out
+	unable   bool   // it has no recovery: no clients come to it
 }
 
 // nodeSession is a session at a node.
@@ -51,6 +52,7 @@ type nodeSession struct {
 	admit  recovery.Admit
 	queue  []func(*simClient)
 	joined map[string]bool
+	last   uint64 // cursor of the last that it was handed
 }
 
 // recLane has the frames of machines on a link to one side.
@@ -145,8 +147,20 @@ func (w *world) divided() bool {
 func (w *world) tick(rn *recNode) {
 	w.on(rn.n.id, recovery.TickEvery, func(*simNode) {
 		w.drive(rn, rn.x.Tick)
+		if w.r.IntN(50) == 0 {
+			w.quiet(rn)
+		}
 		w.tick(rn)
 	})
+}
+
+// quiet says who gets nothing.
+func (w *world) quiet(rn *recNode) {
+	for _, s := range slices.Clone(rn.sessions) {
+		if s.last != rn.last {
+			w.drive(rn, func() { rn.x.Quiet(s.rec.PID, s.last, rn.last) })
+		}
+	}
 }
 
 // drive makes a call on a machine and does what comes of it, in order.
@@ -286,8 +300,10 @@ func (w *world) publish(rn *recNode, m *wire.Message) {
 // hand gives a message to the members here.
 func (w *world) hand(rn *recNode, m *wire.Message) {
 	cursor := rn.x.Handed(m)
+	rn.last = cursor.D
 	for _, s := range rn.sessions {
 		if s.gets(m) {
+			s.last = cursor.D
 			w.tell(s, func(c *simClient) { w.p.got(w, c, m, cursor) })
 		}
 	}

@@ -175,6 +175,7 @@ func (m *Machine) admit(a *attempt, g *gather, parts []*section, heads Vector, r
 		return
 	}
 	rec := a.granted.Record
+	rec.Quiet = Quiet{}
 	rec.Replay = Replay{Old: a.cursor, Want: want, D: m.order.add(Ref{}, m.now), First: m.replayed}
 	for _, x := range replay {
 		rec.Replay.Refs = append(rec.Replay.Refs, RefOf(x))
@@ -184,9 +185,10 @@ func (m *Machine) admit(a *attempt, g *gather, parts []*section, heads Vector, r
 		m.become(old, ended)
 	}
 	rec.Rooms = make(map[string]uint64, len(a.granted.Record.Rooms))
-	s := &session{rec: rec, came: a.began}
+	s := &session{rec: rec, came: a.began, bytes: len(rec.Data)}
 	for room := range a.granted.Record.Rooms {
 		m.place(s, room, rec.Replay.D)
+		s.bytes += roomBytes(room)
 	}
 	m.sessions[a.pid] = s
 	m.become(s, live)

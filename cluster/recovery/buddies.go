@@ -57,7 +57,7 @@ func (m *Machine) propose(to []wire.NodeID) {
 func (m *Machine) best() []wire.NodeID {
 	var ids []wire.NodeID
 	for id, p := range m.peers {
-		if p.draining || !p.able() || !p.linked && !slices.Contains(m.set, id) {
+		if p.draining || !p.able() || (!p.linked || m.now < p.full) && !slices.Contains(m.set, id) {
 			continue
 		}
 		ids = append(ids, id)

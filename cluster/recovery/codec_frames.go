@@ -122,10 +122,11 @@ func (f *Mirror) code(c *coder) {
 }
 
 func (f *Mirrored) code(c *coder) {
-	more := c.begin(kindMirrored, 3)
+	more := c.begin(kindMirrored, 4)
 	c.uint(&f.Epoch)
 	c.state(&f.State)
 	c.bool(&f.Lost)
+	c.bool(&f.Full)
 	c.skip(more)
 }
 

@@ -238,7 +238,7 @@ func (c *coder) replay(v *Replay) {
 }
 
 func (c *coder) record(v *Record) {
-	more := c.fields(9)
+	more := c.fields(11)
 	text(c, &v.PID)
 	text(c, &v.SID)
 	text(c, &v.Namespace)
@@ -248,6 +248,8 @@ func (c *coder) record(v *Record) {
 	c.claim(&v.Claim)
 	c.bool(&v.Contested)
 	c.replay(&v.Replay)
+	c.uint(&v.Quiet.Last)
+	c.uint(&v.Quiet.Upto)
 	c.skip(more)
 }
 

@@ -54,11 +54,13 @@ type Saved struct {
 	Ended bool
 }
 
-// Mirrored: the sender has all up to State. Lost: it has nothing, so begin anew.
+// Mirrored: the sender has all up to State. Lost: it has nothing, so begin anew. Full: it mirrors as many as it can, so
+// take another one.
 type Mirrored struct {
 	Epoch uint64
 	State State
 	Lost  bool
+	Full  bool
 }
 
 // Reopened precedes all that a mirror confirms once more to a node that it has taken for dead: others

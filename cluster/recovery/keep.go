@@ -25,6 +25,10 @@ type hold struct {
 func (m *Machine) keep(from wire.NodeID, f Mirror) {
 	x := m.mirrors[from]
 	switch {
+	case x == nil && f.Reset && m.living() >= m.cfg.Mirrors:
+		m.stats.Full++
+		m.send(from, Mirrored{Epoch: f.Epoch, Full: true})
+		return
 	case f.Reset:
 		x = &mirror{sessions: map[PID]*Record{}, held: map[PID]hold{}, order: newOrder()}
 		m.mirrors[from] = x
@@ -124,4 +128,28 @@ func (m *Machine) Kept(of wire.NodeID) (s State, whole bool) {
 		return s, false
 	}
 	return State{x.log.heads(), x.order.last(), x.state.Version}, m.speaksFor(of)
+}
+
+// living are how many nodes are mirrored here that are not dead.
+func (m *Machine) living() (n int) {
+	for id := range m.mirrors {
+		if !m.closed(id) {
+			n++
+		}
+	}
+	return n
+}
+
+// evict forgets those that have died first, when there are too many dead ones.
+func (m *Machine) evict() {
+	for len(m.mirrors)-m.living() > m.cfg.Mirrors {
+		var first wire.NodeID
+		for _, id := range sorted(m.mirrors) {
+			if m.closed(id) && (first == 0 || m.peers[id].since < m.peers[first].since) {
+				first = id
+			}
+		}
+		delete(m.mirrors, first)
+		m.stats.Evicted++
+	}
 }

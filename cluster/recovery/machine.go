@@ -26,6 +26,11 @@ type Config struct {
 	OrderEntries int
 	// FrameEntries are the most messages of a frame to a mirror. 256.
 	FrameEntries int
+	// Mirrors are how many nodes that live this one mirrors: the next is refused, and chooses another one. And how many
+	// dead ones: beyond it the one that died first is forgotten, and its sessions are lost. 16.
+	Mirrors int
+	// RecordBytes limits the rooms and data of a session: one that has more is kept no more, and is not recovered. 64 KiB.
+	RecordBytes int
 	// PartBytes is what a part of a replay, or of what a dead node has published, has at most, but for its last
 	// message. 256 KiB.
 	PartBytes int
@@ -50,6 +55,8 @@ func (c Config) withDefaults() Config {
 	c.LogBytes = cmp.Or(c.LogBytes, 64<<20)
 	c.OrderEntries = cmp.Or(c.OrderEntries, 1<<20)
 	c.FrameEntries = cmp.Or(c.FrameEntries, 256)
+	c.Mirrors = cmp.Or(c.Mirrors, 16)
+	c.RecordBytes = cmp.Or(c.RecordBytes, 64<<10)
 	c.PartBytes = cmp.Or(c.PartBytes, 256<<10)
 	c.Recoveries = cmp.Or(c.Recoveries, 1024)
 	c.Waiting = cmp.Or(c.Waiting, 16384)
@@ -83,8 +90,9 @@ type Machine struct {
 
 	mirrors     map[wire.NodeID]*mirror // what this node keeps of others
 	sessions    map[PID]*session
-	version     uint64   // of sessions
-	changed     row[PID] // the i-th made version firstChange+i
+	unkept      map[PID]struct{} // sessions that are here, and had too much to be kept
+	version     uint64           // of sessions
+	changed     row[PID]         // the i-th made version firstChange+i
 	firstChange uint64
 	rooms       map[wire.Topic]int // live sessions whose join is fenced
 	contested   map[PID]struct{}   // owned sessions that were claimed from a node that was taken for dead
@@ -113,7 +121,10 @@ type Stats struct {
 	Resets    uint64 // buddies that were told everything anew
 	Gathers   uint64 // times that messages were fetched for sessions that had come
 	TooMany   uint64 // recoveries that were refused as more than Recoveries and Waiting were on their way
-	TooMuch   uint64 // ... as more than HoldBytes were held
+	TooMuch   uint64 // ... as more than HoldBytes were held, or too many messages to replay
+	Full      uint64 // nodes that were refused, as Mirrors are mirrored
+	Evicted   uint64 // dead nodes that were forgotten before their time
+	Outgrown  uint64 // sessions that are kept no more, as they had more than RecordBytes
 }
 
 // Stats are the counters so far.
@@ -126,6 +137,7 @@ type peer struct {
 	down     bool           // and not linked: its stream is closed
 	since    time.Duration
 	draining bool
+	full     time.Duration          // until then it mirrors nobody anew
 	unable   bool                   // it has no recovery
 	gen      uint64                 // of its buddies, the highest that it has told
 	tail     *tail                  // while it is down
@@ -140,7 +152,7 @@ func New(cfg Config) *Machine {
 	cfg = cfg.withDefaults()
 	return &Machine{cfg: cfg, id: cfg.ID, order: newOrder(), peers: map[wire.NodeID]*peer{}, buddies: map[wire.NodeID]*buddy{},
 		mirrors: map[wire.NodeID]*mirror{}, sessions: map[PID]*session{}, firstChange: 1, attempts: map[PID]*attempt{},
-		rooms: map[wire.Topic]int{}, contested: map[PID]struct{}{}, asking: map[uint64]*attempt{}, replayed: replayedFrom}
+		rooms: map[wire.Topic]int{}, contested: map[PID]struct{}{}, unkept: map[PID]struct{}{}, asking: map[uint64]*attempt{}, replayed: replayedFrom}
 }
 
 // asleepAfter is how long nothing happens in a process that was stopped, or has starved.
@@ -269,6 +281,7 @@ func (m *Machine) Down(id wire.NodeID) {
 	}
 	p.down, p.since = true, m.now
 	m.closeStream(id)
+	m.evict()
 	if !p.unable {
 		m.beginTail(id)
 	}
@@ -318,6 +331,7 @@ func (m *Machine) sweep() {
 		}
 	}
 	m.endLost()
+	m.choose() // who was full may not be
 }
 
 // Frame takes what a peer has sent.

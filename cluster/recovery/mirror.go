@@ -1,6 +1,8 @@
 package recovery
 
 import (
+	"time"
+
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -25,6 +27,9 @@ const (
 	mirrorSessions = 128
 	maxFlight      = 16
 )
+
+// fullFor is for how long a node is not asked again that mirrors as many as it can.
+const fullFor = 10 * time.Second
 
 func (b *buddy) unlink() { b.sent, b.flight, b.met = b.acked, 0, 0 }
 
@@ -173,7 +178,13 @@ func (m *Machine) mirrored(from wire.NodeID, f Mirrored) {
 		return
 	}
 	b.flight = max(0, b.flight-1)
-	if f.Lost {
+	switch {
+	case f.Full:
+		m.peers[from].full = m.now + fullFor
+		m.setBuddy(from, nil)
+		m.choose()
+		return
+	case f.Lost:
 		m.startBuddy(from)
 		return
 	}

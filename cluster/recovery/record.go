@@ -37,7 +37,12 @@ type Record struct {
 	// Contested sessions were claimed from a node that was taken for dead. It may own them still.
 	Contested bool
 	Replay    Replay
+	Quiet     Quiet
 }
+
+// Quiet says that of all that was handed out up to place Upto, the session got nothing behind its cursor Last: whoever comes with that one
+// lacks what is behind Upto. 0 it got nothing here.
+type Quiet struct{ Last, Upto uint64 }
 
 // Replay is how a session came to its owner. Its client may have got any part of what was
 // replayed, or nothing: then it comes back with the cursor that it came with.
@@ -50,11 +55,13 @@ type Replay struct {
 	Refs  []Ref
 }
 
+func roomBytes(room string) int { return len(room) + 12 }
+
 // size is about what a record costs in frames and at mirrors, in bytes.
 func (r *Record) size() int {
 	n := 200 + len(r.PID) + len(r.SID) + len(r.Namespace) + len(r.User) + len(r.Data) + 3*len(r.Replay.Refs)
 	for room := range r.Rooms {
-		n += len(room) + 12
+		n += roomBytes(room)
 	}
 	const origin = 30
 	n += origin * len(r.Replay.Want.Base)

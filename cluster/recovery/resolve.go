@@ -11,6 +11,9 @@ import (
 // and the order of the session's owner, and since when it may lack it. False when that cannot be told.
 func (m *Machine) resolve(rec *Record, owner wire.NodeID, o *order, c Cursor) (w Want, since time.Duration, ok bool) {
 	p := &rec.Replay
+	if rec.quietSince(c, owner) || m.breaks(BreakQuiet) && rec.Quiet.Upto > 0 {
+		return m.resolvePlace(rec, owner, o, max(rec.Quiet.Upto, p.D))
+	}
 	if p.D > 0 && c == p.Old {
 		return m.resolveOld(rec, owner, o)
 	}
@@ -21,6 +24,19 @@ func (m *Machine) resolve(rec *Record, owner wire.NodeID, o *order, c Cursor) (w
 		return m.resolveReplayed(rec, owner, o, c.D)
 	}
 	return m.resolvePlace(rec, owner, o, c.D)
+}
+
+// quietSince tells whether c is the cursor of which Quiet speaks.
+func (r *Record) quietSince(c Cursor, owner wire.NodeID) bool {
+	switch {
+	case r.Quiet.Upto == 0:
+		return false
+	case r.Quiet.Last > 0:
+		return c == Cursor{owner, r.Quiet.Last}
+	case r.Replay.D > 0:
+		return c == r.Replay.Old && len(r.Replay.Refs) == 0
+	}
+	return c == Cursor{}
 }
 
 // resolveReplayed is for a client that has got a part of a replay, or all of it.

@@ -29,6 +29,7 @@ const (
 	BreakMet                            // what was published before two nodes had met is for both
 	BreakParts                          // the first part of what is replayed is taken for all
 	BreakTailParts                      // ... of what a dead node has published
+	BreakQuiet                          // it is not looked at whether a quiet client has its last message
 	BreakUnable                         // it is not looked at whether all nodes have recovery
 	BreakRelink                         // no barriers are asked for when a link comes up
 )

@@ -16,6 +16,7 @@ type session struct {
 	since   time.Duration // of the state
 	came    time.Duration // when its client did; 0 it began here
 	version uint64        // of its last change
+	bytes   int           // of its rooms and data, about
 	to      hold          // given: to whom
 }
 
@@ -85,7 +86,7 @@ func (m *Machine) forgetChanges(version uint64) {
 
 // Open begins a new session, which is a member of its namespace and of its own id once it is Joined.
 func (m *Machine) Open(pid PID, sid, namespace, user string) {
-	s := &session{rec: Record{PID: pid, SID: sid, Namespace: namespace, User: user, Rooms: map[string]uint64{"": 0, sid: 0}, Claim: Claim{1, m.id}}}
+	s := &session{rec: Record{PID: pid, SID: sid, Namespace: namespace, User: user, Rooms: map[string]uint64{"": 0, sid: 0}, Claim: Claim{1, m.id}}, bytes: roomBytes("") + roomBytes(sid)}
 	m.sessions[pid] = s
 	m.touch(s)
 }
@@ -94,11 +95,17 @@ func (m *Machine) Open(pid PID, sid, namespace, user string) {
 // (whenInForce). Joined follows.
 func (m *Machine) Join(pid PID, room string) {
 	s := m.sessions[pid]
-	if s == nil || s.state != live {
+	switch {
+	case m.isUnkept(pid):
+		m.do(Joined{pid, room})
+		return
+	case s == nil || s.state != live:
 		return
 	}
 	if _, ok := s.rec.Rooms[room]; !ok {
 		s.rec.Rooms[room] = 0
+		s.bytes += roomBytes(room)
+		m.outgrow(s) // Joined follows as for all that are asked for until then
 	}
 	if m.fenced(s.rec.Namespace, room) {
 		m.joined(pid, room)
@@ -133,7 +140,11 @@ func (m *Machine) unfenced(s *session, room string, at uint64) {
 
 func (m *Machine) joined(pid PID, room string) {
 	s := m.sessions[pid]
-	if s == nil || s.state != live {
+	switch {
+	case m.isUnkept(pid):
+		m.do(Joined{pid, room})
+		return
+	case s == nil || s.state != live:
 		return
 	}
 	if at, ok := s.rec.Rooms[room]; !ok {
@@ -146,7 +157,7 @@ func (m *Machine) joined(pid PID, room string) {
 		m.touch(s)
 	}
 	m.afterMirrored(s.version, func() {
-		if m.sessions[pid] == s && s.state == live && s.rec.Rooms[room] > 0 {
+		if m.isUnkept(pid) || m.sessions[pid] == s && s.state == live && s.rec.Rooms[room] > 0 {
 			m.do(Joined{pid, room})
 		}
 	})
@@ -155,11 +166,18 @@ func (m *Machine) joined(pid PID, room string) {
 // Leave says that a session is a member of a room no more. Left follows.
 func (m *Machine) Leave(pid PID, room string) {
 	s := m.sessions[pid]
-	if s == nil || s.state != live {
+	switch {
+	case m.isUnkept(pid):
+		m.do(Left{pid, room})
+		return
+	case s == nil || s.state != live:
 		return
 	}
-	m.unfenced(s, room, s.rec.Rooms[room])
-	delete(s.rec.Rooms, room)
+	if at, ok := s.rec.Rooms[room]; ok {
+		m.unfenced(s, room, at)
+		s.bytes -= roomBytes(room)
+		delete(s.rec.Rooms, room)
+	}
 	m.touch(s)
 	m.afterMirrored(s.version, func() { m.do(Left{pid, room}) })
 }
@@ -168,13 +186,40 @@ func (m *Machine) Leave(pid PID, room string) {
 // the time on the way.
 func (m *Machine) SetData(pid PID, data []byte) {
 	if s := m.sessions[pid]; s != nil && s.state == live {
+		s.bytes += len(data) - len(s.rec.Data)
 		s.rec.Data = slices.Clone(data)
+		m.touch(s)
+		m.outgrow(s)
+	}
+}
+
+// Quiet says that a session got nothing behind its cursor last, 0 nothing here, of what was handed out up to place upto. A client that gets
+// nothing for longer than the order is kept is not recovered unless this is said of it, every quarter of Window or so.
+func (m *Machine) Quiet(pid PID, last, upto uint64) {
+	if s := m.sessions[pid]; s != nil && s.state == live && s.rec.Quiet != (Quiet{last, upto}) {
+		s.rec.Quiet = Quiet{last, upto}
 		m.touch(s)
 	}
 }
 
+// outgrow keeps a session no more that has too much. It goes on, and nothing that is asked of it waits for mirrors.
+func (m *Machine) outgrow(s *session) {
+	if s.bytes <= m.cfg.RecordBytes {
+		return
+	}
+	m.stats.Outgrown++
+	if m.attempts[s.rec.PID] != nil {
+		m.refuse(s.rec.PID, tooMuch)
+	}
+	m.End(s.rec.PID)
+	m.unkept[s.rec.PID] = struct{}{}
+}
+
+func (m *Machine) isUnkept(pid PID) bool { _, ok := m.unkept[pid]; return ok }
+
 // Lost says that the client's connection has ended without a goodbye: it has the Window to come back.
 func (m *Machine) Lost(pid PID) {
+	delete(m.unkept, pid)
 	if s := m.sessions[pid]; s != nil && s.state == live {
 		m.become(s, lost)
 		m.answered(pid)
@@ -183,6 +228,7 @@ func (m *Machine) Lost(pid PID) {
 
 // End ends a session: nobody takes it back.
 func (m *Machine) End(pid PID) {
+	delete(m.unkept, pid)
 	if s := m.sessions[pid]; s != nil && s.state != ended {
 		m.answered(pid)
 		m.become(s, ended)

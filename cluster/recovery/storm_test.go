@@ -9,7 +9,7 @@ import (
 	"github.com/meshrt/meshrt/wire"
 )
 
-// trio is some machines with links between them, on which nothing takes time, and what their owners would do.
+// trio is three machines or so with links between them, on which nothing takes time, and what their owners would do.
 type trio struct {
 	tb        testing.TB
 	now       time.Duration
@@ -86,7 +86,7 @@ func (t *trio) apply(id wire.NodeID, e Effect) {
 	m := t.nodes[id]
 	switch e := e.(type) {
 	case Send:
-		if e.To == t.dead {
+		if e.To == t.dead || t.nodes[e.To] == nil {
 			return
 		}
 		b := AppendFrame(nil, e.Frame)
@@ -119,6 +119,10 @@ func (t *trio) apply(id wire.NodeID, e Effect) {
 		t.replayed += len(e.Replay)
 	case Recovered:
 		t.answers["recovered"]++
+	case Joined:
+		t.answers["joined"]++
+	case Left:
+		t.answers["left"]++
 	case Refused:
 		t.answers[e.Reason]++
 	}
