@@ -94,18 +94,18 @@ func TestFewDeliveriesAreMadeByWhoPublishes(t *testing.T) {
 		n := running(t, 2)
 		n.Namespace("/")
 		w := &witness{}
-		member(t, n, w, 0, "one", "32", "33")
+		member(t, n, w, 0, "one", "some", "many")
 		for i := 1; i < quickWork; i++ {
-			member(t, n, deaf{}, i, "32", "33")
+			member(t, n, deaf{}, i, "some", "many")
 		}
-		member(t, n, deaf{}, 0, "33")
+		member(t, n, deaf{}, 0, "many")
 		empty := wire.NewMessage(wire.Envelope{Rooms: []string{"one"}, Namespace: "/"}, nil).Size()
 		for _, tt := range []struct {
 			room  string
 			bytes int
 			want  int
 		}{
-			{"one", 10, 1}, {"32", 10, 1}, {"33", 10, 0}, {"one", quickBytes - empty, 1}, {"one", quickBytes - empty + 1, 0},
+			{"one", 10, 1}, {"some", 10, 1}, {"many", 10, 0}, {"one", quickBytes - empty, 1}, {"one", quickBytes - empty + 1, 0},
 		} {
 			rested()
 			w.take()
@@ -139,6 +139,35 @@ func TestBusyShardIsSweptByItsGoroutine(t *testing.T) {
 			synctest.Wait()
 			if got, quick, _ := w.take(); quick != quickSweeps || !slices.Equal(got, want) {
 				t.Errorf("%d by the publisher, want %d; got %q", quick, quickSweeps, got)
+			}
+		}
+	})
+}
+
+// Large sweeps use up the time that a shard has for them as many small ones do.
+func TestDeliveriesOfWhoPublishesAreLimitedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := running(t, 1)
+		w := &witness{}
+		n.Namespace("/")
+		member(t, n, w, 0, "half", "more")
+		for i := 1; i <= quickWork/2; i++ {
+			if member(t, n, deaf{}, 0, "more"); i < quickWork/2 {
+				member(t, n, deaf{}, 0, "half")
+			}
+		}
+		for _, tt := range []struct {
+			room string
+			want int // of three messages
+		}{{"half", 2}, {"more", 1}} {
+			rested()
+			w.take()
+			for i := range 3 {
+				n.In("/").To(tt.room).Emit("e", i)
+			}
+			synctest.Wait()
+			if got, quick, _ := w.take(); len(got) != 3 || quick != tt.want {
+				t.Errorf("room %s: %d deliveries, %d by the publisher, want 3, %d", tt.room, len(got), quick, tt.want)
 			}
 		}
 	})

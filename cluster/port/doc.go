@@ -10,6 +10,6 @@
 // (who is who), private.go (the address rule), bind.go, iface.go and
 // advertise.go (which sockets, which address), accept.go with gate.go and
 // conn.go (a stranger becomes a peer), direct_linux.go, dial.go, packet.go with queue.go
-// (datagrams), stats.go and loglimit.go (what is told about refusals).
+// (datagrams; datagram_linux.go calls the system), stats.go and loglimit.go (what is told about refusals).
 // DESIGN.md holds the reasons.
 package port
