@@ -261,7 +261,7 @@ func TestBytesOfFrames(t *testing.T) {
 	const name = "testdata/frames.txt"
 	want, err := os.ReadFile(name)
 	if err != nil || got.String() != string(want) {
-		t.Errorf("%s, %v:\n got\n%s\nwant\n%s", name, err, got.String(), want)
+		t.Errorf("%s, %v: the table in wire/DESIGN.md changes with it:\n got\n%s\nwant\n%s", name, err, got.String(), want)
 	}
 }
 
