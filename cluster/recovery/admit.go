@@ -174,6 +174,10 @@ func (m *Machine) admit(a *attempt, g *gather, parts []*section, heads Vector, r
 		m.refuse(a.pid, tooMuch)
 		return
 	}
+	if a.guest != nil {
+		m.admitGuest(a, &want, replay)
+		return
+	}
 	rec := a.granted.Record
 	rec.Quiet = Quiet{}
 	rec.Replay = Replay{Old: a.cursor, Want: want, D: m.order.add(Ref{}, m.now), First: m.replayed}
@@ -196,7 +200,7 @@ func (m *Machine) admit(a *attempt, g *gather, parts []*section, heads Vector, r
 	a.phase, a.gather = mirroring, nil
 	m.active--
 	m.nextInLine()
-	m.do(Admit{rec.clone(), rec.Replay.First, replay})
+	m.do(Admit{Record: rec.clone(), D: rec.Replay.First, Replay: replay})
 	m.answerMirrored(a, s.version)
 }
 

@@ -38,6 +38,8 @@ const (
 	kindDone
 	kindRelease
 	kindClaims
+	kindAskPlace
+	kindPlaceFound
 )
 
 // AppendFrame appends f as another node reads it with DecodeFrame. There is no limit of its size here: frames

@@ -98,16 +98,18 @@ type Machine struct {
 	contested   map[PID]struct{}   // owned sessions that were claimed from a node that was taken for dead
 	away        row[awaySince]     // sessions that are lost or given, the first that was first
 
-	fence    fence
-	attempts map[PID]*attempt
-	asking   map[uint64]*attempt // by what they have asked others
-	coming   []*attempt          // in the order in which they came
-	line     row[*attempt]       // those that wait until there is room
-	active   int                 // those that do not, and are not admitted
-	arrived  []*attempt          // those that wait for a gather
-	gathers  []*gather
-	replayed uint64 // cursor of the last replayed message
-	nextID   uint64
+	fence     fence
+	attempts  map[PID]*attempt
+	asking    map[uint64]*attempt // by what they have asked others
+	coming    []*attempt          // in the order in which they came
+	line      row[*attempt]       // those that wait until there is room
+	active    int                 // those that do not, and are not admitted
+	arrived   []*attempt          // those that wait for a gather
+	gathers   []*gather
+	guests    row[guestReplay]
+	guestRefs int    // messages in it
+	replayed  uint64 // cursor of the last replayed message
+	nextID    uint64
 
 	loop    []Frame // to this node itself
 	effects []Effect
@@ -331,6 +333,7 @@ func (m *Machine) sweep() {
 		}
 	}
 	m.endLost()
+	m.forgetGuests(m.now-m.gone(), guestRefs)
 	m.choose() // who was full may not be
 }
 
@@ -371,6 +374,10 @@ func (m *Machine) sessionFrame(from wire.NodeID, f Frame) {
 	switch f := f.(type) {
 	case Lookup:
 		m.lookup(from, f)
+	case AskPlace:
+		m.askedPlace(from, f)
+	case PlaceFound:
+		m.placeFound(from, f)
 	case Take:
 		m.take(from, f)
 	case Fetch:
