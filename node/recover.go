@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/meshrt/meshrt/cluster/recovery"
@@ -131,9 +132,9 @@ func (r *recoverer) apply(e recovery.Effect) {
 }
 
 // recoverable tells whether m is kept for who may miss it. What wants an answer is not, as with the official
-// server, nor is what may be dropped anyway.
+// server, nor is what may be dropped anyway. What is for nodes, and not for clients, is in no namespace of theirs.
 func recoverable(m *wire.Message) bool {
-	return m.Flags&(wire.Volatile|wire.WantAck|wire.Barrier) == 0
+	return m.Flags&(wire.Volatile|wire.WantAck|wire.Barrier) == 0 && strings.HasPrefix(m.Namespace, "/")
 }
 
 // publishLocked takes an own message that has its number. d is its delivery, nil when nobody here
