@@ -332,3 +332,24 @@ func TestClientsThatAGapConcernsAreNotRecovered(t *testing.T) {
 		recovered(t, b.nodes[1], c)
 	})
 }
+
+func TestPublisherHearsThatAMessageMayNotBeSafe(t *testing.T) {
+	recoveringTogether(t, 2, func(t *testing.T, b *lab) {
+		member := connect(t, b.nodes[1], "/")
+		b.net.SetDelay(b.hosts[0], b.hosts[1], time.Second)
+		o := b.nodes[0].In("/").Timeout(500 * time.Millisecond)
+		if err := o.EmitSafe(t.Context(), "e", 0); node.CodeOf(err) != node.CodeUnavailable {
+			t.Errorf("error %v, want one that says so", err)
+		}
+		b.net.SetDelay(b.hosts[0], b.hosts[1], 0)
+		time.Sleep(2 * time.Second)
+		if err := o.EmitArgsSafe(t.Context(), "e", wire.Args{[]byte("1")}, nil); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		expect(t, member, numbered("e", 0, 2)...)
+		if got := b.nodes[0].Stats().Recovery.Unacked; got != 0 {
+			t.Errorf("%d wait still", got)
+		}
+	})
+}

@@ -217,13 +217,35 @@ func (r *recoverer) stop() {
 
 // EmitSafe is Emit that returns when the message outlives this node: it is at a second one, which
 // hands it out should this one die, or there is no other. Without Config.Recovery, and for messages that are not
-// recovered (Volatile, Local), that is at once. An error after the message was sent, ctx's
-// or one of CodeLimit or CodeUnavailable, says that it is not known to be safe: it may arrive all the same.
+// recovered (Volatile, Local), that is at once. It waits at most as Timeout says: some seconds when a node has just died. An
+// error of CodeLimit or CodeUnavailable after the message was sent says that it is not known to be safe; it may arrive all the same.
 func (o Operator) EmitSafe(ctx context.Context, event string, args ...any) error {
 	m, err := o.event(event, args)
 	if err != nil {
 		return err
 	}
+	return o.sendSafely(ctx, m)
+}
+
+// EmitArgsSafe is EmitSafe with the arguments of EmitArgs.
+func (o Operator) EmitArgsSafe(ctx context.Context, event string, args wire.Args, attachments [][]byte) error {
+	payload, err := joinEvent(event, args, attachments)
+	if err != nil {
+		return err
+	}
+	m, err := o.message(payload, attachments)
+	if err != nil {
+		return err
+	}
+	return o.sendSafely(ctx, m)
+}
+
+func (o Operator) sendSafely(ctx context.Context, m *wire.Message) error {
+	if o.node.recovery == nil {
+		return o.send(m, nil)
+	}
+	ctx, cancel := within(ctx, o.timeout)
+	defer cancel()
 	done := make(chan error, 1)
 	if err := o.send(m, func(err error) { done <- err }); err != nil {
 		return err

@@ -6,6 +6,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	_ "embed"
@@ -131,7 +132,7 @@ func (h *handler) noRoute(mux *http.ServeMux, w http.ResponseWriter, r *http.Req
 }
 
 // post reads the JSON body, hands it to do and answers {"ok":true} or its error.
-func (h *handler) post(do func(body []byte) error) http.HandlerFunc {
+func (h *handler) post(do func(ctx context.Context, body []byte) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 			writeError(w, http.StatusUnsupportedMediaType, node.CodeInvalid, "Content-Type must be application/json")
@@ -139,7 +140,7 @@ func (h *handler) post(do func(body []byte) error) http.HandlerFunc {
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.cfg.MaxBody))
 		if err == nil {
-			err = do(body)
+			err = do(r.Context(), body)
 		}
 		if err != nil {
 			fail(w, err)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -88,7 +89,7 @@ func (h *handler) operator(m message) node.Operator {
 	return o
 }
 
-func (h *handler) publish(body []byte) error {
+func (h *handler) publish(ctx context.Context, body []byte) error {
 	m, args, err := decode(body)
 	if err == nil {
 		err = m.only(true, false)
@@ -107,10 +108,10 @@ func (h *handler) publish(body []byte) error {
 	if m.Volatile {
 		o = o.Volatile()
 	}
-	return o.EmitArgs(m.Event, args, nil)
+	return o.EmitArgsSafe(ctx, m.Event, args, nil)
 }
 
-func (h *handler) broadcast(body []byte) error {
+func (h *handler) broadcast(ctx context.Context, body []byte) error {
 	m, args, err := decode(body)
 	if err == nil {
 		err = m.only(false, false)
@@ -118,10 +119,10 @@ func (h *handler) broadcast(body []byte) error {
 	if err != nil {
 		return err
 	}
-	return h.operator(m).EmitArgs(m.Event, args, nil)
+	return h.operator(m).EmitArgsSafe(ctx, m.Event, args, nil)
 }
 
-func (h *handler) direct(body []byte) error {
+func (h *handler) direct(_ context.Context, body []byte) error {
 	m, args, err := decode(body)
 	if err == nil {
 		err = m.only(false, true)
