@@ -41,6 +41,7 @@ type RecoveryStats struct {
 	Taken     uint64            // sessions that were closed here as they live elsewhere
 	Completed uint64            // messages of nodes that have died, from their mirrors
 	Short     uint64            // own messages that left the log before their time
+	LogBytes  int               // of messages that are kept, own and other nodes'
 	Coming    int               // clients that wait for their session
 	Unacked   int               // messages whose publisher waits for their copies
 }
@@ -251,6 +252,7 @@ func (r *recoverer) statsLocked() RecoveryStats {
 	s, x := r.stats, r.x.Stats()
 	s.Refused = maps.Clone(s.Refused)
 	s.Completed, s.Short, s.Coming, s.Unacked = x.Completed, x.Short, len(r.coming), len(r.unacked)
+	s.LogBytes = r.x.LogBytes()
 	return s
 }
 

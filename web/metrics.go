@@ -37,6 +37,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.forward(e)
 	c.hub(e)
 	c.keyed(e)
+	c.recovery(e)
 	c.mesh(e)
 	c.peers(e)
 	c.gossip(e)

@@ -98,3 +98,12 @@ func (h *history) covers(from wire.Frontiers, since time.Duration) bool {
 	}
 	return true
 }
+
+// LogBytes are those of the messages that are kept, own and mirrored.
+func (m *Machine) LogBytes() (bytes int) {
+	bytes = m.log.bytes
+	for _, x := range m.mirrors {
+		bytes += x.log.bytes
+	}
+	return bytes
+}

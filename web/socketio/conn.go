@@ -1,8 +1,6 @@
 package socketio
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -29,6 +27,8 @@ type conn struct {
 	mu        sync.Mutex
 	timeout   *time.Timer        // runs connectTimeout; nil once it need not
 	sockets   map[string]*socket // by namespace; nil once closed
+	pending   map[string]pending // namespaces that are being joined beside the reader
+	why       string             // of the end, once closed
 	kicked    bool               // the server has disconnected the client
 	everJoin  bool               // a namespace was joined: no connect timeout any more
 	departure *node.Departure    // the client moves to another node
@@ -102,9 +102,12 @@ func (c *conn) packet(p sio.Packet) {
 		p = modern(p)
 	}
 	s := c.socket(p.Namespace)
+	if s == nil {
+		s = c.awaitConnect(p.Namespace)
+	}
 	switch {
 	case s == nil && p.Type == sio.Connect:
-		c.connect(p.Namespace, p.Data)
+		c.beginConnect(p.Namespace, p.Data)
 	case s == nil && c.wasKicked(): // on its way when the server disconnected
 	case s == nil || p.Type == sio.Connect || p.Type == sio.ConnectError:
 		// The official server closes as well: the client has lost its place.
@@ -165,35 +168,6 @@ func (c *conn) wasKicked() bool {
 	return c.kicked
 }
 
-// connect opens a session in a namespace. It may take as long as other nodes
-// take to learn of it, in which the client sends nothing but pongs.
-func (c *conn) connect(namespace string, auth json.RawMessage) {
-	c.mu.Lock()
-	full := len(c.sockets) >= maxNamespaces
-	c.mu.Unlock()
-	if full {
-		c.connectError(namespace, node.Errorf(node.CodeLimit, "more than %d namespaces", maxNamespaces))
-		return
-	}
-	s := c.newSocket(namespace)
-	session, err := c.server.node.Open(c.server.ctx, node.SessionConfig{Namespace: namespace, Sink: s, Affinity: c.affinity, Wait: c.server.cfg.ConnectTimeout,
-		Resume: resumeOf(auth), NoRecovery: c.legacy(),
-		Handshake: node.Handshake{Protocol: protocol, Remote: c.remote(), Auth: auth}})
-	if errors.Is(err, node.ErrNotNow) {
-		// A connect_error would be final: official clients do not connect again
-		// after one. The loss of a connection they take for what it is.
-		c.engine.Close(engineio.ReasonTransportClose)
-		return
-	}
-	if err != nil {
-		c.connectError(namespace, err)
-		return
-	}
-	if !c.add(s, session) {
-		session.Close(reasonServer)
-	}
-}
-
 // protocol is what handshakes and lists call it.
 const protocol = "socket.io"
 
@@ -213,29 +187,6 @@ func (c *conn) recall() (query url.Values, header http.Header) {
 	}
 	r := c.engine.Request()
 	return r.URL.Query(), r.Header
-}
-
-// add makes s known to the reader, unless the server has disconnected it by now.
-func (c *conn) add(s *socket, session *node.Session) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.session = session
-	c.everJoin = true
-	c.stopTimeoutLocked()
-	if s.kicked {
-		return false
-	}
-	c.sockets[s.namespace] = s
-	return true
-}
-
-func (c *conn) connectError(namespace string, err error) {
-	data := errorData(err)
-	if c.legacy() {
-		data = legacyErrorData(err)
-	}
-	c.send(sio.Packet{Type: sio.ConnectError, Namespace: namespace, Data: data})
-	c.engine.Flush()
 }
 
 // remove takes s out of the namespaces of the client.
@@ -283,6 +234,7 @@ func (c *conn) Ending() {
 	c.server.later(func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		c.cancelPendingLocked()
 		for _, s := range c.sockets {
 			s.session.Gone()
 		}
@@ -293,21 +245,18 @@ func (c *conn) Ending() {
 func (c *conn) Closed(reason engineio.Reason) {
 	c.mu.Lock()
 	c.stopTimeoutLocked()
-	sockets, kicked := c.sockets, c.kicked
+	c.cancelPendingLocked()
+	c.why = reason.Official()
+	if c.kicked && reason == engineio.ReasonForcedServerClose {
+		c.why = reasonServer
+	}
+	sockets, why := c.sockets, c.why
 	c.sockets = nil
 	c.mu.Unlock()
 	if reason == engineio.ReasonMoved {
 		return // the sessions live elsewhere
 	}
-	why := reason.Official()
-	if kicked && reason == engineio.ReasonForcedServerClose {
-		why = reasonServer
-	}
 	for _, s := range sockets {
-		if recoverable[why] {
-			s.session.Lost(why)
-		} else {
-			s.session.Close(why)
-		}
+		end(s.session, why)
 	}
 }

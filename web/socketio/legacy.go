@@ -25,7 +25,7 @@ func (c *conn) legacy() bool { return c.engine.Version() == 3 }
 // openLegacy lets the client into the main namespace.
 func (c *conn) openLegacy() {
 	c.parser = parserText
-	c.connect("/", nil)
+	c.beginConnect("/", nil)
 }
 
 // modern is p as a client of today would write it: the query of a namespace is

@@ -1,7 +1,7 @@
 // Package socketio speaks Socket.IO 5 to clients, on the sessions of a node.
 //
 // Reading order: server.go (Config, Server), conn.go (one client and its
-// namespaces), socket.go (one namespace of it: the Sink of a session),
+// namespaces), connect.go with resume.go (how it joins them), socket.go (one namespace of it: the Sink of a session),
 // encode.go (deliveries to packets), parser.go (packets to messages, as text or
 // as msgpack), move.go (clients that come from another node), legacy.go (clients of Socket.IO 2), client.go (the official client's bundles).
 package socketio
@@ -105,13 +105,14 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// later runs f on a goroutine that Run waits for.
-func (s *Server) later(f func()) {
+// later runs f on a goroutine that Run waits for, unless Run has ended.
+func (s *Server) later(f func()) (runs bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.ended {
 		s.calls.Go(f)
 	}
+	return !s.ended
 }
 
 // Stats are counters since NewServer and the state of now.
