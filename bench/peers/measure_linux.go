@@ -74,6 +74,9 @@ func (r *rig) deliveries(ctx context.Context, s server, nodes int, c bench.Confi
 	if err != nil {
 		return nil, err
 	}
+	for _, w := range report.Warnings {
+		r.log.Warn(w, "server", s.name)
+	}
 	v := values{cpu: report.ServerCPU, p50: report.Latency.P50, p99: report.Latency.P99, rate: report.PerSecond, generator: report.Generator.PerDelivery}
 	if m := report.Messages; m != nil {
 		v[lost] = float64(m.Lost + m.Doubled + m.OutOfOrder + m.Stray + m.Damaged)
