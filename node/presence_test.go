@@ -487,3 +487,23 @@ func TestRecoveryIsNoLeaveAndJoin(t *testing.T) {
 		w.expectTold([]string{"-#0 client namespace disconnect"}, c)
 	})
 }
+
+// G7: a node that stops in order leaves no ghost, and nobody is told twice.
+func TestNodeThatStopsTakesItsMembersAlong(t *testing.T) {
+	together(t, 3, withPresence, func(t *testing.T, b *lab) {
+		w, c, ann := connect(t, b.nodes[0], "/"), connect(t, b.nodes[2], "/"), connectAs(t, b.nodes[2], "ann")
+		w.emit(1, "presence", "lobby")
+		time.Sleep(100 * time.Millisecond)
+		c.join("lobby")
+		ann.join("lobby")
+		time.Sleep(100 * time.Millisecond)
+		w.expectTold([]string{"list", "+#0", "+ann"}, c)
+		c.session.Close("server shutting down")
+		ann.session.Close("server shutting down")
+		b.stops[2]()
+		connectAs(t, b.nodes[1], "ann").join("lobby")
+		time.Sleep(10 * time.Second)
+		w.expectTold([]string{"-#0 server shutting down"}, c)
+		lists(t, b.nodes[1], "lobby", []string{"ann"})
+	})
+}

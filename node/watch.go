@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 
 	"github.com/meshrt/meshrt/node/presence"
 	"github.com/meshrt/meshrt/wire"
@@ -43,7 +44,7 @@ const maxMembers = 10_000
 
 // Presence lists who is in a room, on all nodes. A room that was not listed or watched on this
 // node within the last minute is asked for at the others, which takes a round trip, or 2 s when one does
-// not answer; from then on it is known here. At most a page of MaxPage members, see Node.Presence.
+// not answer; from then on it is known here. Node.Presence lists a page.
 func (ns *Namespace) Presence(ctx context.Context, room string) (PresenceList, error) {
 	return ns.To(room).Presence(ctx)
 }
@@ -55,26 +56,31 @@ func (o Operator) Presence(ctx context.Context) (PresenceList, error) {
 	}
 	ctx, cancel := within(ctx, o.timeout)
 	defer cancel()
-	members, _, missing, err := o.node.Presence(ctx, Query{Namespace: o.namespace, Room: o.rooms[0], Limit: MaxPage})
-	return PresenceList{members, missing}, err
+	list, _, err := o.node.presence(ctx, wire.Topic{Namespace: o.namespace, Room: o.rooms[0]}, "", math.MaxInt)
+	return list, err
 }
 
 // Presence lists a page of the members of q.Room: see Namespace.Presence, and Sockets for
 // next and missing.
 func (n *Node) Presence(ctx context.Context, q Query) (members []Member, next string, missing []Missing, err error) {
 	q = q.normal()
-	t := wire.Topic{Namespace: q.Namespace, Room: q.Room}
+	list, next, err := n.presence(ctx, wire.Topic{Namespace: q.Namespace, Room: q.Room}, q.After, q.Limit)
+	return list.Members, next, list.Missing, err
+}
+
+func (n *Node) presence(ctx context.Context, t wire.Topic, after string, limit int) (list PresenceList, next string, err error) {
 	if err := n.follow(ctx, t); err != nil {
-		return nil, "", nil, err
+		return list, "", err
 	}
 	p := &n.presences
 	p.lock()
 	defer p.mu.Unlock()
 	if !p.m.Follows(t) { // cannot be: it lingers
-		return nil, "", nil, ErrClosed
+		return list, "", ErrClosed
 	}
-	members, next = p.m.List(t, q.After, q.Limit)
-	return members, next, p.missing(t), nil
+	list.Members, next = p.m.List(t, after, limit)
+	list.Missing = p.missing(t)
+	return list, next, nil
 }
 
 func (p *presences) missing(t wire.Topic) (list []Missing) {
@@ -174,7 +180,7 @@ func (s *Session) prime(t wire.Topic) (list PresenceList, err error) {
 // watchLocked has the session watch a room, or begin anew. Node.mu and presences.mu are held.
 func (s *Session) watchLocked(t wire.Topic) error {
 	p := &s.node.presences
-	f, _ := p.follows[t]
+	f := p.follows[t]
 	_, again := s.watching[t.Room]
 	switch {
 	case s.state == sessionClosed || f == nil:

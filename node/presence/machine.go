@@ -22,8 +22,8 @@ type Config struct {
 	Grace time.Duration
 	// Linger is how long a room that nobody asks for any more is followed: default 60 s.
 	Linger time.Duration
-	// MaxRooms limits the rooms that this node follows, and those that it is wanted for.
-	// Default 10,000 each.
+	// MaxRooms limits the rooms that this node follows; those that it is wanted for may be
+	// twice as many. Default 10,000.
 	MaxRooms int
 	// MaxBytes limits the entries of all sets, roughly. Default 256 MiB.
 	MaxBytes int
@@ -33,6 +33,7 @@ const (
 	digestEvery = 10 * time.Second // between two kindState of a room
 	slowEvery   = time.Second      // between two looks at what time brings, but for grace
 	patience    = 2 * time.Second  // of a new room, for nodes that are linked and do not answer
+	evictAfter  = 5 * time.Second  // since it was asked for, a room that nobody watches may make way for others
 	retryFirst  = 5 * time.Second  // a want without an answer is said again, and then
 	retryMost   = time.Minute      // ... after twice as long each time, up to this
 	quietMost   = 3 * digestEvery  // of a node whose set is known; then it is wanted again

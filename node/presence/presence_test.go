@@ -265,6 +265,11 @@ func TestLimits(t *testing.T) {
 	if err := d.m.Watch(wire.Topic{Namespace: "/", Room: "c"}); !errors.Is(err, ErrFull) {
 		t.Errorf("third room: %v", err)
 	}
+	d.after(evictAfter)
+	if err := d.m.Watch(wire.Topic{Namespace: "/", Room: "c"}); err != nil || d.m.Follows(wire.Topic{Namespace: "/", Room: "b"}) {
+		t.Errorf("third room, in place of one that nobody watches: %v", err)
+	}
+	d.after(2 * slowEvery)
 	d.m.Follow([]Peer{{2, "two", true, 1}})
 	var ids []string
 	for i := range 12 {

@@ -70,6 +70,9 @@ func (m *Machine) Watch(t wire.Topic) error {
 		r.used = m.now
 		return nil
 	}
+	if len(m.rooms) >= m.cfg.MaxRooms {
+		m.evict()
+	}
 	if len(m.rooms) >= m.cfg.MaxRooms || m.bytes >= m.cfg.MaxBytes {
 		m.stats.Refused++
 		return ErrFull
@@ -100,6 +103,21 @@ func (m *Machine) Hold(t wire.Topic, by int) {
 	}
 }
 
+// evict makes room for one more: of those that nobody watches, the one that was asked for the longest
+// ago goes, if that is a while ago. So nobody fills all places for long with rooms of made-up names.
+func (m *Machine) evict() {
+	var oldest wire.Topic
+	used := m.now - evictAfter
+	for t, r := range m.rooms {
+		if r.watchers == 0 && r.used <= used {
+			oldest, used = t, r.used
+		}
+	}
+	if r := m.rooms[oldest]; r != nil {
+		m.drop(oldest, r)
+	}
+}
+
 // drop follows a room no more.
 func (m *Machine) drop(t wire.Topic, r *room) {
 	for id, c := range r.copies {
@@ -117,7 +135,15 @@ func (m *Machine) Complete(t wire.Topic) bool {
 	if r == nil || !m.own[t].whole {
 		return false
 	}
-	return m.now-r.begun >= patience || !slices.ContainsFunc(m.Missing(t), func(x Missing) bool { return x.Reason == noAnswer })
+	if m.now-r.begun >= patience {
+		return true
+	}
+	for id, n := range m.nodes {
+		if c := r.copies[id]; n.up && (c == nil || c.set == nil && !c.over) {
+			return false
+		}
+	}
+	return true
 }
 
 // Missing is a node whose entries may be missing or old.

@@ -373,7 +373,9 @@ func TestRelayRefusals(t *testing.T) {
 			{`["broadcast",""]`, "invalid", "event name is empty"},
 			{`["direct","x","e"]`, "invalid", `\"x\" is no socket id`},
 			{`["direct","` + gone + `","e"]`, "unavailable", "no socket " + gone},
-			{`["presence","x"]`, "invalid", `no handler for event \"presence\"`},
+			{`["presence",""]`, "invalid", "room name is empty"},
+			{`["presence",7]`, "invalid", "presence needs a string as argument 1: the room"},
+			{`["presence","` + bid + `"]`, "invalid", "room is a socket's id"},
 		} {
 			a.Send(fmt.Sprintf("42%d%s", i, tt.emit))
 			a.Expect(fmt.Sprintf(`43%d[{"ok":false,"error":"%s","code":"%s"}]`, i, tt.message, tt.code))
