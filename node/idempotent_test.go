@@ -292,3 +292,48 @@ func TestWaitOfAnInlineHandler(t *testing.T) {
 		}
 	})
 }
+
+// The message of a dead node is on its way to a node that lives, and no notice has come to who is asked next.
+func TestAKeyWaitsForWhatIsUnderWay(t *testing.T) {
+	together(t, 3, root, func(t *testing.T, b *lab) {
+		m := member(t, b)
+		publishes(b, 0, "first", "e") // all want notices from now on
+		time.Sleep(time.Second)
+		expect(t, m, `["e",1]`)
+		b.net.SetDelay(b.hosts[0], b.hosts[2], 600*time.Millisecond)
+		go publishes(b, 0, "k", "e")
+		time.Sleep(300 * time.Millisecond)
+		b.net.Cut(b.hosts[0], b.hosts[1])
+		time.Sleep(320 * time.Millisecond) // the third node has answered, and it publishes
+		b.hosts[0].Kill()
+		b.net.HealAll()
+		if took, err := publishes(b, 1, "k", "e"); err != nil || took < 500*time.Millisecond || took > 900*time.Millisecond {
+			t.Errorf("%v after %v", err, took)
+		}
+		time.Sleep(time.Second)
+		expect(t, m, `["e",1]`)
+	})
+}
+
+// A claim that comes to nothing holds up nobody, even if its node cannot be asked any more.
+func TestAClaimIsReleased(t *testing.T) {
+	together(t, 3, root, func(t *testing.T, b *lab) {
+		m := member(t, b)
+		strong, weak := 0, 1
+		if b.nodes[1].ID() < b.nodes[0].ID() {
+			strong, weak = 1, 0
+		}
+		gone := string(wire.NewSessionID(b.nodes[strong].ID()))
+		if err := b.nodes[strong].In("/").IdempotencyKey("k").Direct(gone, "e", nil, nil); err == nil {
+			t.Error("sent to a socket that is not there")
+		}
+		time.Sleep(100 * time.Millisecond)
+		b.net.Cut(b.hosts[strong], b.hosts[weak])
+		b.net.Cut(b.hosts[weak], b.hosts[strong])
+		if took, err := publishes(b, weak, "k", "e"); err != nil || took > 1100*time.Millisecond {
+			t.Errorf("%v after %v, want a second", err, took)
+		}
+		time.Sleep(time.Second)
+		expect(t, m, `["e",1]`)
+	})
+}
