@@ -219,7 +219,7 @@ func TestManyCountsAreToldInParts(t *testing.T) {
 	slices.Sort(takes)
 	t.Logf("%d bytes a topic; %d parts, median %v, p99 %v to tell, %v, %v to take", int64(after.HeapAlloc-before.HeapAlloc)/topics,
 		len(took), took[len(took)/2], took[len(took)*99/100], takes[len(takes)/2], takes[len(takes)*99/100])
-	if p := b.peers[1]; p.known == nil || p.known.topics != topics || took[len(took)/2] > 5*time.Millisecond {
-		t.Error("not all came, or it took long")
+	if p := b.peers[1]; p.known == nil || p.known.topics != topics {
+		t.Error("not all came")
 	}
 }
