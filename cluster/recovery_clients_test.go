@@ -228,7 +228,7 @@ func (w *world) applySession(rn *recNode, e recovery.Effect) {
 		k := rn.waiting[e.PID]
 		w.forget(rn, e.PID)
 		w.p.refusals[e.Reason]++
-		strict := w.p.strict && e.Reason == "the cursor is too old" && w.cfg.LogBytes == 0 && w.cfg.Window > 10*time.Second
+		strict := w.p.strict && e.Reason == "the cursor is too old" && w.cfg.LogBytes == 0 && w.cfg.OrderEntries == 0 && w.cfg.Window > 10*time.Second
 		w.toClient(k, func(c *simClient) {
 			if strict {
 				w.p.problem("refused: session %s at %v, though one node has died at a time", e.PID, w.now)

@@ -332,6 +332,7 @@ func recoverySettings(seed uint64, broken recovery.Rule) recovery.Config {
 
 // The kinds of great faults beside the kill: some rules are only needed in one of them.
 const (
+	byFreezing  = 0
 	byCrash     = 3
 	byBereaving = 4
 	byCrowd     = 5
@@ -358,7 +359,7 @@ func simulateRecovery(seed uint64, broken recovery.Rule, kind uint64) *world {
 		kind = seed / 2 % 9
 	}
 	switch kind {
-	case 0:
+	case byFreezing:
 		second = func() { w.freeze(w.living()[0]) }
 	case 1:
 		second = w.partition
@@ -461,6 +462,8 @@ func kindFor(broken recovery.Rule) uint64 {
 		return byCrowd
 	case recovery.BreakAnswer:
 		return byAmbush
+	case recovery.BreakDoubt:
+		return byFreezing
 	case recovery.BreakTailParts:
 		return byCrash
 	case recovery.BreakUnable:

@@ -153,7 +153,7 @@ func (m *Machine) tickAttempts() {
 	if len(m.coming) == 0 {
 		return
 	}
-	for _, a := range slices.Clone(m.coming) {
+	for _, a := range m.coming {
 		if !a.ended {
 			a.tick(m)
 		}

@@ -126,11 +126,17 @@ type Stats struct {
 	TooMuch   uint64 // ... as more than HoldBytes were held, or too many messages to replay
 	Full      uint64 // nodes that were refused, as Mirrors are mirrored
 	Evicted   uint64 // dead nodes that were forgotten before their time
+	Coming    int    // recoveries that go on or wait
+	Held      int    // bytes of messages for them
 	Outgrown  uint64 // sessions that are kept no more, as they had more than RecordBytes
 }
 
-// Stats are the counters so far.
-func (m *Machine) Stats() Stats { return m.stats }
+// Stats are the counters so far, and the state of now.
+func (m *Machine) Stats() Stats {
+	s := m.stats
+	s.Coming, s.Held = len(m.attempts), m.held()
+	return s
+}
 
 // peer is another run of a node.
 type peer struct {
