@@ -22,6 +22,7 @@ type roamer struct {
 	mu     sync.Mutex
 	conn   *roamerSink
 	pid    string
+	joined bool // and was told so
 	cursor string
 	at     int            // the node
 	last   map[string]int // number, by publisher
@@ -92,9 +93,12 @@ func (r *roamer) connect(ctx context.Context, i int) {
 	}
 	r.mu.Lock()
 	k.session = s
+	joined := r.joined && s.Recovered()
 	r.mu.Unlock()
-	if !s.Recovered() {
-		s.Join(ctx, "room")
+	if !joined && s.Join(ctx, "room") == nil { // what it was not told, it asks again
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.joined = r.conn == k && !k.broken
 	}
 }
 
@@ -108,9 +112,13 @@ func (o *opening) Deliver(d *node.Delivery) bool {
 		if r.conn == o.roamerSink {
 			if r.pid = d.Session.PID(); d.Session.Recovered() {
 				r.back.Add(1)
+				if !r.joined { // what came before is of no room that it is in
+					r.last = map[string]int{}
+				}
 			} else {
 				r.fresh.Add(1)
 				r.last, r.twice, r.cursor = map[string]int{}, map[string]int{}, ""
+				r.joined = false
 			}
 		}
 		r.mu.Unlock()
