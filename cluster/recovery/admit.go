@@ -127,7 +127,19 @@ func (a *attempt) lowest(s *section) wire.Frontiers {
 // start is from where on messages of an origin are for a session.
 func (a *attempt) start(s *section) wire.Frontiers {
 	w := &a.granted.Want
-	return begins(s.Origin, Place{w.Owner, w.Base[s.Origin]}, s.Starts, s.Heads)
+	f, known := begins(s.Origin, Place{w.Owner, w.Base[s.Origin]}, s.Starts)
+	if known {
+		return f
+	}
+	// Its owner and the origin have never met. What was published since the session's place is owed to it: the origin may have
+	// started later. What is older was for nobody at that owner.
+	for _, e := range s.Entries {
+		if s.at-e.Age < a.since {
+			k := e.Message.Flags.Stream()
+			f[k] = max(f[k], e.Message.Seq)
+		}
+	}
+	return f
 }
 
 // started is what a session lacks, with nothing that is before the starts of sections.
