@@ -42,6 +42,9 @@ func (m *Machine) seen() map[wire.NodeID]Member {
 		if m.closed(id) && m.speaksFor(id) {
 			k.Mirrors = m.mirrors[id].gen
 		}
+		if p.down && p.tail != nil && p.tail.done {
+			k.Heads, k.Dead = m.order.current[id], max(m.now-p.since, 1)
+		}
 		all[id] = k
 	}
 	return all
