@@ -98,6 +98,9 @@ func (m *Machine) skipDead(parts []*section, a *attempt) {
 // short tells whether some of what a session lacks is gone.
 func (a *attempt) short(parts []*section) bool {
 	for _, s := range parts {
+		if s.orphan > 0 && a.lacksOrphan(s) {
+			return true
+		}
 		lowest := a.lowest(s)
 		for k, d := range s.Dropped {
 			if d.Seq > lowest[k] && d.Age <= s.at-a.since+a.m.cfg.Slack {
@@ -106,6 +109,22 @@ func (a *attempt) short(parts []*section) bool {
 		}
 	}
 	return false
+}
+
+// lacksOrphan tells whether a session may lack messages of a dead node of which nobody has a copy. One that has nothing of it
+// lacks nothing if it has a place of well after that death: its owner had never met that node, or got all of it by then.
+func (a *attempt) lacksOrphan(s *section) bool {
+	w := &a.granted.Want
+	lacks := func(v Vector) bool {
+		at, has := v[s.Origin]
+		return has && behind(at, s.Heads) || !has && a.since <= s.orphan+a.m.cfg.Patience
+	}
+	for _, floor := range w.Rooms {
+		if floor != nil && lacks(floor) {
+			return true
+		}
+	}
+	return lacks(w.Base)
 }
 
 // lowest is behind which a session may lack messages of an origin.
@@ -127,7 +146,19 @@ func (a *attempt) lowest(s *section) wire.Frontiers {
 // start is from where on messages of an origin are for a session.
 func (a *attempt) start(s *section) wire.Frontiers {
 	w := &a.granted.Want
-	return begins(s.Origin, Place{w.Owner, w.Base[s.Origin]}, s.Starts, s.Heads)
+	f, known := begins(s.Origin, Place{w.Owner, w.Base[s.Origin]}, s.Starts)
+	if known {
+		return f
+	}
+	// Its owner and the origin have never met. What was published since the session's place is owed to it: the origin may have
+	// started later. What is older was for nobody at that owner.
+	for _, e := range s.Entries {
+		if s.at-e.Age < a.since {
+			k := e.Message.Flags.Stream()
+			f[k] = max(f[k], e.Message.Seq)
+		}
+	}
+	return f
 }
 
 // started is what a session lacks, with nothing that is before the starts of sections.

@@ -303,10 +303,12 @@ func (c *coder) rooms(v *Rooms) {
 }
 
 func (c *coder) member(v *Member) {
-	more := c.fields(4)
+	more := c.fields(5 + wire.Streams)
 	c.bool(&v.Down)
 	c.bool(&v.Unable)
 	c.uint(&v.Gen)
 	c.uint(&v.Mirrors)
+	c.frontiers(&v.Heads)
+	c.span(&v.Dead)
 	c.skip(more)
 }

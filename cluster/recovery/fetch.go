@@ -42,26 +42,26 @@ func (m *Machine) seen() map[wire.NodeID]Member {
 		if m.closed(id) && m.speaksFor(id) {
 			k.Mirrors = m.mirrors[id].gen
 		}
+		if p.down && p.tail != nil && p.tail.done {
+			k.Heads, k.Dead = m.order.current[id], max(m.now-p.since, 1)
+		}
 		all[id] = k
 	}
 	return all
 }
 
-// begins is from where on messages of an origin are for sessions that were at a place of an owner. One that
-// the origin did not know, and that has nothing of it, is owed nothing.
-func begins(origin wire.NodeID, p Place, starts []Place, heads wire.Frontiers) (f wire.Frontiers) {
+// begins is from where on messages of an origin are for sessions that were at a place of an owner. It is not
+// known of one that the origin has never met: it may have died before the origin started, see attempt.start.
+func begins(origin wire.NodeID, p Place, starts []Place) (f wire.Frontiers, known bool) {
 	if p.Owner == origin || p.Owner == 0 {
-		return f
+		return f, true
 	}
 	for _, s := range starts {
 		if s.Owner == p.Owner {
-			return s.At
+			return s.At, true
 		}
 	}
-	if p.At == f {
-		return heads
-	}
-	return f
+	return f, p.At != f
 }
 
 // starts are how far an origin was when it came to know the owners of places.
@@ -86,7 +86,8 @@ func (m *Machine) section(log *history, heads wire.Frontiers, f Fetch, met map[w
 	}
 	lowest := s.Heads
 	for _, p := range f.Places {
-		at := most(p.At, begins(f.Origin, p, s.Starts, s.Heads))
+		start, _ := begins(f.Origin, p, s.Starts)
+		at := most(p.At, start)
 		for k := range lowest {
 			lowest[k] = min(lowest[k], at[k])
 		}

@@ -33,6 +33,9 @@ type section struct {
 	from  wire.NodeID   // who gives it
 	at    time.Duration // when its first part came; 0 it has not
 	whole bool
+	// orphan is when it died, of one of which nobody has a copy any more; 0 somebody has. There are no entries, and who lacks
+	// something of it is refused.
+	orphan time.Duration
 }
 
 // How many gathers there are at a time: who arrives meanwhile waits for the next, for which all are asked together. And how many
@@ -246,13 +249,28 @@ func (g *gather) known() map[wire.NodeID]Member {
 		}
 		for id, k := range members {
 			if old, ok := all[id]; ok {
-				k = Member{Down: k.Down && old.Down, Unable: k.Unable || old.Unable, Gen: max(k.Gen, old.Gen)}
+				k = Member{Down: k.Down && old.Down, Unable: k.Unable || old.Unable, Gen: max(k.Gen, old.Gen),
+					Mirrors: max(k.Mirrors, old.Mirrors), Heads: most(k.Heads, old.Heads), Dead: shorter(k.Dead, old.Dead)}
 			}
 			all[id] = k
 		}
 	}
 	delete(all, g.m.id)
 	return all
+}
+
+// orphan tells whether the mirrors of a dead node have died as well, but somebody knows how far it was: who has got
+// all of it does not need a copy.
+func (k Member) orphan() bool {
+	return k.Down && k.Mirrors < k.Gen && k.Dead > 0
+}
+
+// shorter is the lesser of those that are known.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // checkGathers looks whether what they wait for is here.
@@ -312,6 +330,8 @@ func (g *gather) parts() (parts []*section, ok bool) {
 			return nil, false
 		case s != nil && s.whole && (s.Gen >= k.Gen || m.breaks(BreakGen)):
 			parts = append(parts, s)
+		case k.orphan():
+			parts = append(parts, &section{Section: Section{Origin: id, Heads: k.Heads}, whole: true, orphan: m.now - k.Dead})
 		case k.Gen > 0 && !m.breaks(BreakSections):
 			return nil, false
 		}

@@ -129,7 +129,10 @@ func (m *Machine) fetchedTail(from wire.NodeID, f FetchTail) {
 		return
 	}
 	t := TailEntries{Origin: f.Origin, Nonce: f.Nonce, From: f.From, Heads: x.log.heads()}
-	start := begins(f.Origin, Place{from, f.From}, m.starts([]Place{{Owner: from}}, x.met), t.Heads)
+	start, known := begins(f.Origin, Place{from, f.From}, m.starts([]Place{{Owner: from}}, x.met))
+	if !known {
+		start = t.Heads // they have never met
+	}
 	m.fillTail(&t, from, &x.log, most(f.From, start))
 	m.send(from, t)
 }
