@@ -56,6 +56,7 @@ func TestReadme(t *testing.T) {
 
 	// "Connect": the listener is the plain WebSocket one, on another node.
 	listener := first.startIn(r.clients, "node "+r.snippet("const ws = new WebSocket", "import WebSocket from 'ws';\n"))
+	first.wait("the listener has joined", func() bool { return strings.Contains(listener.log.String(), `"ok":true`) })
 	sender := first.startIn(r.clients, "node "+r.snippet("import { io }", ""))
 	first.wait("the snippets talk", func() bool { return strings.Contains(listener.log.String(), `"event":"hello","data":"hi"`) })
 	for i := 0; i < 2 && !strings.Contains(sender.log.String(), "curl says hi"); i++ { // the first may come before its join
