@@ -248,8 +248,8 @@ func TestWithoutKeysNothingIsPaid(t *testing.T) {
 		o := b.nodes[0].In("/").To("room")
 		args := wire.Args{[]byte("1")}
 		plain := testing.AllocsPerRun(100, func() { o.EmitArgs("e", args, nil) })
-		if plain > 3 {
-			t.Errorf("%v allocations to publish, want 3", plain)
+		if plain > 2 {
+			t.Errorf("%v allocations to publish, want 2", plain)
 		}
 	})
 }
