@@ -1,0 +1,94 @@
+package web
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meshrt/meshrt/node"
+)
+
+const cursorLen = 22
+
+// TestClientsOfBothProtocolsComeBack: what they are told, and what they get, when their connection broke;
+// and who has said goodbye is new.
+func TestClientsOfBothProtocolsComeBack(t *testing.T) {
+	onBoxesWith(t, 2, Config{}, node.Config{Recovery: time.Minute}, func(t *testing.T, b []*box) {
+		type words struct{ ID, Session, Cursor, SID, PID string }
+		said := func(text string) (w words) {
+			if err := json.Unmarshal([]byte(strings.TrimPrefix(text, "40")), &w); err != nil {
+				t.Fatalf("%q: %v", text, err)
+			}
+			return w
+		}
+		next := func(c interface{ Next() (string, error) }) string {
+			got, err := c.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}
+		plain := b[0].clients.Dial("/ws")
+		first := said(next(plain))
+		plain.Send(`{"type":"join","id":1,"room":"r"}`)
+		plain.Expect(`{"type":"ack","id":1,"ok":true}`)
+		io := b[0].clients.Dial("/socket.io/?EIO=4&transport=websocket")
+		next(io)
+		io.Send(`40`)
+		firstIO := said(next(io))
+		io.Send(`421["join","r"]`)
+		io.Expect(`431[{"ok":true}]`)
+
+		// High and low ones keep the order of all: a cursor is a place.
+		for _, p := range []node.Priority{node.Low, node.High, node.Normal} {
+			b[1].node.In("/").To("r").Priority(p).Emit("e", "x")
+		}
+		time.Sleep(time.Second)
+		var cursor, offset string
+		for range 3 {
+			cursor = said(next(plain)).Cursor
+			var args []string
+			if text := next(io); json.Unmarshal([]byte(strings.TrimPrefix(text, "42")), &args) != nil || len(args) != 3 || len(args[2]) != cursorLen {
+				t.Fatalf("got %s, want a cursor behind the argument", text)
+			} else {
+				offset = args[2]
+			}
+		}
+		plain.Close()
+		io.Close()
+		b[1].node.In("/").To("r").Emit("missed", 1)
+		time.Sleep(time.Second)
+
+		again := b[1].clients.Dial("/ws?session=" + first.Session + "&cursor=" + cursor)
+		text := next(again)
+		if w := said(text); !strings.Contains(text, `"recovered":true`) || w.ID != first.ID || w.Session != first.Session {
+			t.Fatalf("welcome %s", text)
+		}
+		if got := next(again); !strings.Contains(got, `"event":"missed","data":1`) {
+			t.Errorf("got %s, want what it missed", got)
+		}
+		againIO := b[1].clients.Dial("/socket.io/?EIO=4&transport=websocket")
+		next(againIO)
+		againIO.Send(`40{"pid":"` + firstIO.PID + `","offset":"` + offset + `"}`)
+		if w := said(next(againIO)); w.SID != firstIO.SID || w.PID != firstIO.PID {
+			t.Errorf("connected as %+v, want %+v", w, firstIO)
+		}
+		if got := next(againIO); !strings.HasPrefix(got, `42["missed",1,"`) {
+			t.Errorf("got %s, want what it missed", got)
+		}
+		_, metrics := b[1].ops.Get("/metrics")
+		if !strings.Contains(metrics, "\nmeshrt_recovery_recovered_total 2\n") || strings.Contains(metrics, "meshrt_recovery_log_bytes 0\n") {
+			t.Error("the metrics do not say so")
+		}
+
+		again.Bye()
+		time.Sleep(time.Second)
+		third := b[0].clients.Dial("/ws?session=" + first.Session + "&cursor=" + cursor)
+		if got := next(third); !strings.Contains(got, `"recovered":false`) || said(got).Session == first.Session {
+			t.Errorf("welcome %s of a client that had said goodbye", got)
+		}
+		third.Close()
+		againIO.Close()
+	})
+}
