@@ -209,7 +209,7 @@ func (r *recoverer) admit(e recovery.Admit) {
 	for i, m := range e.Replay {
 		s.kept.replay = append(s.kept.replay, &Delivery{Message: m, place: recovery.Cursor{Node: r.n.ID(), D: e.D + 1 + uint64(i)}})
 	}
-	s.kept.since = e.D
+	s.kept.since = r.last
 	r.stats.Replayed += uint64(len(e.Replay))
 	s.enterLocked()
 	for room := range s.rooms {

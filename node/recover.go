@@ -22,6 +22,7 @@ type recoverer struct {
 	coming  map[recovery.PID]*comeback // who wants a session back
 	unacked map[stamp]func(error)      // own messages for whose copies somebody waits
 	calls   []func()
+	last    uint64 // place in the order
 	stats   RecoveryStats
 }
 
@@ -154,6 +155,7 @@ func (r *recoverer) publishLocked(m *wire.Message, d *Delivery, done func(error)
 // place puts a message in the order of all that the node hands out.
 func (r *recoverer) place(x *recovery.Machine, m *wire.Message, d *Delivery) {
 	c := x.Handed(m)
+	r.last = c.D
 	if d != nil {
 		d.place = c
 	}

@@ -55,6 +55,9 @@ func (k *roamerSink) Deliver(d *node.Delivery) bool {
 	json.Unmarshal(d.Message.Payload, &m)
 	from, n := m[0].(string), int(m[1].(float64))
 	last, had := r.last[from]
+	if d.Cursor() == "" {
+		r.t.Errorf("client %d at %d got %d of %s without a cursor", r.name, r.at, n, from)
+	}
 	switch {
 	case !had || n == last+1:
 	case n <= last && n <= r.twice[from]:
