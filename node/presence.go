@@ -145,7 +145,7 @@ func (n *Node) applyPresenceLocked() (more bool) {
 	e := p.m.Take()
 	for _, i := range e.Interest {
 		n.cluster.SetInterest(wire.Topic{Namespace: presencePrefix + i.Topic.Namespace, Room: i.Topic.Room}, i.On)
-		if !i.On {
+		if !i.On && !p.m.Follows(i.Topic) { // else it is followed anew
 			delete(p.follows, i.Topic)
 			delete(p.waits, i.Topic)
 		}

@@ -347,8 +347,9 @@ func (s *Session) end() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s.state = sessionClosed
+	s.vanishLocked("", false) // as the next one: if nothing has before
 	s.life.end()
-	calls = n.endKeptLocked(s, false) // if nothing has before
+	calls = n.endKeptLocked(s, false)
 	if n.sessions[s.id] != s {
 		return
 	}

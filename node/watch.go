@@ -125,6 +125,7 @@ func (n *Node) follow(ctx context.Context, t wire.Topic) error {
 func (p *presences) follow(t wire.Topic) (ready <-chan struct{}, err error) {
 	p.lock()
 	defer p.unlock()
+	already := p.m.Follows(t)
 	if err := p.m.Watch(t); err != nil {
 		if errors.Is(err, presence.ErrFull) {
 			err = &Error{Code: CodeLimit, Message: err.Error(), Err: err}
@@ -133,7 +134,7 @@ func (p *presences) follow(t wire.Topic) (ready <-chan struct{}, err error) {
 	}
 	p.active.Store(true)
 	f := p.follows[t]
-	if f == nil {
+	if !already { // what there is may be of a room that has just made way, and was this one
 		f = &followed{ready: make(chan struct{}), priming: map[*Session]*heldEvents{}}
 		p.follows[t], p.waits[t] = f, f
 	}
@@ -183,7 +184,7 @@ func (s *Session) watchLocked(t wire.Topic) error {
 	f := p.follows[t]
 	_, again := s.watching[t.Room]
 	switch {
-	case s.state == sessionClosed || f == nil:
+	case s.state == sessionClosed || f == nil || !p.m.Follows(t): // it has made way
 		return ErrClosed
 	case f.priming[s] != nil:
 		return Errorf(CodeLimit, "room is being listed for this socket already")
