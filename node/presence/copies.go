@@ -122,6 +122,7 @@ const reasonUnknown = "transport close"
 func (m *Machine) replace(t wire.Topic, r *room, from wire.NodeID, c *copied, next *set, reason string, returns bool) {
 	old := c.set
 	c.set = next
+	r.changes(max(len(entriesOf(next))-len(entriesOf(old)), len(entriesOf(old))-len(entriesOf(next))))
 	for id, e := range entriesOf(next) {
 		before, was := entriesOf(old)[id]
 		if was && before.sum() == e.sum() {

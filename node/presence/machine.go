@@ -38,6 +38,7 @@ const (
 	retryMost   = time.Minute      // ... after twice as long each time, up to this
 	quietMost   = 3 * digestEvery  // of a node whose set is known; then it is wanted again
 	maxPending  = 64 << 10         // changes of a room that are not told yet
+	maxMoves    = 100              // members that come or go at once and keep the order of their room
 )
 
 // Machine is one node's part in presence. Its owner sets the time (Now) before it calls
