@@ -101,6 +101,8 @@ func (k *keys) said(key once.Key, node cluster.NodeInfo, body []byte, err error,
 		k.table.Answered(key, node.ID, r)
 	case errors.Is(err, cluster.ErrGone) || errors.Is(err, cluster.ErrNotLinked):
 		k.table.Gone(key, node.ID)
+	case errors.Is(err, context.Canceled):
+		k.table.Cut(key)
 	default:
 		k.table.Silent(key, node.ID)
 		if late && node.State == "cut" {

@@ -16,6 +16,7 @@ type round struct {
 	mine     bool
 	silent   bool // a node said nothing
 	unheard  bool // a node is not to be waited for
+	cut      bool // a node was not waited for, though it may answer
 	held     []wire.NodeID
 }
 
@@ -55,6 +56,9 @@ func (t *Table) Gone(k Key, from wire.NodeID) { delete(t.tries[k].others, from) 
 // Unheard is a node that is not to be waited for: it was silent before.
 func (t *Table) Unheard(k Key) { t.tries[k].round.unheard = true }
 
+// Cut is a node that was asked and whose answer was not waited for, as there was news: it is asked again.
+func (t *Table) Cut(k Key) { t.tries[k].round.cut = true }
+
 // Decide is what comes of a round, when all asked nodes have been told of: Publish, Unsure, Repeated, Other or
 // Again. Patient says that silent nodes are waited for still.
 func (t *Table) Decide(k Key, patient bool, now time.Duration) Verdict {
@@ -69,7 +73,7 @@ func (t *Table) Decide(k Key, patient bool, now time.Duration) Verdict {
 	}
 	sure, wait := x.round.judge(t.cfg.ID)
 	switch {
-	case x.yielded || wait || !sure && patient:
+	case x.yielded || x.round.cut || wait || !sure && patient:
 		return Again
 	}
 	x.committed = true
