@@ -32,6 +32,9 @@ type incoming struct {
 	n    int
 	err  syscall.Errno
 	from syscall.RawSockaddrAny
+
+	scope uint32 // of the last zone that was looked up, and its name
+	zone  string
 }
 
 type outgoing struct {
@@ -77,7 +80,7 @@ func (d *datagrams) receive(b []byte) (n int, from netip.AddrPort, err error) {
 	case d.in.err != 0:
 		return 0, from, os.NewSyscallError("recvfrom", d.in.err)
 	}
-	return d.in.n, addressOf(&d.in.from), nil
+	return d.in.n, d.in.sender(), nil
 }
 
 func (i *incoming) receive(fd uintptr) (done bool) {
@@ -96,8 +99,9 @@ func (i *incoming) receive(fd uintptr) (done bool) {
 	}
 }
 
-// addressOf is that of a datagram's sender.
-func addressOf(sa *syscall.RawSockaddrAny) netip.AddrPort {
+// sender is who sent the datagram.
+func (i *incoming) sender() netip.AddrPort {
+	sa := &i.from
 	port := func(p *uint16) uint16 { return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(p))[:]) }
 	switch sa.Addr.Family {
 	case syscall.AF_INET:
@@ -105,20 +109,24 @@ func addressOf(sa *syscall.RawSockaddrAny) netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom4(four.Addr), port(&four.Port))
 	case syscall.AF_INET6:
 		six := (*syscall.RawSockaddrInet6)(unsafe.Pointer(sa))
-		return netip.AddrPortFrom(netip.AddrFrom16(six.Addr).WithZone(zoneOf(six.Scope_id)), port(&six.Port))
+		return netip.AddrPortFrom(netip.AddrFrom16(six.Addr).WithZone(i.zoneOf(six.Scope_id)), port(&six.Port))
 	}
 	return netip.AddrPort{}
 }
 
-// zoneOf is the name of an interface, or its number if it has gone.
-func zoneOf(scope uint32) string {
+// zoneOf is the name of an interface, or its number if it has gone. To look it up asks the kernel for all of them,
+// which strangers on the link are not to have us do for each datagram.
+func (i *incoming) zoneOf(scope uint32) string {
 	if scope == 0 {
 		return ""
 	}
-	if i, err := net.InterfaceByIndex(int(scope)); err == nil {
-		return i.Name
+	if scope != i.scope {
+		i.scope, i.zone = scope, strconv.FormatUint(uint64(scope), 10)
+		if at, err := net.InterfaceByIndex(int(scope)); err == nil {
+			i.zone = at.Name
+		}
 	}
-	return strconv.FormatUint(uint64(scope), 10)
+	return i.zone
 }
 
 // send sends b, or says what was wrong as package net does.

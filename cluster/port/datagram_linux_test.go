@@ -88,3 +88,23 @@ func TestSenderOfADatagramIsKnown(t *testing.T) {
 		}
 	}
 }
+
+// An interface is looked up for the first datagram that comes by it, and not for each.
+func TestZoneIsLookedUpOnce(t *testing.T) {
+	lo, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Skip(err)
+	}
+	var i incoming
+	for _, tt := range []struct {
+		scope uint32
+		want  string
+	}{{0, ""}, {uint32(lo.Index), "lo"}, {1 << 30, "1073741824"}, {uint32(lo.Index), "lo"}} {
+		if got := i.zoneOf(tt.scope); got != tt.want {
+			t.Errorf("scope %d: %q, want %q", tt.scope, got, tt.want)
+		}
+	}
+	if got := testing.AllocsPerRun(10, func() { i.zoneOf(uint32(lo.Index)) }); got != 0 {
+		t.Errorf("%v allocations for a zone that is known", got)
+	}
+}
