@@ -2,6 +2,7 @@ package presence
 
 import (
 	"cmp"
+	"container/list"
 	"errors"
 	"maps"
 	"slices"
@@ -49,6 +50,7 @@ type Machine struct {
 	counter  uint64        // the last version of an own set
 	own      map[wire.Topic]*own
 	rooms    map[wire.Topic]*room
+	idle     list.List // of the topics of rooms that nobody watches, the longest unused first
 	nodes    map[wire.NodeID]*peer
 	dirty    map[wire.Topic]struct{} // own sets with something to say
 	graces   []grace                 // by deadline

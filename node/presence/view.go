@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"container/list"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ type room struct {
 	watchers int
 	used     time.Duration // when somebody asked last
 	begun    time.Duration
+	place    *list.Element // in Machine.idle; nil while somebody watches
 }
 
 // member is a Member as this node has it.
@@ -67,7 +69,7 @@ func (m *Machine) Follows(t wire.Topic) bool { return m.rooms[t] != nil }
 // there are too many.
 func (m *Machine) Watch(t wire.Topic) error {
 	if r := m.rooms[t]; r != nil {
-		r.used = m.now
+		m.use(t, r)
 		return nil
 	}
 	if len(m.rooms) >= m.cfg.MaxRooms {
@@ -77,8 +79,9 @@ func (m *Machine) Watch(t wire.Topic) error {
 		m.stats.Refused++
 		return ErrFull
 	}
-	r := &room{copies: map[wire.NodeID]*copied{}, members: map[string]*member{}, used: m.now, begun: m.now}
+	r := &room{copies: map[wire.NodeID]*copied{}, members: map[string]*member{}, begun: m.now}
 	m.rooms[t] = r
+	m.use(t, r)
 	m.busy()
 	for _, e := range m.track(t).set.entries {
 		m.enter(t, r, m.cfg.Self, e)
@@ -99,22 +102,38 @@ func (m *Machine) Watch(t wire.Topic) error {
 func (m *Machine) Hold(t wire.Topic, by int) {
 	if r := m.rooms[t]; r != nil {
 		r.watchers += by
-		r.used = m.now
+		m.use(t, r)
+	}
+}
+
+// use notes that a room is asked for, and keeps those that nobody watches in the order of that.
+func (m *Machine) use(t wire.Topic, r *room) {
+	r.used = m.now
+	switch {
+	case r.watchers > 0:
+		m.forget(r)
+	case r.place == nil:
+		r.place = m.idle.PushBack(t)
+	default:
+		m.idle.MoveToBack(r.place)
+	}
+}
+
+func (m *Machine) forget(r *room) {
+	if r.place != nil {
+		m.idle.Remove(r.place)
+		r.place = nil
 	}
 }
 
 // evict makes room for one more: of those that nobody watches, the one that was asked for the longest
 // ago goes, if that is a while ago. So nobody fills all places for long with rooms of made-up names.
 func (m *Machine) evict() {
-	var oldest wire.Topic
-	used := m.now - evictAfter
-	for t, r := range m.rooms {
-		if r.watchers == 0 && r.used <= used {
-			oldest, used = t, r.used
+	if oldest := m.idle.Front(); oldest != nil {
+		t := oldest.Value.(wire.Topic)
+		if r := m.rooms[t]; m.now-r.used >= evictAfter {
+			m.drop(t, r)
 		}
-	}
-	if r := m.rooms[oldest]; r != nil {
-		m.drop(oldest, r)
 	}
 }
 
@@ -125,6 +144,7 @@ func (m *Machine) drop(t wire.Topic, r *room) {
 		m.free(c.next)
 		m.send(id, t.Namespace, frame{Kind: kindUnwant, Rooms: []state{{Room: t.Room}}})
 	}
+	m.forget(r)
 	delete(m.rooms, t)
 	m.out.Interest = append(m.out.Interest, Interest{t, false})
 }
@@ -265,7 +285,7 @@ func (m *Machine) Count(t wire.Topic) int { return len(m.rooms[t].members) }
 // is the key to go on after, "" at the end.
 func (m *Machine) List(t wire.Topic, after string, limit int) (list []Member, next string) {
 	r := m.rooms[t]
-	r.used = m.now
+	m.use(t, r)
 	if r.sorted == nil {
 		r.sorted = make([]*member, 0, len(r.members))
 		for _, x := range r.members {
