@@ -39,8 +39,23 @@ type PresenceList struct {
 // MaxWatches is how many rooms a session may watch.
 const MaxWatches = 100
 
-// maxMembers is how many members a client is told at once.
-const maxMembers = 10_000
+// Limits of what a client is told at once. Each who asks has a list of its own, which waits until it is read.
+const (
+	maxMembers   = 10_000
+	maxListBytes = 4 << 20
+)
+
+// size is what the list takes as JSON, roughly.
+func (l PresenceList) size() (bytes int) {
+	const keys = 45 // of a member, with what is around them; a socket has half of that
+	for _, m := range l.Members {
+		bytes += keys + len(m.ID) + len(m.User) + len(m.Info) + len(m.Node)
+		for _, s := range m.Sockets {
+			bytes += keys/2 + len(s.ID) + len(s.Node)
+		}
+	}
+	return bytes
+}
 
 // Presence lists who is in a room, on all nodes. A room that was not listed or watched on this
 // node within the last minute is asked for at the others, which takes a round trip, or 2 s when one does
@@ -141,7 +156,7 @@ func (p *presences) follow(t wire.Topic) (ready <-chan struct{}, err error) {
 	return f.ready, nil
 }
 
-// WatchPresence lists who is in a room, as Namespace.Presence does but all of them, and from then on the session's
+// WatchPresence lists who is in a room, as Namespace.Presence does but up to 10,000 members and 4 MiB, and from then on the session's
 // client gets EventMemberJoined and EventMemberLeft with a MemberEvent, until it leaves the room or ends.
 // It need not be a member. listed is called once, before any of these events is sent: what it sends to the
 // session, an ack with the list, comes before them. Called again it begins anew,
@@ -154,6 +169,10 @@ func (s *Session) WatchPresence(ctx context.Context, room string, listed func(Pr
 	list, err := s.prime(t)
 	if err != nil {
 		return err
+	}
+	if list.size() > maxListBytes {
+		s.unwatch(room)
+		return Errorf(CodeLimit, "members of the room take more than %d bytes", maxListBytes)
 	}
 	defer s.release(t)
 	listed(list)
@@ -237,6 +256,12 @@ func (s *Session) releaseHeld(t wire.Topic) (all bool) {
 	s.shard.push(item{op: opJoin, session: s, topic: watchTopic(t)})
 	f.live++
 	return !held.over
+}
+
+func (s *Session) unwatch(room string) {
+	s.node.mu.Lock()
+	defer s.node.mu.Unlock()
+	s.unwatchLocked(room)
 }
 
 // unwatchLocked ends the watching of a room. Node.mu is held.

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,6 +98,32 @@ func TestWhoIsRefusedWatchesNothing(t *testing.T) {
 		}
 		if got := n.Stats().Watchers; got != 0 {
 			t.Errorf("%d watch, want nobody", got)
+		}
+	})
+}
+
+// A list of long infos is not made for each client that asks: it would wait in memory until that has read it.
+func TestAListOfTooManyBytesIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, info := running(t, 1), strings.Repeat("x", MaxUserInfo-2)
+		n.Namespace("/").OnConnect(func(s *Session) error { return s.SetUser("u"+s.ID(), info) })
+		last := member(t, n, deaf{}, 0, "lobby")
+		listed := 0
+		watch := func() error {
+			return last.WatchPresence(t.Context(), "lobby", func(l PresenceList) { listed = len(l.Members) })
+		}
+		const few = maxListBytes / (MaxUserInfo + 120)
+		for range few - 1 {
+			last = member(t, n, deaf{}, 0, "lobby")
+		}
+		if err := watch(); err != nil || listed != few {
+			t.Errorf("%d members: listed %d, %v", few, listed, err)
+		}
+		for range maxListBytes/MaxUserInfo + 1 - few {
+			last = member(t, n, deaf{}, 0, "lobby")
+		}
+		if err := watch(); CodeOf(err) != CodeLimit || n.Stats().Watchers != 1 {
+			t.Errorf("one too many: %v, %d watch, want the one of before", err, n.Stats().Watchers)
 		}
 	})
 }
