@@ -47,7 +47,9 @@ func (p *pace) swept(began time.Time) {
 }
 
 // isMany says that it is for so many clients that their writes are what it costs.
-func (it *item) isMany() bool { return it.op == opMessage && it.members > quickWork }
+func (it *item) isMany() bool {
+	return (it.op == opMessage || it.op == opWatchers) && it.members > quickWork
+}
 
 // takePaced takes what is in the inbox, as soon as it may be swept. The caller has the turn.
 func (s *shard) takePaced(ctx context.Context) []item {

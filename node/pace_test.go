@@ -177,3 +177,32 @@ func TestPauseEndsWithTheNode(t *testing.T) {
 		}
 	})
 }
+
+// Members that come and go closely together are told together to many who watch.
+func TestWatchersAreToldTogether(t *testing.T) {
+	for _, tt := range []struct {
+		watchers int32
+		together bool
+	}{{quickWork + 1, true}, {quickWork, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			n, w, _ := paced(t, time.Millisecond)
+			tell := func(event string) {
+				m := wire.NewMessage(wire.Envelope{Namespace: "/"}, []byte(event))
+				n.shards[0].push(item{op: opWatchers, topic: wire.Topic{Namespace: "/", Room: "many"}, members: tt.watchers, d: &Delivery{Message: m}})
+			}
+			tell("first")
+			time.Sleep(2 * time.Millisecond)
+			synctest.Wait()
+			w.take()
+			for range 3 {
+				tell("one more")
+				time.Sleep(1500 * time.Microsecond)
+			}
+			time.Sleep(2 * paceMost)
+			synctest.Wait()
+			if got, _, flushes := w.take(); len(got) != 3 || (flushes == 1) != tt.together {
+				t.Errorf("%d watchers: %d events in %d flushes, together: want %v", tt.watchers, len(got), flushes, tt.together)
+			}
+		})
+	}
+}

@@ -23,7 +23,7 @@ const (
 type item struct {
 	op      op
 	flag    bool  // close: the connection too; hold: messages to its id are not for it yet
-	members int32 // message: of its rooms, in all shards
+	members int32 // message: of its rooms, in all shards; watchers: how many they are
 	session *Session
 	topic   wire.Topic // join, leave
 	d       *Delivery  // message, tell

@@ -312,7 +312,7 @@ func (n *Node) tellPresenceLocked(v presence.Event) {
 	}
 	if f.live > 0 {
 		for _, s := range n.shards {
-			s.push(item{op: opWatchers, topic: watchTopic(v.Topic), d: d})
+			s.push(item{op: opWatchers, topic: watchTopic(v.Topic), d: d, members: int32(f.live)})
 		}
 	}
 }
