@@ -119,3 +119,33 @@ func TestAQuietClientIsRecovered(t *testing.T) {
 		}
 	}
 }
+
+// A client that connects and is gone again, over and over, costs its node no more than AwayBytes.
+func TestSessionsThatAreAwayAreForgottenWhenTheyAreTooMuch(t *testing.T) {
+	x := newTrio(t, 2, Config{AwayBytes: 20_000})
+	m := x.nodes[1]
+	x.open(500, 0)
+	for i := range 500 {
+		m.Lost(PID(fmt.Sprint("pid", i)))
+		if m.awayBytes > 20_000 {
+			t.Fatalf("%d bytes of sessions are away", m.awayBytes)
+		}
+	}
+	x.pass(time.Second)
+	kept, forgotten := len(m.sessions), int(m.Stats().Forgotten)
+	if kept+forgotten != 500 || kept < 40 || len(x.nodes[2].mirrors[1].sessions) != kept {
+		t.Errorf("%d are kept, %d forgotten, %d mirrored", kept, forgotten, len(x.nodes[2].mirrors[1].sessions))
+	}
+	for pid, want := range map[PID]int{"pid499": 1, "pid0": 0} {
+		x.answers = map[string]int{}
+		m.Recover(pid, Cursor{})
+		x.pass(time.Second)
+		if x.answers["recovered"] != want {
+			t.Errorf("%s: %v", pid, x.answers)
+		}
+	}
+	x.pass(m.cfg.Window + 2*time.Second)
+	if m.awayBytes != 0 || m.away.len() != 0 {
+		t.Errorf("%d bytes, %d sessions are left", m.awayBytes, m.away.len())
+	}
+}
