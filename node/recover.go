@@ -54,7 +54,7 @@ func newRecoverer(n *Node, cfg Config) *recoverer {
 	}
 	r := &recoverer{n: n, started: time.Now(), open: map[recovery.PID]*Session{}, coming: map[recovery.PID]*comeback{},
 		unacked: map[stamp]func(error){}, stats: RecoveryStats{Refused: map[string]uint64{}}}
-	r.x = recovery.New(recovery.Config{ID: cfg.Cluster.ID, Window: cfg.Recovery, LogBytes: cfg.RecoveryBytes, Wants: r.wants})
+	r.x = recovery.New(recovery.Config{ID: cfg.Cluster.ID, Window: cfg.Recovery, LogBytes: cfg.RecoveryBytes, ReplayBytes: cfg.ReplayBytes, Wants: r.wants})
 	return r
 }
 

@@ -42,6 +42,9 @@ type Config struct {
 	Recoveries, Waiting int
 	// HoldBytes limits what is held for recoveries that go on: beyond it they are refused. 64 MiB.
 	HoldBytes int
+	// ReplayBytes limits what is replayed to one client: it goes into its queue at once, and one that is full ends the
+	// connection, at each attempt anew. Who lacks more is refused. 512 KiB.
+	ReplayBytes int
 	// Patience is how long a client waits for its recovery. 10 s.
 	Patience time.Duration
 	// Wants tells whether a peer wants a message: so by its interest, or because that may not be
@@ -65,6 +68,7 @@ func (c Config) withDefaults() Config {
 	c.Recoveries = cmp.Or(c.Recoveries, 1024)
 	c.Waiting = cmp.Or(c.Waiting, 16384)
 	c.HoldBytes = cmp.Or(c.HoldBytes, 64<<20)
+	c.ReplayBytes = cmp.Or(c.ReplayBytes, 512<<10)
 	c.Patience = cmp.Or(c.Patience, 10*time.Second)
 	return c
 }
