@@ -149,3 +149,30 @@ func TestSessionsThatAreAwayAreForgottenWhenTheyAreTooMuch(t *testing.T) {
 		t.Errorf("%d bytes, %d sessions are left", m.awayBytes, m.away.len())
 	}
 }
+
+// A client that comes again and again while others have all places is in the line once.
+func TestTheLineHasALimit(t *testing.T) {
+	x := newTrio(t, 2, Config{Recoveries: 1, Waiting: 10})
+	x.open(2, 0)
+	m := x.nodes[1]
+	var late []PID
+	x.onArrive = func(pid PID) bool { late = append(late, pid); return false }
+	m.Lost("pid0")
+	m.Lost("pid1")
+	m.Recover("pid0", x.last["pid0"])
+	x.settle()
+	for range 1000 {
+		m.Recover("pid1", x.last["pid1"])
+		x.settle()
+		if m.line.len() > 22 {
+			t.Fatalf("%d are in the line", m.line.len())
+		}
+	}
+	m.Arrived(late[0])
+	x.pass(100 * time.Millisecond)
+	m.Arrived("pid1")
+	x.pass(100 * time.Millisecond)
+	if x.answers["recovered"] != 2 || m.line.len() > 0 {
+		t.Errorf("%v, %d are in the line", x.answers, m.line.len())
+	}
+}
