@@ -98,8 +98,9 @@ func assemble(cfg *config.Config, log *slog.Logger) (*port.Port, *node.Node, *we
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	n, err := node.New(node.Config{Logger: log, MaxRooms: cfg.MaxRooms, SessionsMove: cfg.Recovery == 0, Recovery: cfg.Recovery, Cluster: cluster.Config{
-		ID: id, Name: cfg.Node, Cluster: cfg.Cluster, Region: cfg.Region, Seeds: cfg.Join, PeersFile: cfg.PeersFile, Profile: cfg.Profile, Net: p, Logger: log}})
+	n, err := node.New(node.Config{Logger: log, MaxRooms: cfg.MaxRooms, SessionsMove: cfg.Recovery == 0, Recovery: cfg.Recovery,
+		ReplayBytes: cfg.QueueBytes / 2, Cluster: cluster.Config{
+			ID: id, Name: cfg.Node, Cluster: cfg.Cluster, Region: cfg.Region, Seeds: cfg.Join, PeersFile: cfg.PeersFile, Profile: cfg.Profile, Net: p, Logger: log}})
 	if err != nil {
 		return nil, nil, nil, usageError{err}
 	}

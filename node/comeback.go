@@ -137,7 +137,7 @@ func (c *comeback) ending(err error) error {
 // is told to it alone, until it is admitted.
 func (c *comeback) register(cfg SessionConfig, rec recovery.Record) (version uint64, err error) {
 	n := c.r.n
-	if rec.Namespace != cfg.Namespace {
+	if rec.Namespace != cfg.Namespace || wire.SessionID(rec.SID).Node() == 0 { // the other is what a node has got wrong
 		return 0, fmt.Errorf("%w: it is of another namespace", errRefused)
 	}
 	ns, err := n.enter(cfg.Namespace)
@@ -173,13 +173,12 @@ func (s *Session) comeLocked(rec recovery.Record) (version uint64) {
 		version = n.cluster.SetInterest(s.topic(), true)
 	}
 	s.kept.enters = map[string]struct{}{}
+	version = max(version, n.countInLocked(wire.Topic{Namespace: s.ns.name}, s.shard)) // whatever the record says: removeLocked counts it out
 	for room := range rec.Rooms {
-		if room == rec.SID {
+		if room == "" || room == rec.SID {
 			continue
 		}
-		if room != "" {
-			s.rooms[room], s.kept.enters[room] = struct{}{}, struct{}{}
-		}
+		s.rooms[room], s.kept.enters[room] = struct{}{}, struct{}{}
 		version = max(version, n.countInLocked(wire.Topic{Namespace: s.ns.name, Room: room}, s.shard))
 	}
 	return version

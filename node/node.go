@@ -39,6 +39,9 @@ type Config struct {
 	// RecoveryBytes limits the own messages that are kept for Recovery, and those that are mirrored of each other
 	// node: beyond it the oldest go, and clients that lack one are not recovered. Default 64 MiB.
 	RecoveryBytes int
+	// ReplayBytes limits what a client that comes back is sent of what it has missed, by Message.Size; who missed more gets a new session. It
+	// all goes to the Sink at once: half of what that can queue leaves room for what comes live. Default 512 KiB.
+	ReplayBytes int
 	// PresenceGrace is for how long a user whose last socket in a room has lost its connection may come
 	// back, on any node, before presence has it leave. Default 2 s.
 	PresenceGrace time.Duration

@@ -38,6 +38,7 @@ type RecoveryStats struct {
 	Replayed  uint64            // deliveries to them of what they had missed
 	Refused   map[string]uint64 // by reason: clients that got a new session instead
 	Unkept    uint64            // sessions that cannot be recovered, as nodes did not answer when they came
+	Forgotten uint64            // sessions whose client could have come back, ended as too many had gone
 	Gapped    uint64            // sessions that cannot be recovered any more, as messages of another node were lost
 	Taken     uint64            // sessions that were closed here as they live elsewhere
 	Completed uint64            // messages of nodes that have died, from their mirrors
@@ -53,7 +54,7 @@ func newRecoverer(n *Node, cfg Config) *recoverer {
 	}
 	r := &recoverer{n: n, started: time.Now(), open: map[recovery.PID]*Session{}, coming: map[recovery.PID]*comeback{},
 		unacked: map[stamp]func(error){}, stats: RecoveryStats{Refused: map[string]uint64{}}}
-	r.x = recovery.New(recovery.Config{ID: cfg.Cluster.ID, Window: cfg.Recovery, LogBytes: cfg.RecoveryBytes, Wants: r.wants})
+	r.x = recovery.New(recovery.Config{ID: cfg.Cluster.ID, Window: cfg.Recovery, LogBytes: cfg.RecoveryBytes, ReplayBytes: cfg.ReplayBytes, Wants: r.wants})
 	return r
 }
 
@@ -253,7 +254,7 @@ func (n *Node) drain(stop, run context.Context) {
 func (r *recoverer) statsLocked() RecoveryStats {
 	s, x := r.stats, r.x.Stats()
 	s.Refused = maps.Clone(s.Refused)
-	s.Completed, s.Short, s.Coming, s.Unacked = x.Completed, x.Short, len(r.coming), len(r.unacked)
+	s.Completed, s.Short, s.Forgotten, s.Coming, s.Unacked = x.Completed, x.Short, x.Forgotten, len(r.coming), len(r.unacked)
 	s.LogBytes = r.x.LogBytes()
 	return s
 }

@@ -12,6 +12,7 @@ func (c collector) recovery(e emitter) {
 	}
 	e.counter("recovery_replayed_total", "Messages to clients that had missed them.", s.Replayed)
 	e.counter("recovery_unkept_total", "Clients that cannot come back, as other nodes did not answer when they came.", s.Unkept)
+	e.counter("recovery_forgotten_total", "Clients that cannot come back any more, as too many others have gone since.", s.Forgotten)
 	e.counter("recovery_taken_total", "Clients closed here, as their session lives elsewhere.", s.Taken)
 	e.counter("recovery_completed_total", "Messages of nodes that died, from the nodes that had a copy.", s.Completed)
 	e.counter("recovery_short_total", "Own messages that left the log before their time, for its size.", s.Short)

@@ -92,3 +92,30 @@ func TestClientsOfBothProtocolsComeBack(t *testing.T) {
 		againIO.Close()
 	})
 }
+
+// TestWhoMissedMoreThanAQueueHoldsIsNotCutForEver: such a client gets a new session, and not a replay that its own queue refuses.
+func TestWhoMissedMoreThanAQueueHoldsIsNotCutForEver(t *testing.T) {
+	onBoxesWith(t, 2, Config{}, node.Config{Recovery: time.Minute}, func(t *testing.T, b []*box) {
+		c := b[0].clients.Dial("/ws")
+		text, err := c.Next()
+		var w struct{ Session string }
+		if json.Unmarshal([]byte(text), &w); err != nil || w.Session == "" {
+			t.Fatalf("welcome %s, %v", text, err)
+		}
+		c.Send(`{"type":"join","id":1,"room":"r"}`)
+		c.Expect(`{"type":"ack","id":1,"ok":true}`)
+		c.Close()
+		time.Sleep(time.Second)
+		for range 200 { // 2 MB
+			b[1].node.In("/").To("r").Emit("missed", strings.Repeat("x", 10_000))
+		}
+		time.Sleep(time.Second)
+		again := b[1].clients.Dial("/ws?session=" + w.Session)
+		if text, err := again.Next(); !strings.Contains(text, `"recovered":false`) {
+			t.Fatalf("welcome %.200s, %v", text, err)
+		}
+		again.Send(`{"type":"join","id":1,"room":"r"}`)
+		again.Expect(`{"type":"ack","id":1,"ok":true}`)
+		again.Close()
+	})
+}

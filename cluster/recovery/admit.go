@@ -196,11 +196,18 @@ func (m *Machine) lacks(a *attempt, g *gather, want *Want, heads Vector, r *repl
 	return replay
 }
 
+func bytesOf(list []*wire.Message) (bytes int) {
+	for _, x := range list {
+		bytes += x.Size()
+	}
+	return bytes
+}
+
 // admit makes a session live here.
 func (m *Machine) admit(a *attempt, g *gather, parts []*section, heads Vector, r *replays) {
 	want := a.started(parts)
 	replay := m.lacks(a, g, &want, heads, r)
-	if len(replay) > maxReplay {
+	if len(replay) > maxReplay || bytesOf(replay) > m.cfg.ReplayBytes {
 		m.stats.TooMuch++
 		m.refuse(a.pid, tooMuch)
 		return

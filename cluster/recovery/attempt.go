@@ -62,6 +62,20 @@ func (m *Machine) begin(a *attempt) {
 	m.coming = append(m.coming, a)
 	m.line.push(a)
 	m.nextInLine()
+	if m.line.len() > 2*(m.cfg.Recoveries+m.cfg.Waiting) {
+		m.shortenLine()
+	}
+}
+
+// shortenLine lets go of those that gave up while they waited: a client that comes again and again is in it as often.
+func (m *Machine) shortenLine() {
+	var line row[*attempt]
+	for i := range m.line.len() {
+		if a := *m.line.at(i); !a.ended {
+			line.push(a)
+		}
+	}
+	m.line = line
 }
 
 // nextInLine lets those begin that there is room for.

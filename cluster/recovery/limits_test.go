@@ -119,3 +119,60 @@ func TestAQuietClientIsRecovered(t *testing.T) {
 		}
 	}
 }
+
+// A client that connects and is gone again, over and over, costs its node no more than AwayBytes.
+func TestSessionsThatAreAwayAreForgottenWhenTheyAreTooMuch(t *testing.T) {
+	x := newTrio(t, 2, Config{AwayBytes: 20_000})
+	m := x.nodes[1]
+	x.open(500, 0)
+	for i := range 500 {
+		m.Lost(PID(fmt.Sprint("pid", i)))
+		if m.awayBytes > 20_000 {
+			t.Fatalf("%d bytes of sessions are away", m.awayBytes)
+		}
+	}
+	x.pass(time.Second)
+	kept, forgotten := len(m.sessions), int(m.Stats().Forgotten)
+	if kept+forgotten != 500 || kept < 40 || len(x.nodes[2].mirrors[1].sessions) != kept {
+		t.Errorf("%d are kept, %d forgotten, %d mirrored", kept, forgotten, len(x.nodes[2].mirrors[1].sessions))
+	}
+	for pid, want := range map[PID]int{"pid499": 1, "pid0": 0} {
+		x.answers = map[string]int{}
+		m.Recover(pid, Cursor{})
+		x.pass(time.Second)
+		if x.answers["recovered"] != want {
+			t.Errorf("%s: %v", pid, x.answers)
+		}
+	}
+	x.pass(m.cfg.Window + 2*time.Second)
+	if m.awayBytes != 0 || m.away.len() != 0 {
+		t.Errorf("%d bytes, %d sessions are left", m.awayBytes, m.away.len())
+	}
+}
+
+// A client that comes again and again while others have all places is in the line once.
+func TestTheLineHasALimit(t *testing.T) {
+	x := newTrio(t, 2, Config{Recoveries: 1, Waiting: 10})
+	x.open(2, 0)
+	m := x.nodes[1]
+	var late []PID
+	x.onArrive = func(pid PID) bool { late = append(late, pid); return false }
+	m.Lost("pid0")
+	m.Lost("pid1")
+	m.Recover("pid0", x.last["pid0"])
+	x.settle()
+	for range 1000 {
+		m.Recover("pid1", x.last["pid1"])
+		x.settle()
+		if m.line.len() > 22 {
+			t.Fatalf("%d are in the line", m.line.len())
+		}
+	}
+	m.Arrived(late[0])
+	x.pass(100 * time.Millisecond)
+	m.Arrived("pid1")
+	x.pass(100 * time.Millisecond)
+	if x.answers["recovered"] != 2 || m.line.len() > 0 {
+		t.Errorf("%v, %d are in the line", x.answers, m.line.len())
+	}
+}

@@ -31,6 +31,9 @@ type Config struct {
 	Mirrors int
 	// RecordBytes limits the rooms and data of a session: one that has more is kept no more, and is not recovered. 64 KiB.
 	RecordBytes int
+	// AwayBytes limits the records of sessions whose client is away or that were given to another node: beyond it those that
+	// were first are ended before their Window is over. 64 MiB.
+	AwayBytes int
 	// PartBytes is what a part of a replay, or of what a dead node has published, has at most, but for its last
 	// message. 256 KiB.
 	PartBytes int
@@ -39,6 +42,9 @@ type Config struct {
 	Recoveries, Waiting int
 	// HoldBytes limits what is held for recoveries that go on: beyond it they are refused. 64 MiB.
 	HoldBytes int
+	// ReplayBytes limits what is replayed to one client: it goes into its queue at once, and one that is full ends the
+	// connection, at each attempt anew. Who lacks more is refused. 512 KiB.
+	ReplayBytes int
 	// Patience is how long a client waits for its recovery. 10 s.
 	Patience time.Duration
 	// Wants tells whether a peer wants a message: so by its interest, or because that may not be
@@ -57,10 +63,12 @@ func (c Config) withDefaults() Config {
 	c.FrameEntries = cmp.Or(c.FrameEntries, 256)
 	c.Mirrors = cmp.Or(c.Mirrors, 16)
 	c.RecordBytes = cmp.Or(c.RecordBytes, 64<<10)
+	c.AwayBytes = cmp.Or(c.AwayBytes, 64<<20)
 	c.PartBytes = cmp.Or(c.PartBytes, 256<<10)
 	c.Recoveries = cmp.Or(c.Recoveries, 1024)
 	c.Waiting = cmp.Or(c.Waiting, 16384)
 	c.HoldBytes = cmp.Or(c.HoldBytes, 64<<20)
+	c.ReplayBytes = cmp.Or(c.ReplayBytes, 512<<10)
 	c.Patience = cmp.Or(c.Patience, 10*time.Second)
 	return c
 }
@@ -97,6 +105,7 @@ type Machine struct {
 	rooms       map[wire.Topic]int // live sessions whose join is fenced
 	contested   map[PID]struct{}   // owned sessions that were claimed from a node that was taken for dead
 	away        row[awaySince]     // sessions that are lost or given, the first that was first
+	awayBytes   int                // of their records
 
 	fence     fence
 	attempts  map[PID]*attempt
@@ -129,6 +138,7 @@ type Stats struct {
 	Coming    int    // recoveries that go on or wait
 	Held      int    // bytes of messages for them
 	Outgrown  uint64 // sessions that are kept no more, as they had more than RecordBytes
+	Forgotten uint64 // sessions whose client could have come back, ended as there were more than AwayBytes
 }
 
 // Stats are the counters so far, and the state of now.

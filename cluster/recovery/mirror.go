@@ -188,7 +188,9 @@ func (m *Machine) mirrored(from wire.NodeID, f Mirrored) {
 		m.startBuddy(from)
 		return
 	}
-	b.acked = b.acked.most(f.State)
+	// It may have what was on its way when the last link ended, but nothing that is not here.
+	b.acked = b.acked.most(f.State.least(m.whole()))
+	b.sent = b.sent.most(b.acked)
 	if !b.ready && b.acked.has(b.mark) {
 		b.ready = true
 		m.choose()

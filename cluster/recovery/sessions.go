@@ -64,7 +64,9 @@ func (m *Machine) become(s *session, to state) {
 	}
 	s.state, s.since = to, m.now
 	if to == lost || to == given {
-		m.away.push(awaySince{s, m.now})
+		e := awaySince{s, m.now, s.rec.size()}
+		m.away.push(e)
+		m.awayBytes += e.bytes
 	}
 	if s.rec.Contested && (to == live || to == lost) {
 		m.contested[s.rec.PID] = struct{}{}
@@ -223,6 +225,7 @@ func (m *Machine) Lost(pid PID) {
 	if s := m.sessions[pid]; s != nil && s.state == live {
 		m.become(s, lost)
 		m.answered(pid)
+		m.endLost()
 	}
 }
 
@@ -240,16 +243,26 @@ func (m *Machine) End(pid PID) {
 type awaySince struct {
 	s     *session
 	since time.Duration
+	bytes int // of its record, about
 }
 
-// endLost ends what nobody has come back for.
+// endLost ends what nobody has come back for, and the oldest while they are too much: to connect and be gone again costs a
+// client nothing.
 func (m *Machine) endLost() {
-	for m.away.len() > 0 && m.now-m.away.at(0).since > m.cfg.Window {
+	for m.away.len() > 0 {
 		e := *m.away.at(0)
+		early := m.now-e.since <= m.cfg.Window
+		if early && m.awayBytes <= m.cfg.AwayBytes {
+			return
+		}
 		m.away.drop()
+		m.awayBytes -= e.bytes
 		pid := e.s.rec.PID
 		if m.sessions[pid] == e.s && (e.s.state == lost || e.s.state == given) && e.s.since == e.since {
 			m.End(pid)
+			if early {
+				m.stats.Forgotten++
+			}
 		}
 	}
 }
