@@ -18,7 +18,8 @@ type recoverer struct {
 	n       *Node
 	x       *recovery.Machine
 	started time.Time
-	open    map[recovery.PID]*Session  // whose client is here
+	open    residents
+	quiet   *quiet
 	coming  map[recovery.PID]*comeback // who wants a session back
 	unacked map[stamp]func(error)      // own messages for whose copies somebody waits
 	calls   []func()
@@ -51,7 +52,8 @@ func newRecoverer(n *Node, cfg Config) *recoverer {
 	if cfg.Recovery <= 0 {
 		return nil
 	}
-	r := &recoverer{n: n, started: time.Now(), open: map[recovery.PID]*Session{}, coming: map[recovery.PID]*comeback{},
+	r := &recoverer{n: n, started: time.Now(), quiet: newQuiet(cfg.Recovery, cfg.Shards),
+		open: residents{by: map[recovery.PID]*Session{}}, coming: map[recovery.PID]*comeback{},
 		unacked: map[stamp]func(error){}, stats: RecoveryStats{Refused: map[string]uint64{}}}
 	r.x = recovery.New(recovery.Config{ID: cfg.Cluster.ID, Window: cfg.Recovery, LogBytes: cfg.RecoveryBytes, Wants: r.wants})
 	return r
@@ -212,7 +214,10 @@ func (n *Node) runRecovery(ctx context.Context) {
 	for {
 		select {
 		case <-t.C:
-			n.recovery.drive((*recovery.Machine).Tick)
+			n.recovery.drive(func(x *recovery.Machine) {
+				x.Tick()
+				n.recovery.quietLocked(x)
+			})
 		case <-ctx.Done():
 			return
 		}
