@@ -46,6 +46,13 @@ type RecoveryStats struct {
 	LogBytes  int               // of messages that are kept, own and other nodes'
 	Coming    int               // clients that wait for their session
 	Unacked   int               // messages whose publisher waits for their copies
+	Gathers   uint64            // times that messages were asked for, for all clients that had come by then
+	TooMany   uint64            // of Refused, as too many were on their way
+	TooMuch   uint64            // ... as they lacked too much, or what is held for clients was at its limit
+	Full      uint64            // nodes that were not mirrored, as enough are
+	Evicted   uint64            // dead nodes that were forgotten before their time, with their sessions
+	Outgrown  uint64            // sessions that cannot be recovered any more, as their rooms and data are too large
+	Held      int               // bytes of messages that are held for clients that come
 }
 
 func newRecoverer(n *Node, cfg Config) *recoverer {
@@ -259,6 +266,7 @@ func (r *recoverer) statsLocked() RecoveryStats {
 	s, x := r.stats, r.x.Stats()
 	s.Refused = maps.Clone(s.Refused)
 	s.Completed, s.Short, s.Coming, s.Unacked = x.Completed, x.Short, len(r.coming), len(r.unacked)
+	s.Gathers, s.TooMany, s.TooMuch, s.Full, s.Evicted, s.Outgrown, s.Held = x.Gathers, x.TooMany, x.TooMuch, x.Full, x.Evicted, x.Outgrown, x.Held
 	s.LogBytes = r.x.LogBytes()
 	return s
 }
