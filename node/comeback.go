@@ -204,7 +204,7 @@ func (r *recoverer) admit(e recovery.Admit) {
 	}
 	s := c.s
 	c.admitted = true
-	r.open[pid] = s
+	r.open.add(s)
 	for i, m := range e.Replay {
 		s.kept.replay = append(s.kept.replay, &Delivery{Message: m, place: recovery.Cursor{Node: r.n.ID(), D: e.D + 1 + uint64(i)}})
 	}
@@ -273,8 +273,8 @@ func (c *comeback) endLocked(err error) {
 	if c.r.coming[c.pid] == c {
 		delete(c.r.coming, c.pid)
 	}
-	if err != nil && c.r.open[c.pid] == c.s {
-		delete(c.r.open, c.pid)
+	if err != nil && c.s != nil {
+		c.r.open.remove(c.s)
 	}
 	c.over <- err
 }
@@ -312,11 +312,11 @@ func (c *comeback) giveUp(why error) (open bool) {
 // takenOver closes a session that lives elsewhere from now on, or is lost to another one's claim.
 // Its client, if it is there still, comes back by itself.
 func (r *recoverer) takenOver(pid recovery.PID, reason string) {
-	s := r.open[pid]
-	delete(r.open, pid)
+	s := r.open.of(pid)
 	if s == nil {
 		return
 	}
+	r.open.remove(s)
 	r.stats.Taken++
 	if c := r.coming[pid]; c != nil && c.s == s {
 		c.endLocked(r.refusedLocked(reason))

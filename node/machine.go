@@ -34,7 +34,7 @@ func (m machine) Gap(id wire.NodeID) {
 	r := m.r
 	r.drive(func(x *recovery.Machine) {
 		x.Gap(id)
-		for pid, s := range r.open {
+		for pid, s := range r.open.by {
 			r.stats.Gapped++
 			if c := r.coming[pid]; c != nil && c.s == s {
 				c.endLocked(r.refusedLocked("messages were lost"))

@@ -145,7 +145,11 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.servers.queue = make(chan *ServerEvent, maxServerEvents)
 	for i := range cfg.Shards {
-		n.shards = append(n.shards, newShard(i, &n.stats))
+		s := newShard(i, &n.stats)
+		if n.recovery != nil {
+			s.quiet = n.recovery.quiet
+		}
+		n.shards = append(n.shards, s)
 	}
 	c, err := cluster.New(cfg.Cluster, remote{n})
 	if err != nil {

@@ -18,7 +18,8 @@ type recoverer struct {
 	n       *Node
 	x       *recovery.Machine
 	started time.Time
-	open    map[recovery.PID]*Session  // whose client is here
+	open    residents
+	quiet   *quiet
 	coming  map[recovery.PID]*comeback // who wants a session back
 	unacked map[stamp]func(error)      // own messages for whose copies somebody waits
 	calls   []func()
@@ -46,13 +47,21 @@ type RecoveryStats struct {
 	LogBytes  int               // of messages that are kept, own and other nodes'
 	Coming    int               // clients that wait for their session
 	Unacked   int               // messages whose publisher waits for their copies
+	Gathers   uint64            // times that messages were asked for, for all clients that had come by then
+	TooMany   uint64            // of Refused, as too many were on their way
+	TooMuch   uint64            // ... as they lacked too much, or what is held for clients was at its limit
+	Full      uint64            // nodes that were not mirrored, as enough are
+	Evicted   uint64            // dead nodes that were forgotten before their time, with their sessions
+	Outgrown  uint64            // sessions that cannot be recovered any more, as their rooms and data are too large
+	Held      int               // bytes of messages that are held for clients that come
 }
 
 func newRecoverer(n *Node, cfg Config) *recoverer {
 	if cfg.Recovery <= 0 {
 		return nil
 	}
-	r := &recoverer{n: n, started: time.Now(), open: map[recovery.PID]*Session{}, coming: map[recovery.PID]*comeback{},
+	r := &recoverer{n: n, started: time.Now(), quiet: newQuiet(cfg.Recovery, cfg.Shards),
+		open: residents{by: map[recovery.PID]*Session{}}, coming: map[recovery.PID]*comeback{},
 		unacked: map[stamp]func(error){}, stats: RecoveryStats{Refused: map[string]uint64{}}}
 	r.x = recovery.New(recovery.Config{ID: cfg.Cluster.ID, Window: cfg.Recovery, LogBytes: cfg.RecoveryBytes, ReplayBytes: cfg.ReplayBytes, Wants: r.wants})
 	return r
@@ -213,7 +222,10 @@ func (n *Node) runRecovery(ctx context.Context) {
 	for {
 		select {
 		case <-t.C:
-			n.recovery.drive((*recovery.Machine).Tick)
+			n.recovery.drive(func(x *recovery.Machine) {
+				x.Tick()
+				n.recovery.quietLocked(x)
+			})
 		case <-ctx.Done():
 			return
 		}
@@ -255,6 +267,7 @@ func (r *recoverer) statsLocked() RecoveryStats {
 	s, x := r.stats, r.x.Stats()
 	s.Refused = maps.Clone(s.Refused)
 	s.Completed, s.Short, s.Forgotten, s.Coming, s.Unacked = x.Completed, x.Short, x.Forgotten, len(r.coming), len(r.unacked)
+	s.Gathers, s.TooMany, s.TooMuch, s.Full, s.Evicted, s.Outgrown, s.Held = x.Gathers, x.TooMany, x.TooMuch, x.Full, x.Evicted, x.Outgrown, x.Held
 	s.LogBytes = r.x.LogBytes()
 	return s
 }

@@ -88,6 +88,8 @@ type kept struct {
 	enters    map[string]struct{}
 	joins     map[string][]func(error)
 	leaves    map[string][]func(error)
+	at        int    // in residents.list
+	heard     uint64 // place of its last delivery when quiet looked at it
 
 	// set before the shard has them, and the shard's then
 	replay []*Delivery

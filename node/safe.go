@@ -24,7 +24,7 @@ func (s *Session) beKept(ctx context.Context) error {
 			close(done)
 			return
 		}
-		r.open[pid] = s
+		r.open.add(s)
 		x.Open(pid, string(s.id), s.ns.name, "")
 		for _, room := range []string{"", string(s.id)} {
 			s.awaitLocked(&s.kept.joins, room, func(err error) {
@@ -68,10 +68,10 @@ func (s *Session) unkeep() {
 
 // endLocked tells the machine that a session's client is gone; with lost it may come back.
 func (r *recoverer) endLocked(s *Session, lost bool) {
-	if s.kept == nil || r.open[s.kept.pid] != s {
+	if !r.open.has(s) {
 		return
 	}
-	delete(r.open, s.kept.pid)
+	r.open.remove(s)
 	if lost {
 		r.atLocked().Lost(s.kept.pid)
 	} else {
@@ -102,7 +102,7 @@ func (s *Session) awaitLocked(in *map[string][]func(error), room string, f func(
 
 // settle tells those who wait for a room of a session.
 func (r *recoverer) settle(pid recovery.PID, room string, of func(*kept) map[string][]func(error)) {
-	s := r.open[pid]
+	s := r.open.of(pid)
 	if s == nil {
 		return
 	}
@@ -135,7 +135,7 @@ func (s *Session) joinLocked(x *recovery.Machine, rooms []string, done func(erro
 			r.callWith(done, err)
 		}
 	}
-	if s.kept != nil && r.open[s.kept.pid] == s {
+	if r.open.has(s) {
 		for _, room := range rooms {
 			if _, in := s.rooms[room]; in {
 				left++
@@ -149,7 +149,7 @@ func (s *Session) joinLocked(x *recovery.Machine, rooms []string, done func(erro
 
 // leftLocked tells the machine of a room that the session has left. Who waits for having joined it waits no more.
 func (r *recoverer) leftLocked(s *Session, room string, add func() func(error)) {
-	if s.kept == nil || r.open[s.kept.pid] != s {
+	if !r.open.has(s) {
 		return
 	}
 	for _, f := range s.kept.joins[room] {
@@ -206,7 +206,7 @@ func (r *recoverer) stop() {
 		delete(r.unacked, at)
 		r.callWith(done, ErrClosed)
 	}
-	for _, s := range r.open {
+	for _, s := range r.open.list {
 		r.release(s)
 	}
 	calls := r.calls

@@ -54,7 +54,8 @@ type Session struct {
 	sweep   uint64
 	touched bool
 	dropped bool
-	held    bool // not open yet: deliveries wait in pending
+	held    bool   // not open yet: deliveries wait in pending
+	last    uint64 // place of its last delivery that has one, whether its Sink took it or not
 
 	id        wire.SessionID
 	node      *Node

@@ -44,6 +44,7 @@ const (
 	opGate               // session is about to move away
 	opUngate             // ... and does not
 	opWatchers           // d to the members of topic, whatever its rooms
+	opQuiet              // quiet asks what came last
 )
 
 // shard delivers to a part of the sessions: one inbox in which messages and changes
@@ -65,6 +66,7 @@ type shard struct {
 	wake   chan struct{} // the turn, on its way to the goroutine in run
 	quick  budget        // of those who push
 	pace   pace          // of the goroutine
+	quiet  *quiet        // who asks; set before there are sessions
 
 	// What follows belongs to who has the turn.
 	spare   []item // an inbox that was swept
@@ -258,6 +260,8 @@ func (s *shard) apply(it *item) {
 		s.end(it.session, it.flag)
 	case opCut:
 		s.cut(it.session)
+	case opQuiet:
+		s.quieten(s.quiet)
 	}
 }
 
@@ -410,6 +414,9 @@ func (s *shard) give(x *Session, d *Delivery) {
 	if d.Kind == kindEnd {
 		s.end(x, d.flag)
 		return
+	}
+	if d.place.D > 0 {
+		x.last = d.place.D
 	}
 	if s.alone {
 		s.deliverNow(x, d)

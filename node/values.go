@@ -49,7 +49,7 @@ func (s *Session) tellData(raw *json.RawMessage) error {
 		return ErrClosed
 	}
 	s.told.Store(raw)
-	if r := s.node.recovery; s.kept != nil && r.open[s.kept.pid] == s {
+	if r := s.node.recovery; r != nil && r.open.has(s) {
 		r.atLocked().SetData(s.kept.pid, s.Data())
 		calls = r.applyLocked()
 	}

@@ -195,6 +195,9 @@ func (m *Machine) SetData(pid PID, data []byte) {
 	}
 }
 
+// Last is the place of what was handed out last, or of what has one without being that; 0 nothing was.
+func (m *Machine) Last() uint64 { return m.order.last() }
+
 // Quiet says that a session got nothing behind its cursor last, 0 nothing here, of what was handed out up to place upto. A client that gets
 // nothing for longer than the order is kept is not recovered unless this is said of it, every quarter of Window or so.
 func (m *Machine) Quiet(pid PID, last, upto uint64) {

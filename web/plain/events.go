@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/meshrt/meshrt/node"
 	"github.com/meshrt/meshrt/web/ws"
@@ -132,10 +134,13 @@ func (e *stream) open(ctx context.Context, rooms []string) error {
 	defer cancel()
 	defer context.AfterFunc(e.server.ctx, cancel)()
 	n := e.server.node
-	session, err := n.Open(ctx, node.SessionConfig{Namespace: "/", Sink: e, Handshake: e.handshake, Affinity: n.NewAffinity(), NoRecovery: true})
+	session, err := n.Open(ctx, node.SessionConfig{Namespace: "/", Sink: e, Handshake: e.handshake, Affinity: n.NewAffinity(), Resume: e.resume()})
 	if err == nil {
-		if err = session.Join(ctx, rooms...); err == nil {
+		missing := lacking(session.Rooms(), rooms)
+		if err = session.Join(ctx, missing...); err == nil {
 			e.session = session
+			e.resumed = session.Recovered() && len(missing) == 0
+			e.tail = []byte("." + session.PID() + "\n\n")
 			return nil
 		}
 	}
@@ -145,10 +150,29 @@ func (e *stream) open(ctx context.Context, rooms []string) error {
 	default:
 		e.end(reasonServer) // which is what handlers are told
 	}
-	if session != nil {
+	switch {
+	case session == nil:
+	case session.Recovered(): // its client knows it, and tries again
+		session.Lost(e.why().official())
+	default:
 		session.Close(e.why().official())
 	}
 	return err
+}
+
+// resume is the session that the client had. Its id of an event is CURSOR.PID, without a
+// cursor before the first one.
+func (e *stream) resume() node.Resume {
+	cursor, pid, _ := strings.Cut(e.lastID(), ".")
+	return node.Resume{PID: pid, Cursor: cursor}
+}
+
+// lastID is what a client says that had a stream before.
+func (e *stream) lastID() string { return e.handshake.Header.Get("Last-Event-ID") }
+
+// lacking are those of want that are not in have.
+func lacking(have, want []string) []string {
+	return slices.DeleteFunc(slices.Clone(want), func(room string) bool { return slices.Contains(have, room) })
 }
 
 // turnAway answers a request that got no session.

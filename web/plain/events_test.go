@@ -149,7 +149,7 @@ func TestEventsWaitForTheStreamToBegin(t *testing.T) {
 	})
 }
 
-// Nothing can be resumed yet, and a client that asks must not believe it was.
+// Without recovery nothing can be resumed, and a client that asks must not believe it was.
 func TestResumingAStreamIsAnsweredWithAGap(t *testing.T) {
 	inBubble(t, plain.Config{}, func(t *testing.T, h *host) {
 		h.main.OnConnect(func(s *node.Session) error { return s.Emit("hello") })
@@ -319,7 +319,7 @@ func TestStatsOfStreams(t *testing.T) {
 		if got.Streams.EventsOut != 1 || got.Streams.BytesOut != uint64(len(x)) {
 			t.Errorf("counted %d events of %d bytes, want 1 of %d", got.Streams.EventsOut, got.Streams.BytesOut, len(x))
 		}
-		if len(got.Streams.Closed) != 5 || len(got.Closed) != 12 || len(got.Streams.Refused) != 7 || len(got.Refused) != 4 {
+		if len(got.Streams.Closed) != 6 || len(got.Closed) != 12 || len(got.Streams.Refused) != 7 || len(got.Refused) != 4 {
 			t.Errorf("reasons of another kind are counted: %+v", got)
 		}
 	})

@@ -64,7 +64,7 @@ var causes = [ws.CauseEnd]reason{
 var (
 	socketReasons = []reason{reasonClose, reasonBreach, reasonPingTimeout, reasonSlow, reasonTooBig, reasonInvalidText,
 		reasonPanic, reasonServer, reasonShutdown, reasonRefused, reasonUnavailable, reasonElsewhere}
-	streamReasons = []reason{reasonClose, reasonSlow, reasonPanic, reasonServer, reasonShutdown}
+	streamReasons = []reason{reasonClose, reasonSlow, reasonPanic, reasonServer, reasonShutdown, reasonElsewhere}
 )
 
 // inOrder says that a stream that ends so is written to its last event. Else its

@@ -19,6 +19,8 @@ type stream struct {
 	rc        *http.ResponseController
 	handshake node.Handshake
 	session   *node.Session // the request's; nil until open has returned
+	resumed   bool          // the client has missed nothing; set by open
+	tail      []byte        // ends an event that has a cursor: the client's part of the id; set by open
 	wake      chan struct{} // capacity 1: something waits
 	ended     chan struct{} // closed with the reason
 
@@ -84,6 +86,9 @@ func (e *stream) Flush() {
 // Close implements node.Sink.
 func (e *stream) Close(bool) { e.end(reasonServer) }
 
+// Cut implements node.Cutter.
+func (e *stream) Cut() { e.end(reasonElsewhere) }
+
 // Transport is told in lists.
 func (e *stream) Transport() string { return "sse" }
 
@@ -131,5 +136,5 @@ const (
 	beatLine = ":\n"
 )
 
-// gap is the first event of a client that asks to resume: nothing is kept for it.
+// gap is the first event of a client that asks to resume, and may have missed something.
 var gap = string(plain.AppendSSE(nil, "gap", "", []byte(`{"type":"gap"}`)))

@@ -13,7 +13,8 @@ func (e *stream) run(r *http.Request) {
 	interval := e.server.cfg.PingInterval
 	idle := time.NewTimer(interval)
 	defer idle.Stop()
-	ok := e.writeText(e.opening(r))
+	streamHeader(e.w)
+	ok := e.writeText(e.opening())
 	for ok {
 		batch, open := e.take()
 		switch {
@@ -39,12 +40,14 @@ func (e *stream) run(r *http.Request) {
 }
 
 // opening is what a client gets first. The comment is for people: a browser's
-// EventSource does not show it.
-func (e *stream) opening(r *http.Request) string {
-	streamHeader(e.w)
+// EventSource does not show it. A new session's id comes behind the gap: a client that has it knows of that.
+func (e *stream) opening() string {
 	text := fmt.Sprintf("retry: %d\n: session %s\n\n", firstRetry, e.session.ID())
-	if r.Header.Get("Last-Event-ID") != "" {
+	if e.lastID() != "" && !e.resumed {
 		text += gap
+	}
+	if e.server.node.Recovery() > 0 && !e.session.Recovered() {
+		text += "id: " + string(e.tail)
 	}
 	return text
 }
@@ -72,6 +75,13 @@ func (e *stream) writeBatch(batch []*ws.Group) bool {
 				if _, err := e.w.Write(f.Data); err != nil {
 					return err
 				}
+				if f.Data[len(f.Data)-1] == '\n' {
+					continue
+				}
+				if _, err := e.w.Write(e.tail); err != nil {
+					return err
+				}
+				bytes += len(e.tail)
 			}
 			bytes += g.Size()
 		}
@@ -147,5 +157,9 @@ func (e *stream) finish() {
 	e.mu.Unlock()
 	s.left(&s.counters.streams, e.handshake, why, slow)
 	s.log.Debug("event stream ended", "addr", e.handshake.Remote, "reason", why.String())
-	e.session.Close(why.official())
+	if why == reasonServer {
+		e.session.Close(why.official())
+	} else {
+		e.session.Lost(why.official()) // a stream has no goodbye
+	}
 }

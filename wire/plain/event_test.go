@@ -141,6 +141,9 @@ func FuzzEvent(f *testing.F) {
 		if !json.Valid(text) {
 			t.Fatalf("%q becomes %q", payload, text)
 		}
+		if cursor != "" {
+			sse = append(sse, ".mine\n\n"...)
+		}
 		if got := readSSE(t, sse); len(got) != 1 || !json.Valid([]byte(got[0].data)) {
 			t.Fatalf("%q becomes %q", payload, sse)
 		}

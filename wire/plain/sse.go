@@ -33,7 +33,9 @@ func AppendSSE(dst []byte, event, id string, data []byte) []byte {
 }
 
 // AppendEventSSE appends the SSE form of AppendEvent: its frame as the data, under
-// the name of the event, with the cursor as its id.
+// the name of the event. With a cursor it is left open: its last line is the id, which is
+// the cursor so far, and has no end. Each reader's own part of the id ends it, and a blank
+// line the event, so that the rest is the same for all.
 func AppendEventSSE(dst []byte, m *wire.Message, cursor string) ([]byte, error) {
 	name, args, err := split(m)
 	if err != nil {
@@ -43,7 +45,12 @@ func AppendEventSSE(dst []byte, m *wire.Message, cursor string) ([]byte, error) 
 	if err := json.Unmarshal(name, &event); err != nil {
 		return dst, fmt.Errorf("event as SSE: its name: %w", err)
 	}
-	return AppendSSE(dst, event, cursor, appendEvent(nil, m, name, args, cursor)), nil
+	dst = AppendSSE(dst, event, "", appendEvent(nil, m, name, args, cursor))
+	if cursor == "" {
+		return dst, nil
+	}
+	dst = append(dst[:len(dst)-1], "id: "...)
+	return append(dst, oneLine.Replace(cursor)...), nil
 }
 
 func appendDataLine(dst, line []byte) []byte {

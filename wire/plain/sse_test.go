@@ -65,7 +65,7 @@ func TestSSE(t *testing.T) {
 func TestEventAsSSE(t *testing.T) {
 	m := &wire.Message{Envelope: &wire.Envelope{Rooms: []string{"r"}}, Payload: []byte("[\"\\u0065\\n\",{\r\n\"a\":1}]")}
 	got, err := plain.AppendEventSSE([]byte("data: x\n\n"), m, "c1")
-	want := "data: x\n\nevent: e \nid: c1\ndata: {\"type\":\"event\",\"room\":\"r\",\"event\":\"\\u0065\\n\",\"data\":{\ndata: \"a\":1},\"cursor\":\"c1\"}\n\n"
+	want := "data: x\n\nevent: e \ndata: {\"type\":\"event\",\"room\":\"r\",\"event\":\"\\u0065\\n\",\"data\":{\ndata: \"a\":1},\"cursor\":\"c1\"}\nid: c1"
 	if err != nil || string(got) != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
