@@ -59,6 +59,7 @@ func NewHandler(cfg Config, n *node.Node) http.Handler {
 	mux.HandleFunc("GET /api/rooms", h.rooms)
 	mux.HandleFunc("GET /api/sockets", h.sockets)
 	mux.HandleFunc("GET /api/presence", h.presence)
+	mux.HandleFunc("GET /api/history", h.history)
 	mux.HandleFunc("GET /api/openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(openapi)
