@@ -11,7 +11,7 @@ import (
 type history struct {
 	streams [wire.Streams]historyStream
 	bytes   int
-	rooms   map[roomKey][]uint64 // where in its stream each message to a room is, rising: see index
+	rooms   map[roomKey]*places // see index
 }
 
 type historyStream struct {

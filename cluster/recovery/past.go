@@ -13,6 +13,9 @@ type roomKey struct {
 	stream wire.Stream
 }
 
+// places are where in its stream the messages to a room are, rising: places of historyStream.
+type places struct{ list []uint64 }
+
 // index notes where in the log a message is that was just pushed, under each of its rooms. What is for single
 // sessions is in nobody's past.
 func (h *history) index(m *wire.Message, place uint64) {
@@ -21,11 +24,16 @@ func (h *history) index(m *wire.Message, place uint64) {
 			continue
 		}
 		if h.rooms == nil {
-			h.rooms = map[roomKey][]uint64{}
+			h.rooms = map[roomKey]*places{}
 		}
 		key := roomKey{wire.Topic{Namespace: m.Namespace, Room: r}, m.Flags.Stream()}
-		if list := h.rooms[key]; len(list) == 0 || list[len(list)-1] != place { // a room may be named twice
-			h.rooms[key] = append(list, place)
+		at := h.rooms[key]
+		if at == nil {
+			at = &places{}
+			h.rooms[key] = at
+		}
+		if n := len(at.list); n == 0 || at.list[n-1] != place { // a room may be named twice
+			at.list = append(at.list, place)
 		}
 	}
 }
@@ -34,12 +42,12 @@ func (h *history) index(m *wire.Message, place uint64) {
 func (h *history) unindex(m *wire.Message, place uint64) {
 	for _, r := range m.Rooms {
 		key := roomKey{wire.Topic{Namespace: m.Namespace, Room: r}, m.Flags.Stream()}
-		switch list := h.rooms[key]; {
-		case len(list) == 0 || list[0] != place:
-		case len(list) == 1:
+		switch at := h.rooms[key]; {
+		case at == nil || at.list[0] != place:
+		case len(at.list) == 1:
 			delete(h.rooms, key)
 		default:
-			h.rooms[key] = list[1:]
+			at.list = at.list[1:]
 		}
 	}
 }
@@ -119,7 +127,11 @@ func (p *Past) add(log *history) {
 
 // step goes to the message before; false when there is none.
 func (w *pastWay) step() bool {
-	list := w.log.rooms[w.key]
+	at := w.log.rooms[w.key]
+	if at == nil {
+		return false
+	}
+	list := at.list
 	i := sort.Search(len(list), func(i int) bool { return list[i] >= w.place })
 	if i == 0 {
 		return false
