@@ -29,6 +29,7 @@ func commands() []command {
 		{"version", "", "Prints the commit and the Go version that the program was built with.", versionCommand},
 		{"members", "[flags]", "Lists the nodes of the cluster as the asked node sees them.", membersCommand},
 		{"publish", "[flags] EVENT [ARGUMENT ...]", "Sends an event to the members of rooms, or to everyone in the namespace.\nAn argument that is JSON is sent as it is, any other as a string.", publishCommand},
+		{"drain", "[flags]", "Moves the clients of a node to the others, over its -drain, and has it take no new ones, as a stop does; it goes on running.\nBefore maintenance: balancers see it unready. Only a restart ends it.", drainCommand},
 		{"secret", "", "Prints a new cluster secret.", secretCommand},
 		{"bench", "SCENARIO [flags]", benchHelp, benchCommand},
 		{"check", "[flags of the server]", "Checks flags, environment and file as the server would, and prints what is in force.", checkCommand},
@@ -233,6 +234,24 @@ func publishCommand(ctx context.Context, args []string, out io.Writer) error {
 		path, request["rooms"] = "/api/publish", rooms
 	}
 	body, err := api.call(ctx, "POST", path, request)
+	if err != nil || !*asJSON {
+		return err
+	}
+	_, err = out.Write(body)
+	return err
+}
+
+func drainCommand(ctx context.Context, args []string, out io.Writer) error {
+	fs := newFlags("drain")
+	api := apiFlags(fs)
+	asJSON := fs.Bool("json", false, "print JSON")
+	if err := parse("drain", fs, args, out); err != nil {
+		return err
+	}
+	if err := noArguments(fs); err != nil {
+		return err
+	}
+	body, err := api.call(ctx, "POST", "/api/drain", struct{}{})
 	if err != nil || !*asJSON {
 		return err
 	}

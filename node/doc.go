@@ -68,7 +68,7 @@
 // event.go, backlog.go and typed.go (events and their acks), encode.go (what may
 // be emitted), ask.go and ackall.go (questions to clients), targets.go, lists.go
 // and servers.go (the whole cluster) on requests.go, counts.go (of all nodes),
-// delivery.go (what a protocol gets), priority.go, idempotent.go and keys.go
+// history.go and pasts.go (for who comes late), delivery.go (what a protocol gets), priority.go, idempotent.go and keys.go
 // (retries, on package once), shard.go (the fan-out), move.go
 // with gates.go, depart.go, arrive.go and moved.go (sessions that go to another node),
 // protocol.go (what protocols ask of other nodes), errors.go.

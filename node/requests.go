@@ -25,7 +25,7 @@ func (n *Node) askAll(ctx context.Context, method string, body []byte, got func(
 }
 
 // lists are the methods that tell and change nothing: they need not wait for messages.
-var lists = map[string]bool{"count": true, "rooms": true, "sockets": true}
+var lists = map[string]bool{"count": true, "rooms": true, "sockets": true, "history": true}
 
 // askNodes asks other nodes at once and gives each answer to got, which runs on
 // several goroutines. It returns when all have answered, died or timed out,
@@ -105,6 +105,8 @@ func (r remote) HandleRequest(ctx context.Context, from wire.NodeID, method stri
 		return answer(body, func(q Query) (any, error) { return n.localRooms(q.normal()), nil })
 	case "sockets":
 		return answer(body, func(q socketQuery) (any, error) { return n.localSockets(q), nil })
+	case "history":
+		return answer(body, n.answerHistory)
 	case "change":
 		return answer(body, func(c change) (any, error) { return n.applyChange(ctx, c) })
 	case "server":

@@ -53,6 +53,7 @@ func bodyless(next http.Handler, but ...string) http.Handler {
 // apiRoutes is what operators and backends see.
 func (s *Server) apiRoutes() http.Handler {
 	mux := http.NewServeMux()
+	s.cfg.APIConfig.Drain = s.Drain
 	calls := api.NewHandler(s.cfg.APIConfig, s.node)
 	mux.Handle("/api/", calls)
 	mux.Handle("/broadcast", calls)

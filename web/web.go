@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -113,6 +114,8 @@ type Server struct {
 	api      net.Listener // nil without Config.API
 	cert     *certificate
 	draining atomic.Bool
+	drain    chan struct{} // closed by Drain
+	drained  sync.Once
 
 	notices   *ws.Notices
 	gate      *gate
@@ -183,7 +186,7 @@ func New(cfg Config, n *node.Node) (*Server, error) {
 	cfg.SocketIO.Logger, cfg.Plain.Logger, cfg.APIConfig.Logger = cfg.Logger, cfg.Logger, cfg.Logger
 	moving := max(cfg.Drain/2, cfg.Drain-closing)
 	cfg.SocketIO.Engine.Drain, cfg.Plain.Drain = moving, moving
-	s := &Server{cfg: cfg, node: n, log: cfg.Logger, origins: origins, notices: ws.NewNotices(cfg.Logger)}
+	s := &Server{cfg: cfg, node: n, log: cfg.Logger, origins: origins, notices: ws.NewNotices(cfg.Logger), drain: make(chan struct{})}
 	s.limit(&cfg)
 	if cfg.Compression {
 		s.deflater = ws.NewDeflater(ws.DefaultDeflateThreshold)
@@ -309,7 +312,8 @@ func addrOf(l net.Listener) net.Addr {
 // load balancers are told why they should go elsewhere.
 func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	defer context.AfterFunc(ctx, func() { s.draining.Store(true) })()
+	stay := s.untilDrained(ctx, g)
+	defer context.AfterFunc(stay, func() { s.draining.Store(true) })()
 	moved, done := context.WithCancel(context.WithoutCancel(ctx))
 	clients, ops := s.servers()
 	s.serve(moved, g, s.http, clients)
@@ -319,14 +323,18 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error {
 		defer done()
 		var protocols errgroup.Group
-		protocols.Go(func() error { return s.socketio.Run(ctx) })
-		protocols.Go(func() error { return s.plain.Run(ctx) })
+		protocols.Go(func() error { return s.socketio.Run(stay) })
+		protocols.Go(func() error { return s.plain.Run(stay) })
 		protocols.Go(func() error {
-			<-ctx.Done()
+			<-stay.Done()
 			s.forward.Move(s.cfg.SocketIO.Engine.Drain)
 			return nil
 		})
-		return protocols.Wait()
+		err := protocols.Wait()
+		if err == nil {
+			<-ctx.Done() // drained, and still to be asked
+		}
+		return err
 	})
 	return g.Wait()
 }

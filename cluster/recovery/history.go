@@ -11,10 +11,12 @@ import (
 type history struct {
 	streams [wire.Streams]historyStream
 	bytes   int
+	rooms   map[roomKey]*places // see index
 }
 
 type historyStream struct {
 	entries row[kept] // rising numbers
+	gone    uint64    // how many have left: the i-th of entries has place gone+i
 	head    uint64    // of the last message that came, kept or not
 	// dropped is the number of the newest message that is gone, and droppedAt when it was
 	// published: whatever is younger is here.
@@ -35,6 +37,7 @@ func (h *history) add(m *wire.Message, at time.Duration) bool {
 		return false
 	}
 	s.head = m.Seq
+	h.index(m, s.gone+uint64(s.entries.len()))
 	s.entries.push(kept{m, at})
 	h.bytes += m.Size()
 	return true
@@ -77,6 +80,8 @@ func (h *history) oldest() *historyStream {
 
 func (h *history) drop(s *historyStream) {
 	e := *s.entries.at(0)
+	h.unindex(e.m, s.gone)
+	s.gone++
 	s.entries.drop()
 	s.dropped, s.droppedAt = e.m.Seq, max(s.droppedAt, e.at)
 	h.bytes -= e.m.Size()

@@ -1,5 +1,5 @@
 // Package relay gives a namespace the built-in verbs (CONTRACT §2): clients
-// join and leave rooms, publish to them, see who is there, broadcast to all and send to one
+// join and leave rooms, publish to them, see who is there and what was said, broadcast to all and send to one
 // another, without any code of an application. It is an app like any other, a
 // set of handlers on the Go API of package node.
 //
@@ -34,6 +34,7 @@ func Attach(ns *node.Namespace) {
 	ns.OnInline("broadcast", broadcast)
 	ns.OnInline("direct", direct)
 	ns.On("presence", presence)
+	ns.On("history", history)
 }
 
 // answer acks with {ok:true} or what went wrong.

@@ -30,7 +30,9 @@ type Config struct {
 	// MaxBody is the largest request body in bytes. Default 1,100,000: a message
 	// of the default payload limit with what is around it.
 	MaxBody int64
-	Logger  *slog.Logger
+	// Drain moves the clients of this node away, for POST /api/drain, and returns at once. Nil: it cannot.
+	Drain  func()
+	Logger *slog.Logger
 }
 
 //go:embed openapi.json
@@ -55,16 +57,27 @@ func NewHandler(cfg Config, n *node.Node) http.Handler {
 	mux.HandleFunc("POST /api/broadcast", h.post(h.broadcast))
 	mux.HandleFunc("POST /broadcast", h.post(h.broadcast))
 	mux.HandleFunc("POST /api/direct", h.post(h.direct))
+	mux.HandleFunc("POST /api/drain", h.post(h.drain))
 	mux.HandleFunc("GET /api/nodes", h.nodes)
 	mux.HandleFunc("GET /api/rooms", h.rooms)
 	mux.HandleFunc("GET /api/sockets", h.sockets)
 	mux.HandleFunc("GET /api/presence", h.presence)
+	mux.HandleFunc("GET /api/history", h.history)
 	mux.HandleFunc("GET /api/openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(openapi)
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { h.noRoute(mux, w, r) })
 	return Protect(cfg.Keys, mux)
+}
+
+// drain answers when it has begun; /readyz tells that it goes on, and metrics how many clients are left.
+func (h *handler) drain(context.Context, []byte) error {
+	if h.cfg.Drain == nil {
+		return node.Errorf(node.CodeUnavailable, "this server cannot drain")
+	}
+	h.cfg.Drain()
+	return nil
 }
 
 // Protect lets requests with one of the keys through to next, which may be in

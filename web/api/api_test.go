@@ -50,8 +50,13 @@ func (l *listener) take() []string {
 // serve runs f in a bubble with an API on a node that has two sessions, the
 // first of which is in the room "x".
 func serve(t *testing.T, cfg api.Config, f func(t *testing.T, s *webtest.Server, a, b *listener, ids []string)) {
+	serveWith(t, node.Config{}, cfg, f)
+}
+
+// serveWith is serve on a node of another Config.
+func serveWith(t *testing.T, nc node.Config, cfg api.Config, f func(t *testing.T, s *webtest.Server, a, b *listener, ids []string)) {
 	synctest.Test(t, func(t *testing.T) {
-		n, err := node.New(node.Config{})
+		n, err := node.New(nc)
 		if err != nil {
 			t.Fatal(err)
 		}

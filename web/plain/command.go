@@ -1,6 +1,7 @@
 package plain
 
 import (
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"time"
@@ -90,10 +91,25 @@ func event(cmd plain.Command) *node.Event {
 	case "direct":
 		e.Args = append(quote(cmd.To, cmd.Event), cmd.Args...)
 		prefer(e, "to", cmd)
+	case "history":
+		e.Args = append(quote(cmd.Room), past(cmd))
 	default: // join, leave, presence
 		e.Args = quote(cmd.Room)
 	}
 	return e
+}
+
+// past is the second argument of history.
+func past(cmd plain.Command) json.RawMessage {
+	object := map[string]json.RawMessage{}
+	if cmd.Limit != nil {
+		object["limit"] = cmd.Limit
+	}
+	if cmd.Since != nil {
+		object["since"] = cmd.Since
+	}
+	text, _ := wire.MarshalJSON(object) // of texts that are valid
+	return text
 }
 
 // prefer gives e the command's priority and key, in an object in place of its first argument.

@@ -134,7 +134,7 @@ func FuzzEventOfACommand(f *testing.F) {
 	for _, seed := range []string{
 		`{"type":"join","id":1,"room":"r"}`, `{"type":"publish","room":"\u00e9\"","event":"e","data":{"a":[1]}}`,
 		`{"type":"direct","to":"x","event":"e","args":[1,"two",null]}`, `{"type":"broadcast","event":"\ud800"}`,
-		`{"type":"emit","event":"e"}`, `{"type":"presence","room":"r"}`, `{`, "\xff",
+		`{"type":"emit","event":"e"}`, `{"type":"presence","room":"r"}`, `{"type":"history","room":"r","limit":[1],"since":"x"}`, `{`, "\xff",
 	} {
 		f.Add([]byte(seed), false)
 	}

@@ -24,11 +24,11 @@ const (
 
 // Command is what a client asks for. Fields that its Type does not use are empty.
 type Command struct {
-	Type  string // join, leave, presence, publish, broadcast, direct, emit or ack
+	Type  string // join, leave, presence, history, publish, broadcast, direct, emit or ack
 	ID    uint64 // for the answer, of an ack the event's; counts only with HasID, at most MaxID
 	HasID bool
 
-	Room  string // join, leave, presence, publish
+	Room  string // join, leave, presence, history, publish
 	To    string // direct: a session id
 	Event string // publish, broadcast, direct, emit; reserved names are not checked
 	// Priority is a name, which is not checked, of publish, broadcast and direct; empty
@@ -38,6 +38,8 @@ type Command struct {
 	// empty when there is none.
 	Key  string
 	Args wire.Args // of the event or ack, valid JSON
+	// Limit and Since are JSON texts, which are not checked, of history; nil when they are not there.
+	Limit, Since json.RawMessage
 }
 
 // member is a set of the members that a type of command must have.
@@ -49,6 +51,7 @@ const (
 	needTo
 	needID
 	mayArgs // has arguments, like all that have an event
+	mayLook // asks for a part: has a limit and a since
 	maySend // is sent to others: has a priority and a key
 )
 
@@ -56,6 +59,7 @@ var needs = map[string]member{
 	"join":      needRoom,
 	"leave":     needRoom,
 	"presence":  needRoom,
+	"history":   needRoom | mayLook,
 	"publish":   needRoom | needEvent | maySend,
 	"broadcast": needEvent | maySend,
 	"direct":    needTo | needEvent | maySend,
@@ -113,6 +117,9 @@ func (c *Command) read(m map[string]json.RawMessage) error {
 		if c.Room, err = nameMember(m, "room"); err != nil {
 			return err
 		}
+	}
+	if need&mayLook != 0 {
+		c.Limit, c.Since = m["limit"], m["since"]
 	}
 	if need&needTo != 0 {
 		if c.To, err = nameMember(m, "to"); err != nil {

@@ -1,0 +1,196 @@
+package recovery
+
+import (
+	"sort"
+	"time"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// roomKey is a room in one stream of a log.
+type roomKey struct {
+	wire.Topic
+	stream wire.Stream
+}
+
+// places are where in its stream the messages to a room are, rising: places of historyStream.
+type places struct{ list []uint64 }
+
+// index notes where in the log a message is that was just pushed, under each of its rooms. What is for single
+// sessions is in nobody's past.
+func (h *history) index(m *wire.Message, place uint64) {
+	for _, r := range m.Rooms {
+		if wire.SessionID(r).Node() != 0 {
+			continue
+		}
+		if h.rooms == nil {
+			h.rooms = map[roomKey]*places{}
+		}
+		key := roomKey{wire.Topic{Namespace: m.Namespace, Room: r}, m.Flags.Stream()}
+		at := h.rooms[key]
+		if at == nil {
+			at = &places{}
+			h.rooms[key] = at
+		}
+		if n := len(at.list); n == 0 || at.list[n-1] != place { // a room may be named twice
+			at.list = append(at.list, place)
+		}
+	}
+}
+
+// unindex forgets the oldest message of a stream.
+func (h *history) unindex(m *wire.Message, place uint64) {
+	for _, r := range m.Rooms {
+		key := roomKey{wire.Topic{Namespace: m.Namespace, Room: r}, m.Flags.Stream()}
+		switch at := h.rooms[key]; {
+		case at == nil || at.list[0] != place:
+		case len(at.list) == 1:
+			delete(h.rooms, key)
+		default:
+			at.list = at.list[1:]
+		}
+	}
+}
+
+// PastQuery asks for the newest messages to a room.
+type PastQuery struct {
+	wire.Topic
+	Within time.Duration            // published since; 0: all that is kept
+	Limit  int                      // messages, at most
+	Bytes  int                      // ... of these sizes in all; the first may be larger
+	Skip   func(*wire.Message) bool // nil: none
+}
+
+// Past is a walk from the newest message to a room to the oldest, in the own log and those of nodes without a link
+// that are mirrored here.
+type Past struct {
+	q     PastQuery
+	ways  []pastWay
+	found []kept
+	bytes int
+	looks int
+	// More says that there are older ones that were not looked at, or did not fit.
+	More bool
+	// Origins are those other nodes whose messages this one has whole, as far as it knows.
+	Origins []wire.NodeID
+}
+
+// pastWay is a walk through one stream of one log. next is the newest that was not looked at, a copy: the
+// log may let go of it meanwhile.
+type pastWay struct {
+	log   *history
+	key   roomKey
+	place uint64 // of next
+	next  kept
+}
+
+// What a walk looks at in one call, and in all: what is skipped counts.
+const (
+	pastStep  = 512
+	pastLooks = 32 << 10
+)
+
+// Past begins a walk.
+func (m *Machine) Past(q PastQuery) *Past {
+	p := &Past{q: q}
+	p.add(&m.log)
+	for _, id := range sorted(m.mirrors) {
+		if x := m.peers[id]; x != nil && x.linked {
+			continue // it answers itself
+		}
+		p.add(&m.mirrors[id].log)
+		if m.speaksFor(id) {
+			p.Origins = append(p.Origins, id)
+		}
+	}
+	return p
+}
+
+// Dead are the nodes that have died lately: what they have published is where they were mirrored.
+func (m *Machine) Dead() (ids []wire.NodeID) {
+	for _, id := range sorted(m.peers) {
+		if m.peers[id].down {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (p *Past) add(log *history) {
+	for k := range log.streams {
+		w := pastWay{log: log, key: roomKey{p.q.Topic, wire.Stream(k)}, place: ^uint64(0)}
+		if w.step() {
+			p.ways = append(p.ways, w)
+		}
+	}
+}
+
+// step goes to the message before; false when there is none.
+func (w *pastWay) step() bool {
+	at := w.log.rooms[w.key]
+	if at == nil {
+		return false
+	}
+	list := at.list
+	i := sort.Search(len(list), func(i int) bool { return list[i] >= w.place })
+	if i == 0 {
+		return false
+	}
+	w.place = list[i-1]
+	s := &w.log.streams[w.key.stream]
+	w.next = *s.entries.at(int(w.place - s.gone))
+	return true
+}
+
+// Walk goes on, through some hundred messages at most; true when it is over. It may be called
+// until then, with other calls of the Machine between.
+func (m *Machine) Walk(p *Past) (over bool) {
+	for range pastStep {
+		i := p.newest()
+		if i < 0 || p.q.Within > 0 && m.awake()-p.ways[i].next.at > p.q.Within {
+			return true
+		}
+		if p.full(p.ways[i].next.m) {
+			p.More = true
+			return true
+		}
+		p.take(i)
+	}
+	return false
+}
+
+// newest is the way with the newest message, -1 if none has one.
+func (p *Past) newest() int {
+	of := -1
+	for i := range p.ways {
+		if of < 0 || p.ways[i].next.at > p.ways[of].next.at {
+			of = i
+		}
+	}
+	return of
+}
+
+func (p *Past) full(next *wire.Message) bool {
+	return p.looks >= pastLooks || len(p.found) >= p.q.Limit || p.bytes > 0 && p.bytes+next.Size() > p.q.Bytes
+}
+
+func (p *Past) take(i int) {
+	e := p.ways[i].next
+	p.looks++
+	if p.q.Skip == nil || !p.q.Skip(e.m) {
+		p.found = append(p.found, e)
+		p.bytes += e.m.Size()
+	}
+	if !p.ways[i].step() {
+		p.ways = append(p.ways[:i], p.ways[i+1:]...)
+	}
+}
+
+// Found are the messages of a walk, the newest first, with their ages.
+func (m *Machine) Found(p *Past) []Entry {
+	entries := make([]Entry, len(p.found))
+	for i, e := range p.found {
+		entries[i] = Entry{e.m, m.awake() - e.at}
+	}
+	return entries
+}
