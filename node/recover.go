@@ -52,8 +52,10 @@ type RecoveryStats struct {
 	TooMuch   uint64            // ... as they lacked too much, or what is held for clients was at its limit
 	Full      uint64            // nodes that were not mirrored, as enough are
 	Evicted   uint64            // dead nodes that were forgotten before their time, with their sessions
-	Outgrown  uint64            // sessions that cannot be recovered any more, as their rooms and data are too large
-	Held      int               // bytes of messages that are held for clients that come
+	// Unmirrored are messages and sessions for which nobody waits any more, as no other node took a copy.
+	Unmirrored uint64
+	Outgrown   uint64 // sessions that cannot be recovered any more, as their rooms and data are too large
+	Held       int    // bytes of messages that are held for clients that come
 }
 
 func newRecoverer(n *Node, cfg Config) *recoverer {
@@ -267,7 +269,7 @@ func (r *recoverer) statsLocked() RecoveryStats {
 	s, x := r.stats, r.x.Stats()
 	s.Refused = maps.Clone(s.Refused)
 	s.Completed, s.Short, s.Forgotten, s.Coming, s.Unacked = x.Completed, x.Short, x.Forgotten, len(r.coming), len(r.unacked)
-	s.Gathers, s.TooMany, s.TooMuch, s.Full, s.Evicted, s.Outgrown, s.Held = x.Gathers, x.TooMany, x.TooMuch, x.Full, x.Evicted, x.Outgrown, x.Held
+	s.Gathers, s.TooMany, s.TooMuch, s.Full, s.Evicted, s.Outgrown, s.Unmirrored, s.Held = x.Gathers, x.TooMany, x.TooMuch, x.Full, x.Evicted, x.Outgrown, x.Unmirrored, x.Held
 	s.LogBytes = r.x.LogBytes()
 	return s
 }

@@ -16,6 +16,7 @@ func (c collector) recovery(e emitter) {
 	e.counter("recovery_too_many_total", "Clients that came back and got a new session, as too many were on their way.", s.TooMany)
 	e.counter("recovery_too_much_total", "Clients that came back and got a new session, as they lacked too much, or too much was held for all.", s.TooMuch)
 	e.counter("recovery_outgrown_total", "Clients that cannot come back, as their rooms and data are too large.", s.Outgrown)
+	e.counter("recovery_unmirrored_total", "Messages whose publisher was told, and clients that cannot come back, as no other node took a copy in time.", s.Unmirrored)
 	e.counter("recovery_gapped_total", "Clients that cannot come back, as messages of another node were lost.", s.Gapped)
 	e.counter("recovery_taken_total", "Clients closed here, as their session lives elsewhere.", s.Taken)
 	e.counter("recovery_completed_total", "Messages of nodes that died, from the nodes that had a copy.", s.Completed)

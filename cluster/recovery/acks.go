@@ -1,7 +1,9 @@
 package recovery
 
 import (
+	"slices"
 	"sort"
+	"time"
 
 	"github.com/meshrt/meshrt/wire"
 )
@@ -12,21 +14,24 @@ type waits struct {
 	versions []versionWait             // by version
 }
 
-// versionWait is for mirrors to have a version of the sessions.
+// versionWait is for mirrors to have a version of the sessions, which is of one of them.
 type versionWait struct {
 	version uint64
+	pid     PID
+	since   time.Duration // on the clock of awake
 	done    func()
 }
 
 func (w *waits) add(r Ref) { w.messages[r.Stream].push(r.Seq) }
 
-// afterMirrored calls done when mirrors have a version of the sessions.
-func (m *Machine) afterMirrored(version uint64, done func()) {
+// afterMirrored calls done when mirrors have a version of the sessions, of which pid is one, or when that one is kept no more
+// as no mirror had it in AckPatience.
+func (m *Machine) afterMirrored(pid PID, version uint64, done func()) {
 	w := &m.waits
 	i := sort.Search(len(w.versions), func(i int) bool { return w.versions[i].version > version })
 	w.versions = append(w.versions, versionWait{})
 	copy(w.versions[i+1:], w.versions[i:])
-	w.versions[i] = versionWait{version, done}
+	w.versions[i] = versionWait{version, pid, m.awake(), done}
 	m.progress()
 }
 
@@ -43,6 +48,33 @@ func (m *Machine) doubt(heads wire.Frontiers) {
 			m.do(Acked{wire.Stream(k), *of.at(i), 0, true})
 		}
 		of.cut(n)
+	}
+}
+
+// giveUpWaits ends what has waited for longer than AckPatience: for a mirror that gossip has as alive and nobody reaches, or as all are
+// full. Publishers hear that nobody knows of a copy; sessions are kept no more.
+func (m *Machine) giveUpWaits() {
+	since := m.awake() - m.cfg.AckPatience
+	for k := range m.waits.messages {
+		for of := &m.waits.messages[k]; of.len() > 0 && !m.log.isSince(k, *of.at(0), since); of.drop() {
+			m.stats.Unmirrored++
+			m.do(Acked{wire.Stream(k), *of.at(0), 0, true})
+		}
+	}
+	w := &m.waits
+	var over []versionWait
+	w.versions = slices.DeleteFunc(w.versions, func(v versionWait) bool {
+		if v.since < since {
+			over = append(over, v)
+		}
+		return v.since < since
+	})
+	for _, v := range over {
+		if s := m.sessions[v.pid]; s != nil && s.state == live {
+			m.stats.Unmirrored++
+			m.unkeep(s, tooLong)
+		}
+		v.done()
 	}
 }
 

@@ -247,7 +247,7 @@ func (m *Machine) answerMirrored(a *attempt, version uint64) {
 	if m.breaks(BreakAnswer) {
 		version = 0
 	}
-	m.afterMirrored(version, func() {
+	m.afterMirrored(a.pid, version, func() {
 		if a.over() {
 			return
 		}

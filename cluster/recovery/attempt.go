@@ -180,7 +180,7 @@ func (m *Machine) tickAttempts() {
 
 func (a *attempt) tick(m *Machine) {
 	if m.now-a.began > m.cfg.Patience && a.phase != mirroring {
-		m.refuse(a.pid, "it took too long")
+		m.refuse(a.pid, tooLong)
 		return
 	}
 	if m.now < a.next {

@@ -36,7 +36,7 @@ type Completed struct {
 }
 
 // Acked: an own message is at so many other nodes. 0 when there are none, or, Doubted, when a mirror had taken this node for
-// dead: then others may have gone on without the message.
+// dead: then others may have gone on without the message; or when none had it in AckPatience.
 type Acked struct {
 	Stream  wire.Stream
 	Seq     uint64

@@ -24,8 +24,11 @@ type gather struct {
 	held     int                                    // bytes
 }
 
-// tooMuch is why nobody is recovered for whom more would have to be held, or sent, than there are limits for.
-const tooMuch = "too much is missing"
+// Why nobody is recovered: more would have to be held, or sent, than there are limits for; or others did not answer.
+const (
+	tooMuch = "too much is missing"
+	tooLong = "it took too long"
+)
 
 // section is what has come of one, part by part.
 type section struct {

@@ -93,6 +93,12 @@ func (h *history) behind(k int, seq uint64) (of *row[kept], i int) {
 	return of, of.find(func(e *kept) bool { return e.m.Seq <= seq })
 }
 
+// isSince tells whether the message seq of stream k is here, and was published at since or later.
+func (h *history) isSince(k int, seq uint64, since time.Duration) bool {
+	of, i := h.behind(k, seq-1)
+	return i < of.len() && of.at(i).m.Seq == seq && of.at(i).at >= since
+}
+
 // covers tells whether everything is here that somebody may lack who is at from, if what
 // he lacks was published since then.
 func (h *history) covers(from wire.Frontiers, since time.Duration) bool {

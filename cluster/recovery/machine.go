@@ -47,6 +47,9 @@ type Config struct {
 	ReplayBytes int
 	// Patience is how long a client waits for its recovery. 10 s.
 	Patience time.Duration
+	// AckPatience is how long publishers and sessions wait for mirrors: beyond it publishers hear that nobody knows of a copy, and the
+	// sessions are kept no more. It is more than a death takes to be noticed, and the choice of others. 30 s.
+	AckPatience time.Duration
 	// Wants tells whether a peer wants a message: so by its interest, or because that may not be
 	// trusted now.
 	Wants func(peer wire.NodeID, m *wire.Message) bool
@@ -70,6 +73,7 @@ func (c Config) withDefaults() Config {
 	c.HoldBytes = cmp.Or(c.HoldBytes, 64<<20)
 	c.ReplayBytes = cmp.Or(c.ReplayBytes, 512<<10)
 	c.Patience = cmp.Or(c.Patience, 10*time.Second)
+	c.AckPatience = cmp.Or(c.AckPatience, 30*time.Second)
 	return c
 }
 
@@ -138,7 +142,9 @@ type Stats struct {
 	Coming    int    // recoveries that go on or wait
 	Held      int    // bytes of messages for them
 	Outgrown  uint64 // sessions that are kept no more, as they had more than RecordBytes
-	Forgotten uint64 // sessions whose client could have come back, ended as there were more than AwayBytes
+	// Unmirrored are messages and sessions that were given up, as no mirror had them in AckPatience.
+	Unmirrored uint64
+	Forgotten  uint64 // sessions whose client could have come back, ended as there were more than AwayBytes
 }
 
 // Stats are the counters so far, and the state of now.
@@ -348,6 +354,7 @@ func (m *Machine) sweep() {
 			m.order.forget(id)
 		}
 	}
+	m.giveUpWaits()
 	m.endLost()
 	m.forgetGuests(m.now-m.gone(), guestRefs)
 	m.choose() // who was full may not be

@@ -158,7 +158,7 @@ func (m *Machine) joined(pid PID, room string) {
 		m.place(s, room, m.order.last())
 		m.touch(s)
 	}
-	m.afterMirrored(s.version, func() {
+	m.afterMirrored(pid, s.version, func() {
 		if m.isUnkept(pid) || m.sessions[pid] == s && s.state == live && s.rec.Rooms[room] > 0 {
 			m.do(Joined{pid, room})
 		}
@@ -181,7 +181,7 @@ func (m *Machine) Leave(pid PID, room string) {
 		delete(s.rec.Rooms, room)
 	}
 	m.touch(s)
-	m.afterMirrored(s.version, func() { m.do(Left{pid, room}) })
+	m.afterMirrored(pid, s.version, func() { m.do(Left{pid, room}) })
 }
 
 // SetData changes what goes with a session. The change is lost with the node in the next TickEvery and
@@ -213,8 +213,13 @@ func (m *Machine) outgrow(s *session) {
 		return
 	}
 	m.stats.Outgrown++
+	m.unkeep(s, tooMuch)
+}
+
+// unkeep has nobody take a session back any more. If its client is just coming back, that is refused.
+func (m *Machine) unkeep(s *session, reason string) {
 	if m.attempts[s.rec.PID] != nil {
-		m.refuse(s.rec.PID, tooMuch)
+		m.refuse(s.rec.PID, reason)
 	}
 	m.End(s.rec.PID)
 	m.unkept[s.rec.PID] = struct{}{}

@@ -73,3 +73,48 @@ func TestNothingWaitsForANodeWithoutRecovery(t *testing.T) {
 		t.Errorf("%d acks and %d joins, want 1 and 1", acked, joined)
 	}
 }
+
+// TestNobodyWaitsForEverForAMirror: gossip has a node as alive, and no link to it comes up.
+func TestNobodyWaitsForEverForAMirror(t *testing.T) {
+	m := New(Config{ID: 1})
+	m.At(time.Second)
+	m.Member(2, wire.Frontiers{})
+	m.Open("p", "s", "/", "")
+	m.Join("p", "r")
+	m.Published(message(1, 0))
+	at, acked, joined := time.Second, 0, 0
+	run := func(d time.Duration) {
+		for end := at + d; at < end; {
+			at += TickEvery
+			m.At(at)
+			m.Tick()
+			for _, e := range m.Take() {
+				switch e := e.(type) {
+				case Acked:
+					acked++
+					if !e.Doubted {
+						t.Errorf("acknowledged with %d copies, want a doubt", e.Copies)
+					}
+				case Joined:
+					joined++
+				}
+			}
+		}
+	}
+	run(29 * time.Second)
+	if acked != 0 || joined != 0 {
+		t.Errorf("%d acks and %d joins, want none before AckPatience is over", acked, joined)
+	}
+	run(3 * time.Second)
+	if acked != 1 || joined != 1 || m.Stats().Unmirrored != 2 {
+		t.Errorf("%d acks and %d joins, %d given up, want 1, 1 and 2", acked, joined, m.Stats().Unmirrored)
+	}
+	if m.Join("p", "other"); len(m.Take()) != 1 {
+		t.Error("a session that is kept no more waited")
+	}
+	m.Published(message(2, 0))
+	run(10 * time.Second)
+	if acked != 1 {
+		t.Error("the next message had no patience of its own")
+	}
+}
