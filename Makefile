@@ -88,12 +88,13 @@ e2e: build deps
 # FAULT=partition tries those faults only; T=10m and more try all of them, TABLE=file.md
 # gets the table for a page. make torture T=1h is for a night.
 # SCENARIO=recovery kills nodes of three on this machine under 300 official clients, and needs
-# neither root nor Linux; PEER=socketio does that to Socket.IO with Redis.
+# neither root nor Linux; PEER=socketio does that to Socket.IO with Redis. FAULT=restart restarts
+# the nodes instead, each in turn with SIGTERM: nobody may notice.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 ifeq ($(SCENARIO),recovery)
 torture: build deps
 	@echo '== torture, $(SCENARIO), $(T), seed $(SEED)'
-	SCENARIO=$(SCENARIO) PEER='$(PEER)' MESHRT=$(CURDIR)/bin/meshrt MESHRT_TORTURE=$(T) SEED=$(SEED) TABLE='$(abspath $(TABLE))' \
+	SCENARIO=$(SCENARIO) PEER='$(PEER)' FAULT='$(FAULT)' MESHRT=$(CURDIR)/bin/meshrt MESHRT_TORTURE=$(T) SEED=$(SEED) TABLE='$(abspath $(TABLE))' \
 	  $(GO) test -count=1 -v -timeout 24h -run TestKilledNodes ./$(E2E)/comeback
 else
 torture: build

@@ -107,7 +107,9 @@ type verdict struct {
 	twice, twiceUnasked        int // the latter without a loss of the connection that explains it
 	reconnects, within         int // of clients that had been connected; those within the window
 	recovered, never           int
+	anew                       int // back within the window, and not recovered
 	ackTimes, outages          []int64
+	worst                      float64 // the greatest share of a round's reconnects that came in one second
 	problems                   []string
 }
 
@@ -159,6 +161,8 @@ func (h *history) judgeAbsences(v *verdict, i int, c *client) {
 		}
 		if a.recovered {
 			v.recovered++
+		} else if a.until-a.from <= h.window.Milliseconds() {
+			v.anew++
 		}
 	}
 }

@@ -96,3 +96,58 @@ func TestShareIsOfThoseWithinTheWindow(t *testing.T) {
 		t.Errorf("the middle of 1, 2 and 3 is %v", got)
 	}
 }
+
+// A rolling restart is held to more than kills: each promise must be missed when it is broken, by one.
+func TestBarsOfARestart(t *testing.T) {
+	even := func() *history { // ten reconnects, two in each second
+		h := run()
+		h.got(3, 0, 1, 2, 3, 4, 5, 6, 7, 8)
+		for k := range int64(10) {
+			h.lost(1, 200_000+k*500)
+			h.connected(1, 200_100+k*500, true)
+		}
+		return h
+	}
+	for name, tt := range map[string]struct {
+		happens      func(h *history)
+		kill, broken int
+		worst        float64
+	}{
+		"all is well":   {func(h *history) {}, 0, 0, 0.2},
+		"not recovered": {func(h *history) { h.lost(2, 250_000); h.connected(2, 250_100, false); h.joined(2, 250_200) }, 1, 1, 0.2},
+		"too late to be recovered": {func(h *history) {
+			h.lost(2, 250_000)
+			h.connected(2, 310_001, false)
+			h.joined(2, 310_100)
+		}, 0, 0, 0.2},
+		"one twice": {func(h *history) {
+			h.lost(3, 108_500)
+			h.connected(3, 108_600, true)
+			h.clients[3].receipts = append(h.clients[3].receipts, receipt{message{0, 1, 8}, 108_700})
+		}, 0, 1, 0.2},
+		"many in one second": {func(h *history) { h.lost(2, 202_500); h.connected(2, 202_900, true) }, 0, 1, 3. / 11},
+		"one is never back":  {func(h *history) { h.lost(2, 250_000) }, 1, 1, 0.2},
+	} {
+		h := even()
+		tt.happens(h)
+		v := h.judge()
+		v.rounds(h, []span{{190_000, 210_000}, {210_000, 220_000}})
+		if kill, broken := v.broken("kill"), v.broken("restart"); len(kill) != tt.kill || len(broken) != tt.broken || v.worst != tt.worst {
+			t.Errorf("%s: kills: %q, want %d; a restart: %q, want %d; worst second %v, want %v", name, kill, tt.kill, broken, tt.broken, v.worst, tt.worst)
+		}
+	}
+	if got := newHistory(1, 1, time.Minute).judge().broken("restart"); len(got) != 1 {
+		t.Errorf("nobody was moved: %q, want that nothing was shown", got)
+	}
+}
+
+func TestTheBusiestSecondBeginsAnywhere(t *testing.T) {
+	for _, tt := range []struct {
+		times []int64
+		want  int
+	}{{nil, 0}, {[]int64{5}, 1}, {[]int64{1999, 1000}, 2}, {[]int64{1000, 2000}, 1}, {[]int64{900, 1950, 1800, 2750, 1700, 950}, 4}} {
+		if got := busiest(tt.times); got != tt.want {
+			t.Errorf("%v: %d, want %d", tt.times, got, tt.want)
+		}
+	}
+}

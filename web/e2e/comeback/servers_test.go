@@ -75,7 +75,7 @@ func freeAddr(t *testing.T) string {
 }
 
 // meshrtNodes are three nodes of the program under test.
-func meshrtNodes(t *testing.T, program string, window time.Duration) (nodes []*server) {
+func meshrtNodes(t *testing.T, program string, window, drain time.Duration) (nodes []*server) {
 	t.Helper()
 	binds := []string{freeAddr(t), freeAddr(t), freeAddr(t)}
 	for i, bind := range binds {
@@ -83,7 +83,7 @@ func meshrtNodes(t *testing.T, program string, window time.Duration) (nodes []*s
 		api := freeAddr(t)
 		s.health = "http://" + api + "/readyz"
 		s.command = append([]string{program, "-node", s.name, "-http", s.http, "-api", api, "-bind", bind, "-recovery", window.String(),
-			"-drain", "1s", "-join", strings.Join(binds, ",")}, strings.Fields(os.Getenv("FLAGS"))...)
+			"-drain", drain.String(), "-join", strings.Join(binds, ",")}, strings.Fields(os.Getenv("FLAGS"))...)
 		nodes = append(nodes, s)
 	}
 	return nodes
@@ -132,6 +132,20 @@ func (s *server) start() {
 func (s *server) kill() {
 	s.cmd.Process.Kill()
 	<-s.exited
+}
+
+// stop asks it to end, and waits until it has.
+func (s *server) stop(limit time.Duration) {
+	s.t.Helper()
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.exited:
+	case <-time.After(limit):
+		s.t.Fatalf("%s has not ended %v after SIGTERM:\n%s", s.name, limit, s.log)
+	}
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+		s.t.Errorf("%s ended with %d:\n%s", s.name, code, s.log)
+	}
 }
 
 // up tells whether it takes clients.
