@@ -103,7 +103,7 @@ const (
 	drainTick = 10 * time.Millisecond
 	// drainRate is how many sessions are ended in a second at least: as many new
 	// connections a second are no herd to the servers that get them.
-	drainRate = 500
+	drainRate = 50
 )
 
 // Draining says that nobody is let in any more.
@@ -115,18 +115,17 @@ func (r *Roster[K, S]) Draining() bool {
 
 // DrainOver lets nobody in any more and ends the sessions one by one in random
 // order, so that their clients do not all connect elsewhere at once: over d, or
-// sooner at 500 a second. With d = 0 all end at once, and when ctx ends those that
+// sooner at 50 a second. With d = 0 all end at once, and when ctx ends those that
 // are left. It blocks so long.
 func (r *Roster[K, S]) DrainOver(ctx context.Context, d time.Duration, end func(S)) {
 	sessions := r.Drain() // a map's values come in random order
-	batch := max(int(drainRate*drainTick/time.Second), len(sessions)/max(1, int(d/drainTick))+1)
-	if d <= 0 {
-		batch = len(sessions) + 1
-	}
+	took := min(d, time.Duration(len(sessions))*(time.Second/drainRate))
+	began := time.Now()
 	for i, s := range sessions {
-		if i > 0 && i%batch == 0 {
+		due := time.Duration(float64(took) * float64(i) / float64(len(sessions)))
+		if ahead := due - time.Since(began); ahead >= drainTick {
 			select {
-			case <-time.After(drainTick):
+			case <-time.After(ahead):
 			case <-ctx.Done():
 			}
 		}

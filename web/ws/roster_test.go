@@ -17,8 +17,9 @@ func TestDrainOverSpreadsTheEnds(t *testing.T) {
 	}{
 		{100_000, 20 * time.Second, 19 * time.Second, 20 * time.Second, 10 * time.Second},
 		{10_000, 20 * time.Second, 16 * time.Second, 20 * time.Second, 10 * time.Second},
-		{1000, 20 * time.Second, 1900 * time.Millisecond, 2 * time.Second, time.Second}, // 500 a second
-		{5, 20 * time.Second, 0, 0, 0},
+		{100, 20 * time.Second, 1900 * time.Millisecond, 2 * time.Second, time.Second}, // 50 a second
+		{100, time.Second, 900 * time.Millisecond, time.Second, 500 * time.Millisecond},
+		{1, 20 * time.Second, 0, 0, 0},
 		{0, 20 * time.Second, 0, 0, 0},
 		{100_000, 0, 0, 0, 0},
 	} {
