@@ -89,7 +89,7 @@ e2e: build deps
 # gets the table for a page. make torture T=1h is for a night.
 # SCENARIO=recovery kills nodes of three on this machine under 300 official clients, and needs
 # neither root nor Linux; PEER=socketio does that to Socket.IO with Redis. FAULT=restart restarts
-# the nodes instead, each in turn with SIGTERM: nobody may notice.
+# the nodes instead, each in turn with SIGTERM: nobody may notice. Its balancer asks /readyz, BALANCER=blind does not.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 ifeq ($(SCENARIO),recovery)
 torture: build deps

@@ -9,10 +9,12 @@ import (
 	"time"
 )
 
-// balancer sends each connection to the next server that takes it.
+// balancer sends each connection to the next server that takes it. One that asks them leaves out those
+// that said, at its last look, that they are not ready.
 type balancer struct {
 	l        net.Listener
 	backends []string
+	unready  []atomic.Bool
 	next     atomic.Uint64
 }
 
@@ -22,7 +24,7 @@ func startBalancer(t *testing.T, backends []string) *balancer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &balancer{l: l, backends: backends}
+	b := &balancer{l: l, backends: backends, unready: make([]atomic.Bool, len(backends))}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -60,9 +62,33 @@ func (b *balancer) serve(client net.Conn) {
 func (b *balancer) dial() net.Conn {
 	for range b.backends {
 		i := b.next.Add(1) % uint64(len(b.backends))
+		if b.unready[i].Load() {
+			continue
+		}
 		if c, err := net.DialTimeout("tcp", b.backends[i], time.Second); err == nil {
 			return c
 		}
 	}
 	return nil
+}
+
+// ask looks at the servers' readiness until the test ends, as often as balancers do.
+func (b *balancer) ask(t *testing.T, nodes []*server) {
+	const every = 500 * time.Millisecond
+	look := time.NewTicker(every)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-look.C:
+			case <-done:
+				return
+			}
+			for i, n := range nodes {
+				b.unready[i].Store(!n.up())
+			}
+		}
+	})
+	t.Cleanup(func() { look.Stop(); close(done); wg.Wait() })
 }
