@@ -40,6 +40,8 @@ func TestReadme(t *testing.T) {
 	first.run(`meshrt publish -room lobby hello '"hi"' '{"from":"the shell"}'`, "")
 	first.run("meshrt version", "go1.")
 	first.run("meshrt bench fanout -clients 1000 -rate 60    # latency, and what was lost, doubled or out of order; see meshrt bench -h", "0 lost, 0 doubled, 0 out of order")
+	second.run("meshrt drain                      # moves its clients away, as SIGTERM does, but it runs on, unready: before maintenance", "")
+	second.until("it is unready", "curl -s -o /dev/null -w '%{http_code}' http://localhost:8080/readyz", func(out string) bool { return strings.Contains(out, "503") })
 	stop(one, two)
 	little := first.start("GOMEMLIMIT=48MiB meshrt")
 	first.until("the chat is served", "curl -s http://localhost:8080", func(out string) bool { return strings.Contains(out, "meshrt chat") })
