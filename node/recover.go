@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/binary"
 	"maps"
 	"strings"
 	"time"
@@ -175,11 +174,10 @@ func (r *recoverer) place(x *recovery.Machine, m *wire.Message, d *Delivery) {
 
 // receiveLocked takes a message of another node.
 func (r *recoverer) receiveLocked(m *wire.Message, d *Delivery) {
-	switch {
-	case recoverable(m):
+	if round, is := wire.RoundOf(m); is {
+		r.x.Passed(recovery.RefOf(m), round)
+	} else if recoverable(m) {
 		r.place(r.x, m, d)
-	case m.Flags&wire.Barrier != 0 && len(m.Payload) == roundBytes:
-		r.x.Passed(recovery.RefOf(m), binary.BigEndian.Uint64(m.Payload))
 	}
 }
 
@@ -194,17 +192,11 @@ func (r *recoverer) hand(m *wire.Message) {
 	}
 }
 
-// roundBytes is the payload of a barrier that another node's machine has asked for. Those of sessions that
-// move have none.
-const roundBytes = 8
-
 // barrier marks, in each stream, what was published before. It is for a session id of the
 // other node that nobody has, so that it goes there and nowhere else.
 func (r *recoverer) barrier(e recovery.Barrier) {
-	to := string(wire.NewSessionID(e.To))
 	for _, p := range priorities {
-		r.n.cluster.Publish(wire.NewMessage(wire.Envelope{Namespace: "/", Rooms: []string{to}, Flags: wire.Barrier | p},
-			binary.BigEndian.AppendUint64(nil, e.Round)))
+		r.n.cluster.Publish(wire.NewRound(e.To, p, e.Round))
 	}
 }
 
