@@ -158,13 +158,19 @@ func (m *Machine) fillOrder(f *Mirror) {
 	}
 }
 
-// fillSessions sends each session that changed once, however often it did.
+// fillSessions sends each session that changed once, however often it did, and none before the places of the order that its record names:
+// a mirror that has it without them takes the last place that it knows for those.
 func (m *Machine) fillSessions(f *Mirror) {
 	bytes := 0
 	for f.To.Version < m.version && len(f.Sessions) < mirrorSessions && bytes < mirrorBytes {
-		f.To.Version = max(f.To.Version+1, m.firstChange)
-		pid := *m.changed.at(int(f.To.Version - m.firstChange))
-		if s := m.sessions[pid]; s != nil && s.version == f.To.Version {
+		version := max(f.To.Version+1, m.firstChange)
+		pid := *m.changed.at(int(version - m.firstChange))
+		s := m.sessions[pid]
+		is := s != nil && s.version == version
+		if is && s.rec.lastPlace() > f.To.D && f.To.D < m.order.last() {
+			return
+		}
+		if f.To.Version = version; is {
 			f.Sessions = append(f.Sessions, Saved{s.rec.clone(), s.state == ended})
 			bytes += s.rec.size()
 		}

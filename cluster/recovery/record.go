@@ -74,6 +74,15 @@ func (r *Record) size() int {
 // replayedFrom is behind every place of an order.
 const replayedFrom = 1 << 63
 
+// lastPlace is the furthest place in the owner's order that r speaks of.
+func (r *Record) lastPlace() uint64 {
+	d := max(r.Replay.D, r.Quiet.Upto)
+	for _, from := range r.Rooms {
+		d = max(d, from)
+	}
+	return d
+}
+
 func (r *Record) clone() Record {
 	c := *r
 	c.Rooms = maps.Clone(r.Rooms)

@@ -25,6 +25,7 @@ type trio struct {
 	largest   int            // ... of the others
 	onArrive  func(PID) bool // false: its rooms are not in force yet
 	delivered func(at wire.NodeID, m *wire.Message)
+	framed    func(to wire.NodeID) // it has taken a frame
 }
 
 func newTrio(tb testing.TB, n int, cfg Config) *trio {
@@ -101,7 +102,9 @@ func (t *trio) apply(id wire.NodeID, e Effect) {
 		if err != nil {
 			t.tb.Fatal(err)
 		}
-		t.nodes[e.To].Frame(id, f)
+		if t.nodes[e.To].Frame(id, f); t.framed != nil {
+			t.framed(e.To)
+		}
 	case Barrier:
 		for k := range wire.Stream(wire.Streams) {
 			t.nodes[e.To].Passed(Ref{id, k, t.number(id, k)}, e.Round)
