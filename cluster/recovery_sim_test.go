@@ -345,6 +345,10 @@ const (
 // simulateRecovery runs one seed: a kill -9 in each, another great fault before or behind it in most.
 func simulateRecovery(seed uint64, broken recovery.Rule, kind uint64) *world {
 	w := newWorld(seed, recoverySettings(seed, broken))
+	if kind == anyKind {
+		kind = seed / 2 % 9
+	}
+	w.steady = kind == byAmbush
 	for range 4 + seed%2 {
 		w.start(1 << 20)
 	}
@@ -355,9 +359,6 @@ func simulateRecovery(seed uint64, broken recovery.Rule, kind uint64) *world {
 	}
 	w.runFor(2 * time.Second)
 	first, second := w.crash, func() {}
-	if kind == anyKind {
-		kind = seed / 2 % 9
-	}
 	switch kind {
 	case byFreezing:
 		second = func() { w.freeze(w.living()[0]) }

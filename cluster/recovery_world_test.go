@@ -25,6 +25,7 @@ type world struct {
 	split   split
 	hush    bool // clients do nothing of themselves
 	unable  bool // the next node has no recovery
+	steady  bool // clocks drift no more than NTP lets them: a 1 % would turn round which of two attempts came first, and who comes then is refused
 	p       *clientPromises
 }
 
@@ -73,6 +74,10 @@ func newWorld(seed uint64, cfg recovery.Config) *world {
 func (w *world) started(n *simNode) {
 	cfg := w.cfg
 	cfg.ID = n.id
+	if w.steady {
+		const ppm = 500e-6
+		n.rate = 1 + ppm*100*(n.rate-1)
+	}
 	rn := &recNode{n: n, unable: w.unable, refs: map[wire.Topic]int{}, arriving: map[recovery.PID]*nodeSession{}, waiting: map[recovery.PID]*simConn{}}
 	cfg.Wants = func(peer wire.NodeID, m *wire.Message) bool {
 		if peer == n.id {
