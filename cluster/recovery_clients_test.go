@@ -22,7 +22,6 @@ type simClient struct {
 	since  time.Duration // when it last was, or began
 	asked  time.Duration // for a new session
 	hosts  []wire.NodeID // where its session has been
-	guest  bool          // it comes back with its cursor alone
 }
 
 // simRoom is what a client knows of a room.
@@ -76,14 +75,6 @@ func (w *world) connect(c *simClient) {
 	rn := w.recs[nodes[w.r.IntN(len(nodes))].id]
 	k := &simConn{c: c, rn: rn}
 	c.conn, c.up = k, false
-	if c.guest && c.pid != "" {
-		w.conns++
-		c.pid, c.sid = recovery.PID(fmt.Sprint("g", w.conns)), ""
-		if c.cursor == (recovery.Cursor{}) { // it has nothing to come back with
-			w.p.forget(c)
-			c.pid = ""
-		}
-	}
 	pid, cursor := c.pid, c.cursor
 	c.asked = w.now
 	w.toNode(k, func(rn *recNode) {
@@ -120,13 +111,7 @@ func (w *world) noticed(k *simConn) {
 	for _, s := range slices.Clone(rn.sessions) {
 		if s.conn == k {
 			w.remove(rn, s)
-			w.drive(rn, func() {
-				if k.c.guest {
-					rn.x.End(s.rec.PID)
-				} else {
-					rn.x.Lost(s.rec.PID)
-				}
-			})
+			w.drive(rn, func() { rn.x.Lost(s.rec.PID) })
 		}
 	}
 	for pid, other := range rn.waiting {
@@ -190,13 +175,7 @@ func (w *world) recover(rn *recNode, k *simConn, pid recovery.PID, cursor recove
 		w.forget(rn, pid)
 	}
 	rn.waiting[pid] = k
-	w.drive(rn, func() {
-		if k.c.guest {
-			rn.x.RecoverRooms(pid, "/", []string{""}, cursor)
-		} else {
-			rn.x.Recover(pid, cursor)
-		}
-	})
+	w.drive(rn, func() { rn.x.Recover(pid, cursor) })
 }
 
 func (rn *recNode) session(pid recovery.PID) *nodeSession {
@@ -279,7 +258,7 @@ func (w *world) admit(rn *recNode, e recovery.Admit) {
 	s := rn.arriving[e.Record.PID]
 	delete(rn.arriving, e.Record.PID)
 	s.admit = e
-	if n := len(e.Replay); n > 0 && e.Last == 0 {
+	if n := len(e.Replay); n > 0 {
 		s.last = e.D + uint64(n)
 	}
 	rn.sessions = append(rn.sessions, s)
@@ -296,9 +275,6 @@ func (w *world) recovered(rn *recNode, pid recovery.PID) {
 	w.release(s, func(c *simClient) { w.back(c, rn) })
 	for i, m := range s.admit.Replay {
 		cursor := recovery.Cursor{Node: rn.n.id, D: s.admit.D + 1 + uint64(i)}
-		if s.admit.Last > 0 && i == len(s.admit.Replay)-1 {
-			cursor.D = s.admit.Last
-		}
 		w.toClient(s.conn, func(c *simClient) { w.p.replayed++; w.p.got(w, c, m, cursor) })
 	}
 	for _, word := range answer {
@@ -408,11 +384,7 @@ func (w *world) clientAct(c *simClient) {
 	switch k := w.r.IntN(100); {
 	case k < 70:
 		m := &wire.Message{Envelope: &wire.Envelope{Rooms: []string{room}, Flags: priorities[w.r.IntN(3)]}, Payload: []byte(`["e"]`)}
-		kind := w.r.IntN(8)
-		if c.guest && kind >= 3 { // its id is known to nobody when it is back
-			kind = 0
-		}
-		switch kind {
+		switch w.r.IntN(8) {
 		case 0:
 			m.Rooms = nil
 		case 1:
@@ -426,9 +398,7 @@ func (w *world) clientAct(c *simClient) {
 		}
 		w.toNode(c.conn, func(rn *recNode) { w.publish(rn, m) })
 	case k < 82:
-		if !c.guest {
-			w.joinRoom(c, room)
-		}
+		w.joinRoom(c, room)
 	case k < 88:
 		if r := c.rooms[room]; r != nil && r.acked && !r.left {
 			w.leaveRoom(c, room)

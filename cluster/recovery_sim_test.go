@@ -210,7 +210,7 @@ func (w *world) rejoin() {
 	var a, b *simClient
 	for _, c := range w.clients {
 		switch {
-		case !c.up || c.conn == nil || c.guest:
+		case !c.up || c.conn == nil:
 		case a == nil:
 			a = c
 		case b == nil && c.host() == a.host():
@@ -353,7 +353,7 @@ func simulateRecovery(seed uint64, broken recovery.Rule, kind uint64) *world {
 		w.start(1 << 20)
 	}
 	for i := range 10 {
-		c := &simClient{id: i, guest: seed%3 == 2 && i >= 8}
+		c := &simClient{id: i}
 		w.clients = append(w.clients, c)
 		w.after(w.between(500*time.Millisecond, 1500*time.Millisecond), func() { w.connect(c) })
 	}

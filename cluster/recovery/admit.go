@@ -212,10 +212,6 @@ func (m *Machine) admit(a *attempt, g *gather, parts []*section, heads Vector, r
 		m.refuse(a.pid, tooMuch)
 		return
 	}
-	if a.guest != nil {
-		m.admitGuest(a, &want, replay)
-		return
-	}
 	rec := a.granted.Record
 	rec.Quiet = Quiet{}
 	rec.Replay = Replay{Old: a.cursor, Want: want, D: m.order.add(Ref{}, m.now), First: m.replayed}

@@ -23,7 +23,6 @@ type attempt struct {
 	granted Granted
 	since   time.Duration // what it lacks was published later
 	gather  *gather       // fetching
-	guest   *guest        // it has no session; nil it has
 }
 
 type phase uint8
@@ -41,11 +40,6 @@ const (
 // Recover begins to take a session back for a client that has come with its secret and cursor.
 // Admit and Recovered follow, or Refused.
 func (m *Machine) Recover(pid PID, c Cursor) {
-	m.begin(&attempt{m: m, pid: pid, cursor: c, began: m.now})
-}
-
-func (m *Machine) begin(a *attempt) {
-	pid := a.pid
 	if m.attempts[pid] != nil {
 		m.refuse(pid, "came again")
 	}
@@ -58,6 +52,7 @@ func (m *Machine) begin(a *attempt) {
 		m.do(Refused{pid, "too many come back at once"})
 		return
 	}
+	a := &attempt{m: m, pid: pid, cursor: c, began: m.now}
 	m.attempts[pid] = a
 	m.coming = append(m.coming, a)
 	m.line.push(a)
@@ -229,10 +224,6 @@ func (a *attempt) look() {
 	delete(m.asking, a.id)
 	a.id = m.nextID
 	m.asking[a.id] = a
-	if a.guest != nil {
-		a.lookPlace()
-		return
-	}
 	for _, id := range m.able() {
 		m.send(id, Lookup{a.id, a.pid})
 	}
@@ -241,7 +232,7 @@ func (a *attempt) look() {
 // found, granted and denied are answers. Those to what was asked before say nothing any more.
 
 func (m *Machine) found(from wire.NodeID, f Found) {
-	if a := m.asking[f.ID]; a != nil && a.guest == nil && a.phase == looking {
+	if a := m.asking[f.ID]; a != nil && a.phase == looking {
 		a.found[from] = f
 		a.decide()
 	}

@@ -38,8 +38,7 @@ const (
 	kindDone
 	kindRelease
 	kindClaims
-	kindAskPlace
-	kindPlaceFound
+	// 23 and 24 were of clients without a session. The next is 25.
 )
 
 // AppendFrame appends f as another node reads it with DecodeFrame. There is no limit of its size here: frames

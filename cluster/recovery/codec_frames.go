@@ -52,10 +52,6 @@ func (c *coder) writeSession(f Frame) {
 		f.code(c)
 	case Found:
 		f.code(c)
-	case AskPlace:
-		f.code(c)
-	case PlaceFound:
-		f.code(c)
 	case Take:
 		f.code(c)
 	case Granted:
@@ -81,7 +77,7 @@ var readers = [...]func(*coder) Frame{
 	kindDrop: read[Drop], kindDraining: read[Draining], kindAskTail: read[AskTail], kindTail: read[Tail], kindFetchTail: read[FetchTail],
 	kindTailEntries: read[TailEntries], kindAskBarrier: read[AskBarrier], kindLookup: read[Lookup], kindFound: read[Found], kindTake: read[Take],
 	kindGranted: read[Granted], kindDenied: read[Denied], kindFetch: read[Fetch], kindFetched: read[Fetched], kindDone: read[Done],
-	kindRelease: read[Release], kindClaims: read[Claims], kindAskPlace: read[AskPlace], kindPlaceFound: read[PlaceFound],
+	kindRelease: read[Release], kindClaims: read[Claims],
 }
 
 // read reads a frame of one type.
@@ -211,24 +207,6 @@ func (f *Found) code(c *coder) {
 	c.claim(&f.Claim)
 	c.node(&f.Owner)
 	c.uint(&f.Gen)
-	c.skip(more)
-}
-
-func (f *AskPlace) code(c *coder) {
-	more := c.begin(kindAskPlace, 2)
-	c.uint(&f.ID)
-	c.cursor(&f.Cursor)
-	c.skip(more)
-}
-
-func (f *PlaceFound) code(c *coder) {
-	more := c.begin(kindPlaceFound, 6)
-	c.uint(&f.ID)
-	number(c, uint64(FoundAlive), &f.Kind)
-	c.node(&f.Owner)
-	c.uint(&f.Gen)
-	c.vector(&f.At)
-	c.span(&f.Since)
 	c.skip(more)
 }
 

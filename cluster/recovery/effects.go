@@ -66,9 +66,6 @@ type Admit struct {
 	Record Record
 	D      uint64
 	Replay []*wire.Message
-	// Last is for clients without a session, 0 others: what the last of Replay may have for the D of its cursor. That is known to mirrors
-	// too, and the others to this node alone.
-	Last uint64
 }
 
 // Recovered: the client may be told that nothing is missing.

@@ -132,23 +132,6 @@ type Found struct {
 	Gen   uint64
 }
 
-// AskPlace asks for the place that a cursor stands for.
-type AskPlace struct {
-	ID     uint64
-	Cursor Cursor
-}
-
-// PlaceFound answers AskPlace: what had been handed out at that place, nil when it is gone, and how long ago. Mirrors tell since which
-// generation of buddies they are one.
-type PlaceFound struct {
-	ID    uint64
-	Kind  FoundKind   // as for the sessions of the cursor's node
-	Owner wire.NodeID // whose place it is; 0 of several
-	Gen   uint64
-	At    Vector
-	Since time.Duration
-}
-
 // FoundKind is what a node has of a session.
 type FoundKind uint8
 
@@ -258,8 +241,6 @@ func (TailEntries) frame()  {}
 func (AskBarrier) frame()   {}
 func (Lookup) frame()       {}
 func (Found) frame()        {}
-func (AskPlace) frame()     {}
-func (PlaceFound) frame()   {}
 func (Take) frame()         {}
 func (Granted) frame()      {}
 func (Denied) frame()       {}

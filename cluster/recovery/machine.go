@@ -111,18 +111,16 @@ type Machine struct {
 	away        row[awaySince]     // sessions that are lost or given, the first that was first
 	awayBytes   int                // of their records
 
-	fence     fence
-	attempts  map[PID]*attempt
-	asking    map[uint64]*attempt // by what they have asked others
-	coming    []*attempt          // in the order in which they came
-	line      row[*attempt]       // those that wait until there is room
-	active    int                 // those that do not, and are not admitted
-	arrived   []*attempt          // those that wait for a gather
-	gathers   []*gather
-	guests    row[guestReplay]
-	guestRefs int    // messages in it
-	replayed  uint64 // cursor of the last replayed message
-	nextID    uint64
+	fence    fence
+	attempts map[PID]*attempt
+	asking   map[uint64]*attempt // by what they have asked others
+	coming   []*attempt          // in the order in which they came
+	line     row[*attempt]       // those that wait until there is room
+	active   int                 // those that do not, and are not admitted
+	arrived  []*attempt          // those that wait for a gather
+	gathers  []*gather
+	replayed uint64 // cursor of the last replayed message
+	nextID   uint64
 
 	loop    []Frame // to this node itself
 	effects []Effect
@@ -356,7 +354,6 @@ func (m *Machine) sweep() {
 	}
 	m.giveUpWaits()
 	m.endLost()
-	m.forgetGuests(m.now-m.gone(), guestRefs)
 	m.choose() // who was full may not be
 }
 
@@ -397,10 +394,6 @@ func (m *Machine) sessionFrame(from wire.NodeID, f Frame) {
 	switch f := f.(type) {
 	case Lookup:
 		m.lookup(from, f)
-	case AskPlace:
-		m.askedPlace(from, f)
-	case PlaceFound:
-		m.placeFound(from, f)
 	case Take:
 		m.take(from, f)
 	case Fetch:

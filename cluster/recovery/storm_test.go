@@ -19,7 +19,6 @@ type trio struct {
 	last      map[PID]Cursor
 	answers   map[string]int
 	replayed  int
-	admitted  Admit // the last
 	frames    int
 	mirror    int            // bytes of the largest Mirror
 	largest   int            // ... of the others
@@ -121,7 +120,6 @@ func (t *trio) apply(id wire.NodeID, e Effect) {
 		}
 	case Admit:
 		t.replayed += len(e.Replay)
-		t.admitted = e
 	case Recovered:
 		t.answers["recovered"]++
 	case Joined:
