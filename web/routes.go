@@ -21,8 +21,8 @@ func (s *Server) clientRoutes() http.Handler {
 	mux.Handle(path, engine) // addTrailingSlash: false
 	rest := http.NewServeMux()
 	mux.Handle("/", bodyless(rest))
-	rest.Handle(s.cfg.WSPath, s.plain)
-	rest.Handle(s.cfg.SSEPath, s.heartbeats().readers(s.origins.cors(http.HandlerFunc(s.plain.ServeEvents))))
+	rest.Handle(s.cfg.WSPath, s.onward(s.plain))
+	rest.Handle(s.cfg.SSEPath, s.heartbeats().readers(s.origins.cors(s.onward(http.HandlerFunc(s.plain.ServeEvents)))))
 	s.health(rest)
 	if s.cfg.Demo {
 		rest.Handle("/", ui.Handler())
