@@ -16,7 +16,7 @@ import (
 func (s *Server) clientRoutes() http.Handler {
 	mux := http.NewServeMux()
 	path := strings.TrimSuffix(s.cfg.Path, "/")
-	engine := bodyless(s.origins.cors(s.origins.guard(s.socketio)), http.MethodPost)
+	engine := bodyless(s.origins.cors(s.origins.guard(s.onward(s.socketio))), http.MethodPost)
 	mux.Handle(path+"/", engine)
 	mux.Handle(path, engine) // addTrailingSlash: false
 	rest := http.NewServeMux()
