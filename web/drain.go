@@ -2,8 +2,12 @@ package web
 
 import (
 	"context"
+	"net/http"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/meshrt/meshrt/web/ws"
 )
 
 // Drain begins what the end of Run's context begins, and goes no further: the server is unready, takes no new
@@ -16,16 +20,49 @@ func (s *Server) Drain() {
 	})
 }
 
-// untilDrained ends with ctx, or by Drain.
+// untilDrained ends with ctx, or by Drain. From before that on, who comes is passed on.
 func (s *Server) untilDrained(ctx context.Context, g *errgroup.Group) context.Context {
-	stay, leave := context.WithCancel(ctx)
+	stay, leave := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error {
 		defer leave()
 		select {
 		case <-s.drain:
 		case <-ctx.Done():
 		}
+		s.draining.Store(true)
 		return nil
 	})
 	return stay
+}
+
+// frontKey is the key of true in the context of a request that is served within Accept, where nothing may take long.
+type frontKey struct{}
+
+// onward has another node take a client that comes while this one sends its own away: a balancer that asks nobody sends it new ones
+// until the end. If none does, next refuses it.
+func (s *Server) onward(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() && s.comes(r) && r.Context().Value(frontKey{}) == nil && s.forward.Open(w, r) == nil {
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// comes tells whether a client comes with r.
+func (s *Server) comes(r *http.Request) bool {
+	query := r.URL.Query()
+	return r.Method == http.MethodGet && query.Get("sid") == "" &&
+		(ws.IsUpgrade(r) || query.Get("transport") != "" || r.URL.Path == s.cfg.SSEPath)
+}
+
+// comers serves clients that other nodes pass on, who have judged their origins.
+func (s *Server) comers() http.Handler {
+	mux := http.NewServeMux()
+	path := strings.TrimSuffix(s.cfg.Path, "/")
+	mux.Handle(path+"/", s.socketio.Engine())
+	mux.Handle(path, s.socketio.Engine())
+	mux.Handle(s.cfg.WSPath, s.plain)
+	mux.HandleFunc(s.cfg.SSEPath, s.plain.ServeEvents)
+	return mux
 }

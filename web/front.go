@@ -21,6 +21,7 @@ type front struct {
 	handler http.Handler
 	gate    *gate
 	guard   func(addr string, serve func()) (ok bool)
+	ends    func() bool // clients are passed on, which takes long
 
 	mu      sync.Mutex
 	answers map[net.Conn]*answer // of refused handshakes that net/http is to give
@@ -28,7 +29,7 @@ type front struct {
 
 // mountFront makes f serve what server does, whose hooks the gate has already.
 func (s *Server) mountFront(f *front, server *http.Server) {
-	f.path, f.handler, f.gate = strings.TrimSuffix(s.cfg.Path, "/"), s.handler, s.gate
+	f.path, f.handler, f.gate, f.ends = strings.TrimSuffix(s.cfg.Path, "/"), s.handler, s.gate, s.draining.Load
 	f.guard = func(addr string, serve func()) bool { return ws.Guard(s.log, addr, serve) }
 	enter, next := server.ConnContext, server.Handler
 	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
@@ -51,7 +52,7 @@ func (s *Server) mountFront(f *front, server *http.Server) {
 // its handler does is soon done. One that names a session may have to ask other nodes.
 func (f *front) quick(r *http.Request) bool {
 	rest, ok := strings.CutPrefix(r.URL.Path, f.path)
-	if !ok || rest != "" && rest != "/" {
+	if !ok || f.ends() || rest != "" && rest != "/" {
 		return false
 	}
 	versions, transports := 0, 0
@@ -68,28 +69,31 @@ func (f *front) quick(r *http.Request) bool {
 	return versions == 1 && transports == 1
 }
 
-// serve serves a handshake, which accepted takes from the connection. A refusal is
-// left for net/http to give, which reads the request again.
-func (f *front) serve(c net.Conn, r *http.Request, accepted func()) (refusal *answer) {
+// serve serves a handshake, which accepted takes from the connection, and reports that it is over.
+// A refusal is left for net/http to give, which reads the request again.
+func (f *front) serve(c net.Conn, r *http.Request, accepted func()) (refusal *answer, over bool) {
 	x, in := f.gate.arrive(c, nil)
 	if !in {
-		return nil // it is closed
+		return nil, true // it is closed
 	}
 	w := &answer{conn: c, accepted: accepted, gate: f.gate}
-	ctx := ws.WithGuest(context.WithValue(context.Background(), guestKey{}, x), x)
+	ctx := ws.WithGuest(context.WithValue(context.WithValue(context.Background(), frontKey{}, true), guestKey{}, x), x)
 	ok := f.guard(r.RemoteAddr, func() { f.handler.ServeHTTP(w, r.WithContext(ctx)) })
 	if !ok {
 		ws.Cut(c)
 	}
 	if w.hijacked {
 		f.gate.served(x)
-		return nil
+		return nil, true
 	}
 	f.gate.leave(c) // it comes again, from net/http
 	if !ok {
-		return nil
+		return nil, true
 	}
-	return w
+	if f.ends() {
+		return nil, false // since a moment: it is passed on
+	}
+	return w, false
 }
 
 // leave keeps a for the request of c.

@@ -217,10 +217,9 @@ func (d *doorway) pass(fd int, remote netip.AddrPort) (refusal *answer, passed b
 	}
 	r.RemoteAddr = remote.String()
 	c := ws.NewSocket(fd, remote)
-	refusal = d.serve(c, r, func() {
+	return d.serve(c, r, func() {
 		c.Control(func(fd uintptr) { receive(int(fd), d.buffer[:size], 0) })
 	})
-	return refusal, refusal == nil
 }
 
 // receive reads what has come, without waiting. It is negative for an error.

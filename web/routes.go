@@ -16,13 +16,13 @@ import (
 func (s *Server) clientRoutes() http.Handler {
 	mux := http.NewServeMux()
 	path := strings.TrimSuffix(s.cfg.Path, "/")
-	engine := bodyless(s.origins.cors(s.origins.guard(s.socketio)), http.MethodPost)
+	engine := bodyless(s.origins.cors(s.origins.guard(s.onward(s.socketio))), http.MethodPost)
 	mux.Handle(path+"/", engine)
 	mux.Handle(path, engine) // addTrailingSlash: false
 	rest := http.NewServeMux()
 	mux.Handle("/", bodyless(rest))
-	rest.Handle(s.cfg.WSPath, s.plain)
-	rest.Handle(s.cfg.SSEPath, s.heartbeats().readers(s.origins.cors(http.HandlerFunc(s.plain.ServeEvents))))
+	rest.Handle(s.cfg.WSPath, s.onward(s.plain))
+	rest.Handle(s.cfg.SSEPath, s.heartbeats().readers(s.origins.cors(s.onward(http.HandlerFunc(s.plain.ServeEvents)))))
 	s.health(rest)
 	if s.cfg.Demo {
 		rest.Handle("/", ui.Handler())

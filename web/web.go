@@ -304,21 +304,21 @@ func addrOf(l net.Listener) net.Addr {
 	return l.Addr()
 }
 
-// Run serves until ctx ends. Then it is unready and takes no new client, closes
-// every client so that it connects elsewhere, lets requests of the API end, and
-// returns when all its goroutines have. The node should run until after that.
+// Run serves until ctx ends. Then it is unready and takes no new client, but has other
+// nodes take those that come all the same; closes every client so that it connects
+// elsewhere, lets requests of the API end, and returns when all its goroutines have.
+// The node should run until after that.
 //
 // The listeners close last: until a client is moved, its polls are answered, and
 // load balancers are told why they should go elsewhere.
 func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	stay := s.untilDrained(ctx, g)
-	defer context.AfterFunc(stay, func() { s.draining.Store(true) })()
 	moved, done := context.WithCancel(context.WithoutCancel(ctx))
 	clients, ops := s.servers()
 	s.serve(moved, g, s.http, clients)
 	s.serve(moved, g, s.api, ops)
-	g.Go(func() error { return s.forward.Serve(moved, s.socketio.Engine()) })
+	g.Go(func() error { return s.forward.Serve(moved, s.socketio.Engine(), s.comers()) })
 	g.Go(func() error { return s.forward.Run(moved) })
 	g.Go(func() error {
 		defer done()

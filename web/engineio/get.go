@@ -122,6 +122,10 @@ func (p *polling) next(g *poll) (groups []*Group, wait time.Duration, err error)
 		return nil, 0, codeBadRequest // the client has moved to a websocket, and left it behind
 	case p.writing != nil: // its answer comes first
 		return nil, 0, nil
+	case p.lingers && s.reason == ReasonShutdown && !s.out.Empty():
+		// The close is for the next poll. A payload with both closes the official client before it looks at the
+		// events, which it keeps until it is connected again: then it has said already that it lacks them.
+		return p.hand(g, s.takeAllLocked()), 0, nil
 	case s.reason != 0:
 		p.lingers = false
 		return p.hand(g, append(s.takeAllLocked(), s.reason.lastGroup())), 0, nil

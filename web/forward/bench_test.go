@@ -107,7 +107,9 @@ func portal(b *testing.B, ctx context.Context, all *sync.WaitGroup) *member {
 	m.Forwarder = New(Config{Cluster: m.members, Net: p})
 	all.Go(func() { p.Run(ctx) })
 	all.Go(func() { m.Run(ctx) })
-	all.Go(func() { m.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.own(w, r) })) })
+	all.Go(func() {
+		m.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.own(w, r) }), nil)
+	})
 	return m
 }
 

@@ -88,6 +88,7 @@ func (c Config) withDefaults() Config {
 }
 
 const (
+	lastMove       = 2 * time.Second  // over which those websockets close that have come during Move
 	goodbyeTimeout = 2 * time.Second  // for another node to hear that this one leaves
 	endTimeout     = 5 * time.Second  // for what is passed on to end in order
 	tidyInterval   = 30 * time.Second // between looks for connections that nobody needs
@@ -147,6 +148,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		return nil
 	}
 	f.follow(ctx)
+	f.Move(lastMove)
 	f.sayGoodbye()
 	f.waitIdle(endTimeout)
 	f.end()
@@ -188,6 +190,9 @@ func (f *Forwarder) setNodes(nodes []cluster.NodeInfo) {
 			f.peers[n.ID] = newPeer(f, n)
 		default:
 			p.setAddr(n.Addr)
+		}
+		if p := f.peers[n.ID]; p != nil {
+			p.linked = n.State == "up"
 		}
 	}
 	for id, p := range f.peers {

@@ -22,8 +22,9 @@ const (
 
 // Serve serves what other nodes pass on until ctx ends, then lets requests end that
 // are under way. own is what serves the sessions of this node, websockets included:
-// they end with it, so ctx should end after it.
-func (f *Forwarder) Serve(ctx context.Context, own http.Handler) error {
+// they end with it, so ctx should end after it. opens serves clients that come without a
+// session, see Open.
+func (f *Forwarder) Serve(ctx context.Context, own, opens http.Handler) error {
 	if f.cfg.Net == nil {
 		<-ctx.Done()
 		return nil
@@ -31,7 +32,7 @@ func (f *Forwarder) Serve(ctx context.Context, own http.Handler) error {
 	both := protocols(true)
 	both.SetUnencryptedHTTP2(true)
 	server := &http.Server{
-		Handler: f.handler(own), Protocols: both, HTTP2: keepAlive(),
+		Handler: f.handler(own, opens), Protocols: both, HTTP2: keepAlive(),
 		ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeader,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ErrorLog:    slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
@@ -84,7 +85,7 @@ func (addr) String() string  { return "cluster port" }
 
 // handler takes requests of other nodes for what they were to the node that they
 // came to. Who may dial the cluster port is believed.
-func (f *Forwarder) handler(own http.Handler) http.Handler {
+func (f *Forwarder) handler(own, opens http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn := r.Context().Value(connKey{}).(*inConn)
 		scheme, client, _ := strings.Cut(r.Header.Get(header), " ")
@@ -94,9 +95,9 @@ func (f *Forwarder) handler(own http.Handler) http.Handler {
 			conn.from.hear(r.Context(), scheme, client)
 			w.WriteHeader(http.StatusNoContent)
 			return
-		case scheme != "http" && scheme != "https", r.URL.Query().Get("sid") == "":
+		case scheme != "http" && scheme != "https":
 			f.counts.in[stray].Add(1)
-			http.Error(w, "not a request of a session", http.StatusBadRequest)
+			http.Error(w, "not a request of a client", http.StatusBadRequest)
 			return
 		}
 		r.RemoteAddr = client
@@ -113,11 +114,18 @@ func (f *Forwarder) handler(own http.Handler) http.Handler {
 		f.counts.serving.Add(1)
 		defer f.counts.serving.Add(-1)
 		defer f.counts.in[served].Add(1)
-		leaving, done := conn.from.serve(r)
+		first := r.URL.Query().Get("sid") == ""
+		leaving, done := conn.from.serve(r, first)
 		defer done()
 		stay := stay{ended: make(chan struct{})}
 		r = r.WithContext(ws.WithGuest(r.Context(), &stay))
-		own.ServeHTTP(w, engineio.Detour{Leaving: leaving, Lost: conn.lost}.Request(r))
+		handler := own
+		if first {
+			bound, unbind := conn.bind(r, leaving)
+			defer unbind()
+			handler, r = opens, bound
+		}
+		handler.ServeHTTP(w, engineio.Detour{Leaving: leaving, Lost: conn.lost}.Request(r))
 		stay.wait()
 	})
 }
@@ -151,9 +159,14 @@ type callers struct {
 type caller struct {
 	leaving context.Context
 	leave   context.CancelFunc
-	sockets ws.Roster[*http.Request, context.CancelFunc] // websockets that came from there
-	conns   int                                          // guarded by callers.mu
+	conns   int // guarded by callers.mu
+
+	mu      sync.Mutex
+	sockets *sockets // that came from there; others once those of before move
 }
+
+// sockets are websockets, and event streams.
+type sockets = ws.Roster[*http.Request, context.CancelFunc]
 
 // maxMove is the longest time over which a node moves its clients.
 const maxMove = time.Hour
@@ -168,18 +181,25 @@ func (c *caller) hear(ctx context.Context, kind, text string) {
 	if err != nil || over > maxMove {
 		over = 0
 	}
-	c.sockets.DrainOver(ctx, over, func(close context.CancelFunc) { close() })
+	c.mu.Lock()
+	these := c.sockets
+	c.sockets = &sockets{}
+	c.mu.Unlock()
+	these.DrainOver(ctx, over, func(close context.CancelFunc) { close() })
 }
 
-// serve is what tells r that the node leaves, and that r is over.
-func (c *caller) serve(r *http.Request) (leaving context.Context, done func()) {
-	if !ws.IsUpgrade(r) {
+// serve is what tells r that the node leaves, and that r is over. What lasts can end before.
+func (c *caller) serve(r *http.Request, lasts bool) (leaving context.Context, done func()) {
+	if !ws.IsUpgrade(r) && !lasts {
 		return c.leaving, func() {}
 	}
 	leaving, cancel := context.WithCancel(c.leaving)
-	c.sockets.Add(r, cancel) // one that comes while the others move stays until the node leaves
+	c.mu.Lock()
+	in := c.sockets
+	in.Add(r, cancel)
+	c.mu.Unlock()
 	return leaving, func() {
-		c.sockets.Remove(r)
+		in.Remove(r)
 		cancel()
 	}
 }
@@ -190,7 +210,7 @@ func (c *callers) add(conn net.Conn) *inConn {
 	name := peerName(conn)
 	from := c.all[name]
 	if from == nil {
-		from = &caller{}
+		from = &caller{sockets: &sockets{}}
 		from.leaving, from.leave = context.WithCancel(context.Background())
 		if c.all == nil {
 			c.all = map[string]*caller{}

@@ -57,6 +57,7 @@ type member struct {
 	info    cluster.NodeInfo
 	front   *webtest.Server
 	own     http.HandlerFunc // set by the test before requests
+	opens   http.HandlerFunc // the same
 
 	stopRun, stopServe context.CancelFunc
 	ran, served        chan struct{}
@@ -91,11 +92,16 @@ func (l *lab) add(cfg Config) *member {
 	id, name := wire.NewNodeID(), fmt.Sprint("n", len(l.all))
 	m := &member{host: l.net.Host(name), members: &members{id: id, changed: make(chan struct{})}, ran: make(chan struct{}), served: make(chan struct{})}
 	m.host.SetNode(name + "@" + id.String())
-	m.info = cluster.NodeInfo{ID: id, Name: name, Addr: m.host.Advertise().String()}
+	m.info = cluster.NodeInfo{ID: id, Name: name, Addr: m.host.Advertise().String(), State: "up"}
 	cfg.Cluster, cfg.Net = m.members, m.host
 	m.Forwarder = New(cfg)
 	m.front = webtest.Serve(l.t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := m.Pass(w, r, r.URL.Query().Get("sid")); err != nil {
+		sid := r.URL.Query().Get("sid")
+		pass := func() error { return m.Pass(w, r, sid) }
+		if sid == "" {
+			pass = func() error { return m.Open(w, r) }
+		}
+		if err := pass(); err != nil {
 			http.Error(w, err.Error(), http.StatusTeapot)
 		}
 	}))
@@ -107,7 +113,8 @@ func (l *lab) add(cfg Config) *member {
 	go func() { defer close(m.ran); m.Run(running) }()
 	go func() {
 		defer close(m.served)
-		m.Serve(serving, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.own(w, r) }))
+		m.Serve(serving, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.own(w, r) }),
+			http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.opens(w, r) }))
 	}()
 	l.all = append(l.all, m)
 	return m

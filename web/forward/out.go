@@ -30,6 +30,8 @@ type exchange struct {
 	w        http.ResponseWriter
 	answered bool // the client has got, or gets, the answer of the other node
 	err      error
+	opens    bool        // it has no session yet: see Open
+	late     *time.Timer // of those: when the other node has taken too long
 }
 
 // begin says that the answer comes, and bounds what the client can make of it: of a
@@ -83,6 +85,7 @@ func (f *Forwarder) exchange(x *exchange) error {
 	defer cancel(nil)
 	defer context.AfterFunc(x.peer.ctx, func() { cancel(context.Cause(x.peer.ctx)) })()
 	x.ctx, x.cancel = context.WithValue(ctx, exchangeKey{}, x), cancel
+	x.hasten()
 	f.proxy.ServeHTTP(&hijacker{ResponseWriter: x.w, x: x, timeout: f.cfg.WriteTimeout}, x.in.WithContext(x.ctx))
 	if ctx.Err() != nil {
 		x.err = context.Cause(ctx)
@@ -108,7 +111,11 @@ func (f *Forwarder) newProxy() *httputil.ReverseProxy {
 		BufferPool:    &buffers{},
 		ErrorLog:      slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
 		ModifyResponse: func(res *http.Response) error {
-			if x := exchangeOf(res.Request.Context()); res.StatusCode != http.StatusSwitchingProtocols {
+			x := exchangeOf(res.Request.Context())
+			if err := x.taken(res.StatusCode); err != nil {
+				return err
+			}
+			if res.StatusCode != http.StatusSwitchingProtocols {
 				x.begin(f.cfg.WriteTimeout)
 			}
 			return nil

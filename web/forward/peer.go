@@ -42,6 +42,7 @@ type peer struct {
 	cancel  context.CancelCauseFunc
 	slots   chan struct{} // capacity maxDials
 	passing int           // guarded by Forwarder.mu
+	linked  bool          // the same
 
 	mu      sync.Mutex // below Forwarder.mu
 	addr    string
