@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/meshrt/meshrt/cluster/recovery"
 	"github.com/meshrt/meshrt/wire"
@@ -32,13 +31,26 @@ type comeback struct {
 	joins    int  // of rooms that OnConnect handlers added, which are not safe yet
 }
 
-// errRefused is found in the error of a comeback whose client gets a new session instead.
-var errRefused = errors.New("not recovered")
+// refusal is why a client gets a new session instead of the one that it had.
+type refusal string
+
+func (r refusal) Error() string { return "not recovered: " + string(r) }
+
+func isRefusal(err error) bool {
+	_, is := errors.AsType[refusal](err)
+	return is
+}
+
+// What a node refuses by itself.
+const (
+	refusedNamespace refusal = "of another namespace"
+	refusedUser      refusal = "of another user"
+)
 
 // maxComing limits the clients that wait for their session; one more gets a new one.
 const maxComing = 16 << 10
 
-// resume takes a session back. errRefused: Open goes on with a new one.
+// resume takes a session back. A refusal: Open goes on with a new one.
 func (n *Node) resume(ctx context.Context, cfg SessionConfig) (*Session, error) {
 	if cfg.Wait > 0 {
 		var cancel context.CancelFunc
@@ -83,7 +95,7 @@ func (r *recoverer) comes(from Resume) (c *comeback, err error) {
 func (r *recoverer) refusedLocked(reason string) error {
 	r.stats.Refused[reason]++
 	r.n.log.Debug("session is not recovered", "cause", reason)
-	return fmt.Errorf("%w: %s", errRefused, reason)
+	return refusal(reason)
 }
 
 // follow returns when the session is open, or will not be.
@@ -101,6 +113,9 @@ func (c *comeback) follow(ctx context.Context, cfg SessionConfig) error {
 	version, err := c.register(cfg, rec)
 	if err == nil {
 		err = c.s.runConnect()
+	}
+	if err == nil {
+		err = c.s.sameUser(rec.User)
 	}
 	if err == nil {
 		err = c.r.n.inForce(ctx, version)
@@ -123,6 +138,15 @@ func (c *comeback) follow(ctx context.Context, cfg SessionConfig) error {
 	}
 }
 
+// sameUser refuses who has the secret of somebody else's session, who may come back for it as before.
+func (s *Session) sameUser(was string) error {
+	if is, _ := s.User(); is != was {
+		s.node.log.Info("client came back as another user", "session", s.ID(), "addr", s.handshake.Remote)
+		return refusedUser
+	}
+	return nil
+}
+
 // ending is how the comeback ended already, or else err.
 func (c *comeback) ending(err error) error {
 	select {
@@ -138,7 +162,7 @@ func (c *comeback) ending(err error) error {
 func (c *comeback) register(cfg SessionConfig, rec recovery.Record) (version uint64, err error) {
 	n := c.r.n
 	if rec.Namespace != cfg.Namespace || wire.SessionID(rec.SID).Node() == 0 { // the other is what a node has got wrong
-		return 0, fmt.Errorf("%w: it is of another namespace", errRefused)
+		return 0, refusedNamespace
 	}
 	ns, err := n.enter(cfg.Namespace)
 	if err != nil {
@@ -294,11 +318,15 @@ func (c *comeback) giveUp(why error) (open bool) {
 	c.r.drive(func(x *recovery.Machine) {
 		switch {
 		case c.ended:
-			open = c.s != nil && c.s.state == sessionOpen && !errors.Is(why, errRefused)
+			open = c.s != nil && c.s.state == sessionOpen && !isRefusal(why)
 		case errors.Is(why, ErrNotNow):
 			c.cancelLocked()
 		default:
-			c.r.refusedLocked("not allowed")
+			reason, is := errors.AsType[refusal](why)
+			if !is {
+				reason = "not allowed" // by handlers: the client gets their error
+			}
+			c.r.refusedLocked(string(reason))
 			x.Reject(c.pid)
 		}
 		c.endLocked(why)

@@ -59,7 +59,9 @@ func (s *Session) PID() string {
 
 // Recovered tells that this is the session of SessionConfig.Resume: it has that one's id, rooms and
 // data of SetData, and its client gets what it has missed, in order and once, behind the
-// KindConnect. Values of Set and Context are not back. OnConnect handlers see it, too; the client may be
+// KindConnect. Values of Set and Context are not back. OnConnect handlers see it, too, and they run for it, unlike the official server's
+// middlewares: their error refuses the client, whose session waits for the next try; who is not the user of before, see SetUser, gets a new one.
+// Rooms and data are there when they run, and what they change is changed: a Join adds, a Leave takes away, SetData replaces. The client may be
 // told with its KindConnect, as before that it may turn out that something is lost, and
 // Open begins a new session, for which the handlers run again.
 func (s *Session) Recovered() bool { return s.kept != nil && s.kept.recovered }

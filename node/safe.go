@@ -38,12 +38,35 @@ func (s *Session) beKept(ctx context.Context) error {
 			x.Join(pid, room)
 		}
 	})
+	return s.awaitKept(ctx, done)
+}
+
+// userKept returns when mirrors know who the client of a new session is: it must not have its PID before.
+func (s *Session) userKept(ctx context.Context) error {
+	if s.kept == nil {
+		return nil
+	}
+	r := s.node.recovery
+	done := make(chan struct{})
+	r.drive(func(x *recovery.Machine) {
+		if user, _ := s.userLocked(); user == "" || !r.open.has(s) {
+			close(done)
+			return
+		}
+		s.awaitLocked(&s.kept.joins, "", func(error) { close(done) })
+		x.Join(s.kept.pid, "")
+	})
+	return s.awaitKept(ctx, done)
+}
+
+// awaitKept waits for mirrors, and after keepPatience no more.
+func (s *Session) awaitKept(ctx context.Context, done <-chan struct{}) error {
 	patience := time.NewTimer(keepPatience)
 	defer patience.Stop()
 	select {
 	case <-done:
 	case <-patience.C:
-		s.unkeep()
+		s.unkeep(done)
 	case <-ctx.Done():
 		return notNow("the other nodes did not answer in time")
 	case <-s.node.done:
@@ -53,13 +76,20 @@ func (s *Session) beKept(ctx context.Context) error {
 }
 
 // unkeep makes a session that has waited for its mirrors in vain one that cannot be recovered.
-func (s *Session) unkeep() {
+func (s *Session) unkeep(done <-chan struct{}) {
 	r := s.node.recovery
 	r.drive(func(x *recovery.Machine) {
-		if !s.outside() || s.state != sessionOpening {
+		select {
+		case <-done: // just now
+			return
+		default:
+		}
+		if s.state != sessionOpening {
 			return
 		}
-		s.enterLocked()
+		if s.outside() {
+			s.enterLocked()
+		}
 		r.endLocked(s, false)
 		s.kept = nil
 		r.stats.Unkept++

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -112,7 +111,7 @@ const (
 // A client that names a session with cfg.Resume gets that one back, or a new one: see Session.Recovered.
 func (n *Node) Open(ctx context.Context, cfg SessionConfig) (*Session, error) {
 	if n.recovery != nil && !cfg.NoRecovery && cfg.Resume.PID != "" {
-		if s, err := n.resume(ctx, cfg); !errors.Is(err, errRefused) {
+		if s, err := n.resume(ctx, cfg); !isRefusal(err) {
 			return s, err
 		}
 	}
@@ -139,6 +138,9 @@ func (n *Node) openNew(ctx context.Context, cfg SessionConfig) (*Session, error)
 	}
 	if err == nil {
 		err = n.inForceWithin(ctx, cfg.Wait, version)
+	}
+	if err == nil {
+		err = s.userKept(ctx)
 	}
 	if err == nil && !s.admit() {
 		err = ErrClosed

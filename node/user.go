@@ -24,6 +24,9 @@ const (
 // particular, and info, as JSON, nil for none. Sockets of one user count as one member of a room.
 // It is for handlers of OnConnect: when they have returned, others have seen who it is, and
 // it is an error.
+//
+// With Config.Recovery a client gets its session back only as the same user, or nobody again: else a new session begins, for
+// which the handlers run once more. That is decided when they have returned, see Session.Recovered.
 func (s *Session) SetUser(user string, info any) error {
 	w := &who{user: user}
 	if info != nil {
@@ -41,12 +44,18 @@ func (s *Session) SetUser(user string, info any) error {
 	case len(w.info) > MaxUserInfo:
 		return Errorf(CodeLimit, "info of user: %d bytes, allowed are %d", len(w.info), MaxUserInfo)
 	}
+	var calls []func()
+	defer func() { s.node.afterwards(calls) }()
 	s.node.mu.Lock()
 	defer s.node.mu.Unlock()
 	if s.state != sessionOpening {
 		return Errorf(CodeInvalid, "the user of a session is set while it connects")
 	}
 	s.who = w
+	if r := s.node.recovery; r != nil && r.open.has(s) {
+		r.atLocked().SetUser(s.kept.pid, user)
+		calls = r.applyLocked()
+	}
 	return nil
 }
 

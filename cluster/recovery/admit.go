@@ -223,7 +223,7 @@ func (m *Machine) admit(a *attempt, g *gather, parts []*section, heads Vector, r
 		m.become(old, ended)
 	}
 	rec.Rooms = make(map[string]uint64, len(a.granted.Record.Rooms))
-	s := &session{rec: rec, came: a.began, bytes: len(rec.Data)}
+	s := &session{rec: rec, came: a.began, bytes: len(rec.Data) + len(rec.User)}
 	for room := range a.granted.Record.Rooms {
 		m.place(s, room, rec.Replay.D)
 		s.bytes += roomBytes(room)

@@ -28,7 +28,7 @@ type Record struct {
 	PID       PID
 	SID       string
 	Namespace string
-	User      string // whoever takes it back must be the same
+	User      string // whoever takes it back must be the same: see SetUser
 	Data      []byte
 	// Rooms has for each room the place in the owner's order from which on the session is a
 	// member for sure; 0 while its join is not acknowledged. "" is the namespace, SID the session.

@@ -93,6 +93,17 @@ func (m *Machine) Open(pid PID, sid, namespace, user string) {
 	m.touch(s)
 }
 
+// SetUser says who the client of a session is: whoever takes it back must be the same, and its owner to be sees to that. A Join of the
+// namespace behind it is Joined when mirrors know.
+func (m *Machine) SetUser(pid PID, user string) {
+	if s := m.sessions[pid]; s != nil && s.state == live && s.rec.User != user {
+		s.bytes += len(user) - len(s.rec.User)
+		s.rec.User = user
+		m.touch(s)
+		m.outgrow(s)
+	}
+}
+
 // Join says that a session is a member of a room, and the node's interest in that is in force
 // (whenInForce). Joined follows.
 func (m *Machine) Join(pid PID, room string) {
