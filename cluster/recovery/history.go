@@ -10,8 +10,8 @@ import (
 // its own log, at a mirror the copy. Messages leave it by age, or before when they are too many.
 type history struct {
 	streams [wire.Streams]historyStream
-	bytes   int
-	rooms   map[roomKey]*places // see index
+	bytes   int // of the messages, by their Size
+	rooms   rooms
 }
 
 type historyStream struct {
@@ -50,6 +50,9 @@ func (h *history) heads() (f wire.Frontiers) {
 	return f
 }
 
+// size is what the messages and the index of their rooms take, in bytes.
+func (h *history) size() int { return h.bytes + h.rooms.size() }
+
 // trim lets go of what was published before since, and of the oldest while there are
 // more than limit bytes. It tells how many went before their time.
 func (h *history) trim(since time.Duration, limit int) (early int) {
@@ -58,15 +61,18 @@ func (h *history) trim(since time.Duration, limit int) (early int) {
 			h.drop(s)
 		}
 	}
-	for h.bytes > limit {
+	for h.size() > limit {
 		s := h.oldest()
+		if s == nil {
+			break // what is left is the index of none
+		}
 		h.drop(s)
 		early++
 	}
 	return early
 }
 
-// oldest is the stream with the oldest message. There is one.
+// oldest is the stream with the oldest message, nil if there is none.
 func (h *history) oldest() *historyStream {
 	var of *historyStream
 	for k := range h.streams {
@@ -110,11 +116,11 @@ func (h *history) covers(from wire.Frontiers, since time.Duration) bool {
 	return true
 }
 
-// LogBytes are those of the messages that are kept, own and mirrored.
+// LogBytes are those of the messages that are kept, own and mirrored, with the index of their rooms.
 func (m *Machine) LogBytes() (bytes int) {
-	bytes = m.log.bytes
+	bytes = m.log.size()
 	for _, x := range m.mirrors {
-		bytes += x.log.bytes
+		bytes += x.log.size()
 	}
 	return bytes
 }

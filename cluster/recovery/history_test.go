@@ -23,10 +23,10 @@ func TestHistoryKnowsWhatItHasLost(t *testing.T) {
 	if h.add(message(3, 0, "r"), time.Minute) {
 		t.Error("a message came twice")
 	}
-	if early := h.trim(4*time.Second, h.bytes); early != 0 || h.streams[0].dropped != 3 {
+	if early := h.trim(4*time.Second, h.size()); early != 0 || h.streams[0].dropped != 3 {
 		t.Errorf("%d went before their time, the last number %d; want 0, 3", early, h.streams[0].dropped)
 	}
-	if early := h.trim(0, 5*message(1, 0, "r").Size()); early != 2 || kept(0) != 5 {
+	if early := h.trim(0, 5*message(1, 0, "r").Size()+h.rooms.size()); early != 2 || kept(0) != 5 {
 		t.Errorf("%d went before their time, %d are here; want 2, 5", early, kept(0))
 	}
 	for _, tt := range []struct {

@@ -1,20 +1,10 @@
 package recovery
 
 import (
-	"sort"
 	"time"
 
 	"github.com/meshrt/meshrt/wire"
 )
-
-// roomKey is a room in one stream of a log.
-type roomKey struct {
-	wire.Topic
-	stream wire.Stream
-}
-
-// places are where in its stream the messages to a room are, rising: places of historyStream.
-type places struct{ list []uint64 }
 
 // index notes where in the log a message is that was just pushed, under each of its rooms. What is for single
 // sessions is in nobody's past.
@@ -23,32 +13,14 @@ func (h *history) index(m *wire.Message, place uint64) {
 		if wire.SessionID(r).Node() != 0 {
 			continue
 		}
-		if h.rooms == nil {
-			h.rooms = map[roomKey]*places{}
-		}
-		key := roomKey{wire.Topic{Namespace: m.Namespace, Room: r}, m.Flags.Stream()}
-		at := h.rooms[key]
-		if at == nil {
-			at = &places{}
-			h.rooms[key] = at
-		}
-		if n := len(at.list); n == 0 || at.list[n-1] != place { // a room may be named twice
-			at.list = append(at.list, place)
-		}
+		h.rooms.add(roomKey{wire.Topic{Namespace: m.Namespace, Room: r}, m.Flags.Stream()}, place)
 	}
 }
 
 // unindex forgets the oldest message of a stream.
 func (h *history) unindex(m *wire.Message, place uint64) {
 	for _, r := range m.Rooms {
-		key := roomKey{wire.Topic{Namespace: m.Namespace, Room: r}, m.Flags.Stream()}
-		switch at := h.rooms[key]; {
-		case at == nil || at.list[0] != place:
-		case len(at.list) == 1:
-			delete(h.rooms, key)
-		default:
-			at.list = at.list[1:]
-		}
+		h.rooms.drop(roomKey{wire.Topic{Namespace: m.Namespace, Room: r}, m.Flags.Stream()}, place)
 	}
 }
 
@@ -127,16 +99,15 @@ func (p *Past) add(log *history) {
 
 // step goes to the message before; false when there is none.
 func (w *pastWay) step() bool {
-	at := w.log.rooms[w.key]
+	at := w.log.rooms.of[w.key]
 	if at == nil {
 		return false
 	}
-	list := at.list
-	i := sort.Search(len(list), func(i int) bool { return list[i] >= w.place })
-	if i == 0 {
+	place, ok := at.before(w.place)
+	if !ok {
 		return false
 	}
-	w.place = list[i-1]
+	w.place = place
 	s := &w.log.streams[w.key.stream]
 	w.next = *s.entries.at(int(w.place - s.gone))
 	return true

@@ -36,17 +36,23 @@ func TestRoomsOfALogAreThoseOfItsMessages(t *testing.T) {
 				}
 			}
 		}
-		if len(want) != len(h.rooms) {
-			t.Fatalf("%d rooms, want %d", len(h.rooms), len(want))
+		if len(want) != len(h.rooms.of) {
+			t.Fatalf("%d rooms, want %d", len(h.rooms.of), len(want))
 		}
+		bytes := 0
 		for key, n := range want {
-			if h.rooms[key] == nil || len(h.rooms[key].list) != n {
+			at := h.rooms.of[key]
+			if at == nil || at.len() != n {
 				t.Fatalf("%v has not %d messages", key, n)
 			}
+			bytes += key.bytes() + at.bytes()
+		}
+		if h.rooms.bytes != bytes {
+			t.Fatalf("%d bytes are counted, want %d", h.rooms.bytes, bytes)
 		}
 	}
-	if h.trim(time.Hour, 0); len(h.rooms) > 0 {
-		t.Errorf("%d rooms of an empty log", len(h.rooms))
+	if h.trim(time.Hour, 0); len(h.rooms.of) > 0 || h.rooms.bytes > 0 || h.rooms.most > fewRooms {
+		t.Errorf("%d rooms of an empty log, %d bytes and places for %d", len(h.rooms.of), h.rooms.bytes, h.rooms.most)
 	}
 }
 
