@@ -19,19 +19,22 @@ type clientPromises struct {
 	copies    map[sent]int                            // of those that are acknowledged
 	handed    map[*simClient]map[sent]recovery.Cursor // with which cursor it came first
 	twice     map[*simClient][]recovery.Cursor        // what was handed out behind these may come again
+	vague     map[recovery.Cursor]bool                // which did not say all that mirrors lacked
 	suspected map[wire.NodeID]bool                    // taken for dead while they slept
 	onBack    func(*recNode)
 	strict    bool // whoever is refused for his cursor has found a fault
 	problems  []string
 
-	acks, unacked, excused, doubled, early int
-	fresh, recovered, replayed             int
-	refusals                               map[string]int
+	acks, unacked, excused, early int
+	vaguely, woken                int // messages that came twice: as a cursor did not say them, and of who was not dead
+	cursors, saying               int // handed out, and those that say more than a place
+	fresh, recovered, replayed    int
+	refusals                      map[string]int
 }
 
 func newClientPromises() *clientPromises {
 	return &clientPromises{order: map[*simClient]*checker.Order[int, wire.NodeID]{}, at: map[sent]time.Duration{}, of: map[sent]*wire.Message{}, copies: map[sent]int{},
-		handed: map[*simClient]map[sent]recovery.Cursor{}, twice: map[*simClient][]recovery.Cursor{}, refusals: map[string]int{}, suspected: map[wire.NodeID]bool{}}
+		handed: map[*simClient]map[sent]recovery.Cursor{}, twice: map[*simClient][]recovery.Cursor{}, refusals: map[string]int{}, suspected: map[wire.NodeID]bool{}, vague: map[recovery.Cursor]bool{}}
 }
 
 func (p *clientPromises) problem(format string, args ...any) {
@@ -84,11 +87,16 @@ func (p *clientPromises) got(w *world, c *simClient, m *wire.Message, cursor rec
 	switch p.order[c].Deliver(c.id, x) {
 	case checker.Duplicate:
 		was := p.handed[c][x]
-		// "duplicates: what was handed out and not mirrored may come again"
-		if !slices.ContainsFunc(p.twice[c], func(k recovery.Cursor) bool { return k.Node == was.Node && was.D > k.D && was.D>>63 == 0 }) {
+		// "duplicates: what was handed out and not mirrored may come again, if the cursor had no room to say it"
+		switch {
+		case slices.ContainsFunc(p.twice[c], func(k recovery.Cursor) bool { return k.Node == was.Node && was.D > k.D && was.D>>63 == 0 }):
+			p.vaguely++
+		// "or what a node had published that was taken for dead, and was not"
+		case was.Node == m.Origin && (p.suspected[m.Origin] || w.split.excuses(p.at[x], m.Origin, c)):
+			p.woken++
+		default:
 			p.problem("duplicate: client %d got %v twice, first with %v, then with %v at %v", c.id, x, was, cursor, w.now)
 		}
-		p.doubled++
 	case checker.Reordered:
 		if w.split.excuses(p.at[x], m.Origin, c) || !c.due(m, p.at[x]) {
 			p.excused++ // G1 is for members: from the ack of the join until it asks to leave
@@ -155,10 +163,22 @@ func (w *world) mayBeEarly(origin wire.NodeID, r *simRoom, at time.Duration) boo
 	})
 }
 
-// arriving: a session is on its way. What its last node had handed out and mirrors do not know may come twice.
+// cursor notes one that was handed out.
+func (p *clientPromises) cursor(c recovery.Cursor, vague bool) {
+	p.cursors++
+	if c.Lag != (recovery.Lag{}) {
+		p.saying++
+	}
+	if vague {
+		p.vague[c] = true
+	}
+}
+
+// arriving: a session is on its way. What its last node had handed out and mirrors do not know may come twice, if
+// its client's cursor could not say it.
 func (p *clientPromises) arriving(w *world, pid recovery.PID) {
 	for _, c := range w.clients {
-		if c.pid != pid {
+		if c.pid != pid || !p.vague[c.cursor] {
 			continue
 		}
 		for _, n := range w.nodes {

@@ -304,7 +304,9 @@ func (w *world) publish(rn *recNode, m *wire.Message) {
 
 // hand gives a message to the members here.
 func (w *world) hand(rn *recNode, m *wire.Message) {
+	vague := rn.x.Stats().Vague
 	cursor := rn.x.Handed(m)
+	w.p.cursor(cursor, rn.x.Stats().Vague > vague)
 	rn.last = cursor.D
 	for _, s := range rn.sessions {
 		if s.gets(m) {

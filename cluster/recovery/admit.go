@@ -189,7 +189,7 @@ const maxReplay = 1 << 14
 func (m *Machine) lacks(a *attempt, g *gather, want *Want, heads Vector, r *replays) []*wire.Message {
 	replay := r.of(want, m.breaks(BreakFilter))
 	for _, x := range g.buffer {
-		if f := RefOf(x); (!heads.Has(f) && !want.Base.Has(f) || m.breaks(BreakGate)) && a.granted.Record.member(x) {
+		if f := RefOf(x); (!heads.Has(f) && !want.Base.Has(f) && !want.got(x) || m.breaks(BreakGate)) && a.granted.Record.member(x) {
 			replay = append(replay, x)
 		}
 	}

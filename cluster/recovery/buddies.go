@@ -157,6 +157,7 @@ func (m *Machine) proposed() {
 			b.member = b.ready
 		}
 	}
+	m.confirmed()
 	m.choose()
 	m.progress()
 }

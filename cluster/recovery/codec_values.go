@@ -203,9 +203,12 @@ func (c *coder) placed(v *Placed) {
 }
 
 func (c *coder) cursor(v *Cursor) {
-	more := c.fields(2)
+	more := c.fields(2 + len(v.Lag))
 	c.node(&v.Node)
 	c.uint(&v.D)
+	for k := range v.Lag {
+		c.uint(&v.Lag[k])
+	}
 	c.skip(more)
 }
 
@@ -217,13 +220,14 @@ func (c *coder) claim(v *Claim) {
 }
 
 func (c *coder) want(v *Want) {
-	more := c.fields(6)
+	more := c.fields(7)
 	c.node(&v.Owner)
 	text(c, &v.Namespace)
 	text(c, &v.SID)
 	c.vector(&v.Base)
 	pairs(c, &v.Rooms, text[string], (*coder).vector)
 	list(c, &v.In, text[string])
+	c.refs(&v.Got)
 	c.skip(more)
 }
 

@@ -202,7 +202,7 @@ func TestFencedRoomsAreThoseOfLiveSessions(t *testing.T) {
 		case k < 16:
 			m.End(pid)
 		case k < 18:
-			m.Recover(pid, Cursor{1, m.order.last()})
+			m.Recover(pid, Cursor{Node: 1, D: m.order.last()})
 		default:
 			m.Tick()
 		}

@@ -3,12 +3,14 @@ package recovery
 import "github.com/meshrt/meshrt/wire"
 
 // Handed says that the node hands x, own or foreign, to the clients that it is for, in this place
-// among all others, and gives the cursor that they get with it. Own ones are Published before.
+// among all others, and gives the cursor that they get with it. Own ones are Published before. A cursor is for those who
+// get x now: one that is made later says less.
 func (m *Machine) Handed(x *wire.Message) Cursor {
 	for _, g := range m.gathers {
 		g.live(x)
 	}
-	return Cursor{m.id, m.order.add(RefOf(x), m.now)}
+	r := RefOf(x)
+	return m.ahead(r, m.order.add(r, m.now))
 }
 
 // Reached says that a dead origin's messages up to heads have been handed out.

@@ -105,13 +105,13 @@ func TestAQuietClientIsRecovered(t *testing.T) {
 			}
 			x.publish(2, "r0")
 			x.publish(3, "r0")
-			x.nodes[3].Recover("pid0", Cursor{1, last})
+			x.nodes[3].Recover("pid0", Cursor{Node: 1, D: last})
 			x.settle()
 			x.pass(100 * time.Millisecond)
 			if said != (x.answers["recovered"] == 1) || said && x.replayed != 2 {
 				t.Errorf("said is %v, its node %s: %v, %d replayed", said, owner, x.answers, x.replayed)
 			}
-			x.nodes[3].Recover("pid0", Cursor{1, last - 1})
+			x.nodes[3].Recover("pid0", Cursor{Node: 1, D: last - 1})
 			x.settle()
 			if x.answers["recovered"] > 1 {
 				t.Error("who has not got its last message is taken for quiet")

@@ -87,6 +87,7 @@ type Machine struct {
 
 	log   history // own messages
 	order order
+	lag   lag
 	peers map[wire.NodeID]*peer
 	met   uint64 // how many there have been
 
@@ -142,6 +143,7 @@ type Stats struct {
 	Outgrown  uint64 // sessions that are kept no more, as they had more than RecordBytes
 	// Unmirrored are messages and sessions that were given up, as no mirror had them in AckPatience.
 	Unmirrored uint64
+	Vague      uint64 // cursors that could not say all that mirrors did not have
 	Forgotten  uint64 // sessions whose client could have come back, ended as there were more than AwayBytes
 }
 
@@ -350,6 +352,7 @@ func (m *Machine) sweep() {
 			delete(m.peers, id)
 			delete(m.mirrors, id)
 			m.order.forget(id)
+			m.lag.names = nil
 		}
 	}
 	m.giveUpWaits()

@@ -202,5 +202,6 @@ func (m *Machine) mirrored(from wire.NodeID, f Mirrored) {
 		m.choose()
 	}
 	m.feed(b, false)
+	m.confirmed()
 	m.progress()
 }

@@ -64,7 +64,7 @@ func (r *Record) size() int {
 		n += roomBytes(room)
 	}
 	const origin = 30
-	n += origin * len(r.Replay.Want.Base)
+	n += origin * (len(r.Replay.Want.Base) + len(r.Replay.Want.Got))
 	for room, floor := range r.Replay.Want.Rooms {
 		n += 2*len(room) + origin*len(floor)
 	}
@@ -99,11 +99,14 @@ type Want struct {
 	Base      Vector
 	Rooms     map[string]Vector
 	In        []string // all its rooms, for Except
+	// Got are how far it is in some streams beyond that: so its client says. That may be a lie, so nothing follows from it but that
+	// these are not sent to it again. What is in no room's place was published before them, so it is owed none of those elsewhere.
+	Got []Ref
 }
 
 // Due tells whether m is one of them.
 func (w *Want) Due(m *wire.Message) bool {
-	if m.Namespace != w.Namespace || slices.Contains(m.Except, w.SID) || overlap(m.Except, w.In) {
+	if m.Namespace != w.Namespace || slices.Contains(m.Except, w.SID) || overlap(m.Except, w.In) || w.got(m) {
 		return false
 	}
 	if len(m.Rooms) == 0 {
@@ -118,6 +121,31 @@ func (w *Want) lacks(room string, m *wire.Message) bool {
 		floor = w.Base
 	}
 	return ok && !floor.Has(RefOf(m))
+}
+
+// got tells whether the client has m, as its cursor says.
+func (w *Want) got(m *wire.Message) bool {
+	r := RefOf(m)
+	return slices.ContainsFunc(w.Got, func(g Ref) bool { return g.Origin == r.Origin && g.Stream == r.Stream && r.Seq <= g.Seq })
+}
+
+// maxGot are the most streams of Want.Got. What a client had of a dead node and no mirror has goes with its session: another mirror may
+// have it.
+const maxGot = 2 * maxLag
+
+// addGot adds refs to Got, the newest first, but what w does not lack anyway.
+func (w *Want) addGot(lists ...[]Ref) {
+	for _, list := range lists {
+		for _, r := range list {
+			lacks := !w.Base.Has(r)
+			for _, floor := range w.Rooms {
+				lacks = lacks || floor != nil && !floor.Has(r)
+			}
+			if lacks && len(w.Got) < maxGot {
+				w.Got = append(w.Got, r)
+			}
+		}
+	}
 }
 
 func overlap(a, b []string) bool {

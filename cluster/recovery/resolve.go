@@ -10,11 +10,23 @@ import (
 // resolve finds what a client lacks that comes with a cursor, by the record of its session
 // and the order of the session's owner, and since when it may lack it. False when that cannot be told.
 func (m *Machine) resolve(rec *Record, owner wire.NodeID, o *order, c Cursor) (w Want, since time.Duration, ok bool) {
+	if w, since, ok = m.resolveCursor(rec, owner, o, c.place()); !ok {
+		return w, 0, false
+	}
+	var got []Ref
+	if owner != m.id && c.Node == owner && c.D > o.last() && c.D < replayedFrom && !m.breaks(BreakLag) {
+		got = m.mirrors[owner].got(owner, c.Lag)
+	}
+	w.addGot(got, rec.Replay.Want.Got)
+	return w, since, true
+}
+
+func (m *Machine) resolveCursor(rec *Record, owner wire.NodeID, o *order, c Cursor) (w Want, since time.Duration, ok bool) {
 	p := &rec.Replay
 	if rec.quietSince(c, owner) || m.breaks(BreakQuiet) && rec.Quiet.Upto > 0 {
 		return m.resolvePlace(rec, owner, o, max(rec.Quiet.Upto, p.D))
 	}
-	if p.D > 0 && c == p.Old {
+	if p.D > 0 && c == p.Old.place() {
 		return m.resolveOld(rec, owner, o)
 	}
 	if c.Node != owner && (p.D > 0 || c != Cursor{}) || c.D < p.D {
@@ -32,9 +44,9 @@ func (r *Record) quietSince(c Cursor, owner wire.NodeID) bool {
 	case r.Quiet.Upto == 0:
 		return false
 	case r.Quiet.Last > 0:
-		return c == Cursor{owner, r.Quiet.Last}
+		return c == Cursor{Node: owner, D: r.Quiet.Last}
 	case r.Replay.D > 0:
-		return c == r.Replay.Old && len(r.Replay.Refs) == 0
+		return c == r.Replay.Old.place() && len(r.Replay.Refs) == 0
 	}
 	return c == Cursor{}
 }

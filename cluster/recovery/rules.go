@@ -32,6 +32,7 @@ const (
 	BreakQuiet                          // it is not looked at whether a quiet client has its last message
 	BreakUnable                         // it is not looked at whether all nodes have recovery
 	BreakRelink                         // no barriers are asked for when a link comes up
+	BreakLag                            // it is not looked at what a cursor says beside its place
 )
 
 func (m *Machine) breaks(r Rule) bool { return m.cfg.Broken&r != 0 }

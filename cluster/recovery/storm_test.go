@@ -165,7 +165,7 @@ func (t *trio) open(sessions, n int) {
 		t.settle()
 	}
 	for i := range sessions {
-		t.last[PID(fmt.Sprint("pid", i))] = Cursor{1, t.nodes[1].order.last() - uint64(i%20)}
+		t.last[PID(fmt.Sprint("pid", i))] = Cursor{Node: 1, D: t.nodes[1].order.last() - uint64(i%20)}
 	}
 }
 
@@ -256,7 +256,7 @@ func TestReplaysAndTailsComeInParts(t *testing.T) {
 	x.pass(100 * time.Millisecond)
 	x.largest = 0
 	x.kill(1)
-	x.nodes[3].Recover("pid0", Cursor{1, x.nodes[1].order.last() - 2000})
+	x.nodes[3].Recover("pid0", Cursor{Node: 1, D: x.nodes[1].order.last() - 2000})
 	x.settle()
 	x.pass(100 * time.Millisecond)
 	if x.answers["recovered"] != 1 || x.replayed != 2000 || x.largest > 20_000 {
@@ -301,7 +301,7 @@ func TestTooMuchIsNotHeld(t *testing.T) {
 	}
 	x.pass(100 * time.Millisecond)
 	x.kill(1)
-	x.nodes[3].Recover("pid0", Cursor{1, x.nodes[1].order.last() - 1000})
+	x.nodes[3].Recover("pid0", Cursor{Node: 1, D: x.nodes[1].order.last() - 1000})
 	x.settle()
 	if x.answers["too much is missing"] != 1 || x.nodes[3].Stats().TooMuch != 1 {
 		t.Errorf("%v, counted %d", x.answers, x.nodes[3].Stats().TooMuch)

@@ -1,8 +1,6 @@
 package recovery
 
 import (
-	"encoding/base64"
-	"encoding/binary"
 	"maps"
 
 	"github.com/meshrt/meshrt/wire"
@@ -53,35 +51,4 @@ func (v Vector) clone() Vector {
 		return Vector{}
 	}
 	return maps.Clone(v)
-}
-
-// Cursor is a place in what a node has handed to its clients: its D-th message. A
-// client tells the last one that it got. The zero Cursor is that of a client that got
-// none. It is made once a message and node, not for each client.
-type Cursor struct {
-	Node wire.NodeID
-	D    uint64
-}
-
-// String is how clients see c: 22 characters, in a cluster of any size.
-func (c Cursor) String() string {
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, 16), uint64(c.Node))
-	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(b, c.D))
-}
-
-// cursorLen is the length of a Cursor's String.
-const cursorLen = 22
-
-// ParseCursor reads what String made; false for anything else. Clients can make up any
-// cursor: it chooses what they are sent of their own rooms, and nothing else.
-func ParseCursor(s string) (Cursor, bool) {
-	if len(s) != cursorLen {
-		return Cursor{}, false
-	}
-	var b [16]byte
-	// The decoder skips ends of lines: then there are fewer bytes.
-	if n, err := base64.RawURLEncoding.Strict().Decode(b[:], []byte(s)); err != nil || n != len(b) {
-		return Cursor{}, false
-	}
-	return Cursor{wire.NodeID(binary.BigEndian.Uint64(b[:8])), binary.BigEndian.Uint64(b[8:])}, true
 }
