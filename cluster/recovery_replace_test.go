@@ -24,9 +24,10 @@ func replaceSettings(seed uint64, broken recovery.Rule) recovery.Config {
 }
 
 // simulateReplacement runs one seed. Some clients go away before the first node does, and come back at the end of the window: all that they
-// know of has been replaced, and none may be refused.
+// know of has been replaced. Nobody may be refused.
 func simulateReplacement(seed uint64, broken recovery.Rule) *world {
 	w := newWorld(seed, replaceSettings(seed, broken))
+	w.found = true
 	for range 3 + seed%2 {
 		w.start(1 << 20)
 	}
@@ -36,9 +37,9 @@ func simulateReplacement(seed uint64, broken recovery.Rule) *world {
 		w.after(w.between(500*time.Millisecond, 1500*time.Millisecond), func() { w.connect(c) })
 	}
 	w.live(4 * time.Second)
+	w.owed = w.clients
 	for _, c := range w.clients[:4] {
 		if c.up {
-			w.owed = append(w.owed, c)
 			w.hangUp(c, w.between(48*time.Second, 56*time.Second))
 		}
 	}
