@@ -209,6 +209,9 @@ func (w *world) applySession(rn *recNode, e recovery.Effect) {
 		w.p.refusals[e.Reason]++
 		strict := w.p.strict && e.Reason == "the cursor is too old" && w.cfg.LogBytes == 0 && w.cfg.OrderEntries == 0 && w.cfg.Window > 10*time.Second
 		w.toClient(k, func(c *simClient) {
+			if slices.Contains(w.owed, c) {
+				w.p.problem("refused: session %s at %v, as %s, though no node has failed", e.PID, w.now, e.Reason)
+			}
 			if strict {
 				w.p.problem("refused: session %s at %v, though one node has died at a time", e.PID, w.now)
 			}

@@ -261,10 +261,14 @@ func (w *world) when(until time.Duration, can func() bool, then func()) {
 func (w *world) retire() {
 	nodes := w.living()
 	n := nodes[w.r.IntN(len(nodes))]
-	rn := w.recs[n.id]
-	if rn.unable {
-		return
+	if !w.recs[n.id].unable {
+		w.retireNode(n, func() {})
 	}
+}
+
+// retireNode has one leave, and calls then when it has.
+func (w *world) retireNode(n *simNode, then func()) {
+	rn := w.recs[n.id]
 	rn.draining = true
 	w.drive(rn, rn.x.Drain)
 	w.leaveNode(n.id, time.Second)
@@ -272,6 +276,7 @@ func (w *world) retire() {
 	wait = func() {
 		if len(rn.sessions) == 0 && rn.x.Drained() {
 			w.kill(n, 1<<20)
+			then()
 			return
 		}
 		w.after(50*time.Millisecond, wait)
@@ -344,6 +349,9 @@ const (
 
 // simulateRecovery runs one seed: a kill -9 in each, another great fault before or behind it in most.
 func simulateRecovery(seed uint64, broken recovery.Rule, kind uint64) *world {
+	if kind == byReplacing {
+		return simulateReplacement(seed, broken)
+	}
 	w := newWorld(seed, recoverySettings(seed, broken))
 	if kind == anyKind {
 		kind = seed / 2 % 9
@@ -450,6 +458,8 @@ var recoveryRules = map[string]recovery.Rule{
 	"nobody is recovered while a node has no recovery":                  recovery.BreakUnable,
 	"who is linked again says where a room begins":                      recovery.BreakRelink,
 	"what a cursor says beyond its mirror counts":                       recovery.BreakLag,
+	"who drains hands on what it mirrors of dead nodes":                 recovery.BreakHandOn,
+	"whoever is handed that has all its parts":                          recovery.BreakHandOnParts,
 }
 
 // kindFor is the kind of fault in which a rule is needed most. Where claims are compared that mends what a mirror gives twice, so
@@ -472,6 +482,8 @@ func kindFor(broken recovery.Rule) uint64 {
 		return byStranger
 	case recovery.BreakRelink:
 		return byRejoin
+	case recovery.BreakHandOn, recovery.BreakHandOnParts:
+		return byReplacing
 	}
 	return anyKind
 }

@@ -20,6 +20,7 @@ type world struct {
 	address map[wire.NodeID]string // a session id of the node: a room that needs no interest
 	clients []*simClient
 	conns   int
+	owed    []*simClient                     // they must be recovered
 	rough   map[[2]wire.NodeID][]span        // when the way between two nodes was not in order, the lesser first
 	met     map[[2]wire.NodeID]time.Duration // since when the first knows the second
 	split   split

@@ -26,6 +26,7 @@ type sim struct {
 	links map[[2]wire.NodeID]*simLink
 	next  wire.NodeID
 	calm  bool // no more faults
+	found bool // all find each other at once
 
 	h     *history
 	layer layer // above the cores; nil none
@@ -164,7 +165,7 @@ func (s *sim) start(logBytes int) {
 		if !s.nodes[id].dead {
 			l := &simLink{ids: [2]wire.NodeID{min(id, n.id), max(id, n.id)}, room: 40}
 			s.links[l.ids] = l
-			if n.id <= 4 || s.r.IntN(8) > 0 {
+			if n.id <= 4 || s.found || s.r.IntN(8) > 0 {
 				s.connect(l)
 			} else { // found late: the node goes on without it
 				s.after(s.between(4*time.Second, 8*time.Second), func() { s.connect(l) })

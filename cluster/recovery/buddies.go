@@ -188,15 +188,15 @@ func (m *Machine) Drain() {
 	}
 }
 
-// Drained tells whether the node may leave: buddies have all that it has, and those that it
-// mirrors have found others, if there are any.
+// Drained tells whether the node may leave: buddies have all that it has, those that it
+// mirrors have found others, if there are any, and somebody else speaks for those that have died.
 func (m *Machine) Drained() bool {
 	have, ok := m.everywhere()
 	if !ok || !have.has(m.whole()) || m.proposal != nil {
 		return false
 	}
 	for id := range m.mirrors {
-		if p := m.peers[id]; p != nil && !p.down {
+		if p := m.peers[id]; p != nil && !p.down || m.owesOn(id) {
 			return false
 		}
 	}

@@ -97,6 +97,10 @@ func (m *Machine) free(h hold, by wire.NodeID) bool {
 func (m *Machine) take(from wire.NodeID, f Take) {
 	best, claim := m.bestMirrored(f.PID)
 	if s := m.sessions[f.PID]; s != nil && s.state != ended && (best == 0 || !s.rec.Claim.Less(claim)) {
+		if s.state != given && m.now-f.Age < s.came {
+			m.send(from, Denied{f.ID, true}) // the client went on to this node, and has messages of it
+			return
+		}
 		if a := m.attempts[f.PID]; a != nil && a.phase == mirroring {
 			m.refuse(f.PID, "taken over")
 		}
@@ -122,10 +126,6 @@ func (m *Machine) bestMirrored(pid PID) (best wire.NodeID, claim Claim) {
 }
 
 func (m *Machine) giveOwn(from wire.NodeID, f Take, s *session) {
-	if s.state != given && m.now-f.Age < s.came {
-		m.send(from, Denied{f.ID, true}) // the client went on to this node, and has messages of it
-		return
-	}
 	claim := s.rec.Claim
 	if s.state == given {
 		if s.to.to == from && s.to.granted.ID == f.ID {

@@ -38,6 +38,8 @@ const (
 	kindDone
 	kindRelease
 	kindClaims
+	kindHandOn
+	kindHandedOn
 	// 23 and 24 were of clients without a session. The next is 25.
 )
 

@@ -68,6 +68,10 @@ func (c *coder) writeSession(f Frame) {
 		f.code(c)
 	case Claims:
 		f.code(c)
+	case HandOn:
+		f.code(c)
+	case HandedOn:
+		f.code(c)
 	}
 }
 
@@ -77,7 +81,7 @@ var readers = [...]func(*coder) Frame{
 	kindDrop: read[Drop], kindDraining: read[Draining], kindAskTail: read[AskTail], kindTail: read[Tail], kindFetchTail: read[FetchTail],
 	kindTailEntries: read[TailEntries], kindAskBarrier: read[AskBarrier], kindLookup: read[Lookup], kindFound: read[Found], kindTake: read[Take],
 	kindGranted: read[Granted], kindDenied: read[Denied], kindFetch: read[Fetch], kindFetched: read[Fetched], kindDone: read[Done],
-	kindRelease: read[Release], kindClaims: read[Claims],
+	kindRelease: read[Release], kindClaims: read[Claims], kindHandOn: read[HandOn], kindHandedOn: read[HandedOn],
 }
 
 // read reads a frame of one type.
@@ -104,7 +108,15 @@ func (c *coder) read() Frame {
 }
 
 func (f *Mirror) code(c *coder) {
-	more := c.begin(kindMirror, 11)
+	more := c.begin(kindMirror, mirrorFields)
+	f.content(c)
+	c.skip(more)
+}
+
+// mirrorFields are those of a Mirror: a frame, or a part of one.
+const mirrorFields = 11
+
+func (f *Mirror) content(c *coder) {
 	c.uint(&f.Epoch)
 	c.bool(&f.Reset)
 	c.droppedOf(&f.Dropped)
@@ -118,7 +130,6 @@ func (f *Mirror) code(c *coder) {
 	c.entries(&f.Entries)
 	list(c, &f.Order, (*coder).placed)
 	list(c, &f.Sessions, (*coder).saved)
-	c.skip(more)
 }
 
 func (f *Mirrored) code(c *coder) {
@@ -272,5 +283,27 @@ func (f *Release) code(c *coder) {
 func (f *Claims) code(c *coder) {
 	more := c.begin(kindClaims, 1)
 	pairs(c, &f.Of, text[PID], (*coder).claim)
+	c.skip(more)
+}
+
+func (f *HandOn) code(c *coder) {
+	more := c.begin(kindHandOn, 5)
+	c.node(&f.Origin)
+	c.uint(&f.Gen)
+	c.span(&f.Dead)
+	c.state(&f.Whole)
+	part := c.fields(mirrorFields)
+	f.Part.content(c)
+	c.skip(part)
+	c.skip(more)
+}
+
+func (f *HandedOn) code(c *coder) {
+	more := c.begin(kindHandedOn, 5)
+	c.node(&f.Origin)
+	c.uint(&f.Epoch)
+	c.bool(&f.Speaks)
+	c.bool(&f.Lost)
+	c.bool(&f.Full)
 	c.skip(more)
 }

@@ -346,8 +346,8 @@ func (g *gather) parts() (parts []*section, ok bool) {
 // of what was not acknowledged.
 func (g *gather) reached(s *section) bool {
 	p := g.m.peers[s.Origin]
-	if p == nil && s.Origin != g.m.id {
-		return true // this node has never heard of it
+	if s.Origin != g.m.id && (p == nil || p.unmet) {
+		return true // this node has never met it
 	}
 	return g.m.order.current.reaches(s.Origin, s.Heads) || p != nil && p.tail != nil && p.tail.done
 }

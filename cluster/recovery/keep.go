@@ -30,17 +30,28 @@ func (m *Machine) keep(from wire.NodeID, f Mirror) {
 		m.send(from, Mirrored{Epoch: f.Epoch, Full: true})
 		return
 	case f.Reset:
-		x = &mirror{sessions: map[PID]*Record{}, held: map[PID]hold{}, order: newOrder()}
+		x = m.newMirror(f)
 		m.mirrors[from] = x
-		x.state = f.From
-		for k, d := range f.Dropped {
-			s := &x.log.streams[k]
-			s.head, s.dropped, s.droppedAt = d.Seq, d.Seq, m.awake()-d.Age
-		}
 	case x == nil || !x.state.has(f.From) && f.Base == nil:
 		m.send(from, Mirrored{Epoch: f.Epoch, Lost: true})
 		return
 	}
+	m.store(x, f)
+	m.send(from, Mirrored{Epoch: f.Epoch, State: x.state})
+}
+
+// newMirror begins with the first part.
+func (m *Machine) newMirror(f Mirror) *mirror {
+	x := &mirror{sessions: map[PID]*Record{}, held: map[PID]hold{}, order: newOrder(), state: f.From}
+	for k, d := range f.Dropped {
+		s := &x.log.streams[k]
+		s.head, s.dropped, s.droppedAt = d.Seq, d.Seq, m.awake()-d.Age
+	}
+	return x
+}
+
+// store adds a part that x lacks nothing before.
+func (m *Machine) store(x *mirror, f Mirror) {
 	if f.Base != nil && f.From.D >= x.order.last() {
 		x.order = orderFrom(f.Base.clone(), m.now-f.BaseAge, f.From.D+1)
 		x.state.D = f.From.D
@@ -63,7 +74,6 @@ func (m *Machine) keep(from wire.NodeID, f Mirror) {
 		}
 	}
 	x.state = x.state.most(f.To) // it may have had some before
-	m.send(from, Mirrored{Epoch: f.Epoch, State: x.state})
 }
 
 func (s State) most(other State) State {

@@ -112,6 +112,7 @@ type Machine struct {
 	away        row[awaySince]     // sessions that are lost or given, the first that was first
 	awayBytes   int                // of their records
 
+	hands    handsOn
 	fence    fence
 	attempts map[PID]*attempt
 	asking   map[uint64]*attempt // by what they have asked others
@@ -159,6 +160,7 @@ type peer struct {
 	linked   bool
 	met      wire.Frontiers // of the own messages when this node came to know it: those are not for it
 	down     bool           // and not linked: its stream is closed
+	unmet    bool           // and was before this node heard of it
 	since    time.Duration
 	draining bool
 	full     time.Duration          // until then it mirrors nobody anew
@@ -235,8 +237,10 @@ func (m *Machine) linked() (ids []wire.NodeID) {
 // Member says that the core knows a node from now on, as gossip has it or a link to it is about to come up, and how far
 // the own streams were at that moment: what is published from then on is kept for it.
 func (m *Machine) Member(id wire.NodeID, met wire.Frontiers) {
-	if m.peers[id] == nil {
+	if p := m.peers[id]; p == nil {
 		m.meet(id, met)
+	} else if p.unmet { // it is back
+		m.meet(id, met).gen = p.gen
 	}
 	m.alive(id)
 }
@@ -292,6 +296,7 @@ func (m *Machine) Unlinked(id wire.NodeID) {
 	if b := m.buddies[id]; b != nil {
 		b.unlink()
 	}
+	m.hands.unlink(id)
 	m.fenceLost(id)
 	m.proposalLost(id)
 }
@@ -333,6 +338,7 @@ func (m *Machine) Tick() {
 		m.peers[id].tail.tick(m, id)
 	}
 	m.feedAll()
+	m.handOnNext()
 	m.fenceTick()
 	m.tickAttempts()
 }
@@ -415,5 +421,9 @@ func (m *Machine) sessionFrame(from wire.NodeID, f Frame) {
 		m.denied(f)
 	case Fetched:
 		m.fetched(from, f)
+	case HandOn:
+		m.takeHandOn(from, f)
+	case HandedOn:
+		m.handedOn(from, f)
 	}
 }

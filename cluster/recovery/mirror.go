@@ -84,11 +84,7 @@ func (m *Machine) feed(b *buddy, all bool) {
 	for m.peers[b.id].linked && b.flight < maxFlight && (all || b.fresh || b.met < m.met || behind(b.sent.Log, m.log.heads())) {
 		f := Mirror{Epoch: b.epoch, Reset: b.fresh, From: b.sent}
 		if b.fresh {
-			f.Base, f.BaseAge = m.order.base.clone(), m.now-m.order.baseAt
-			f.From.D = m.order.first - 1
-			for k := range f.Dropped {
-				f.Dropped[k] = Dropped{m.log.streams[k].dropped, m.awake() - m.log.streams[k].droppedAt}
-			}
+			m.beginMirror(&f, &m.log, &m.order)
 			b.fresh = false
 			m.stats.Resets++
 		}
@@ -97,9 +93,9 @@ func (m *Machine) feed(b *buddy, all bool) {
 		}
 		f.To = f.From
 		b.unsent = 0
-		m.fillEntries(&f)
+		m.fillEntries(&f, &m.log)
 		if all || f.Reset {
-			m.fillOrder(&f)
+			m.fillOrder(&f, &m.order)
 			m.fillSessions(&f)
 		}
 		if f.To == f.From && !f.Reset && f.Met == nil {
@@ -114,22 +110,33 @@ func (m *Machine) feed(b *buddy, all bool) {
 func (m *Machine) metPeers() map[wire.NodeID]wire.Frontiers {
 	met := make(map[wire.NodeID]wire.Frontiers, len(m.peers))
 	for id, p := range m.peers {
-		met[id] = p.met
+		if !p.unmet {
+			met[id] = p.met
+		}
 	}
 	return met
 }
 
-func (m *Machine) fillEntries(f *Mirror) {
+// beginMirror says where a log and an order begin.
+func (m *Machine) beginMirror(f *Mirror, log *history, o *order) {
+	f.Base, f.BaseAge = o.base.clone(), m.now-o.baseAt
+	f.From.D = o.first - 1
+	for k := range f.Dropped {
+		f.Dropped[k] = Dropped{log.streams[k].dropped, m.awake() - log.streams[k].droppedAt}
+	}
+}
+
+func (m *Machine) fillEntries(f *Mirror, log *history) {
 	bytes, n := 0, 0
 	for k := range f.To.Log {
-		of, i := m.log.behind(k, f.To.Log[k])
+		of, i := log.behind(k, f.To.Log[k])
 		n += of.len() - i
 	}
 	if n > 0 {
 		f.Entries = make([]Entry, 0, min(n, m.cfg.FrameEntries))
 	}
 	for k := range f.To.Log {
-		for of, i := m.log.behind(k, f.To.Log[k]); i < of.len(); i++ {
+		for of, i := log.behind(k, f.To.Log[k]); i < of.len(); i++ {
 			if len(f.Entries) == m.cfg.FrameEntries || bytes >= mirrorBytes {
 				return
 			}
@@ -138,12 +145,11 @@ func (m *Machine) fillEntries(f *Mirror) {
 			f.Entries = append(f.Entries, Entry{e.m, m.awake() - e.at})
 			f.To.Log[k] = e.m.Seq
 		}
-		f.To.Log[k] = max(f.To.Log[k], m.log.streams[k].dropped)
+		f.To.Log[k] = max(f.To.Log[k], log.streams[k].dropped)
 	}
 }
 
-func (m *Machine) fillOrder(f *Mirror) {
-	o := &m.order
+func (m *Machine) fillOrder(f *Mirror, o *order) {
 	if m.breaks(BreakOrder) {
 		f.To.D = o.last()
 		return

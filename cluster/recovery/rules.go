@@ -33,6 +33,8 @@ const (
 	BreakUnable                         // it is not looked at whether all nodes have recovery
 	BreakRelink                         // no barriers are asked for when a link comes up
 	BreakLag                            // it is not looked at what a cursor says beside its place
+	BreakHandOn                         // who drains keeps what it mirrors of dead nodes to itself
+	BreakHandOnParts                    // ... and whoever gets the first part of that speaks for them
 )
 
 func (m *Machine) breaks(r Rule) bool { return m.cfg.Broken&r != 0 }
