@@ -31,13 +31,14 @@ type pace struct {
 
 	// Under shard.mu.
 	many   int  // messages in the inbox that are for many
+	asked  bool // something in it is not to wait for a pause
 	pauses bool // what is too much for a pause is to say so in hurry
 }
 
 func newPace() pace { return pace{hurry: make(chan struct{}, 1)} }
 
 // taken empties the inbox.
-func (p *pace) taken() { p.sweep, p.many = p.many > 0, 0 }
+func (p *pace) taken() { p.sweep, p.many, p.asked = p.many > 0, 0, false }
 
 // swept sets the pause behind a sweep.
 func (p *pace) swept(began time.Time) {
@@ -87,8 +88,10 @@ func (s *shard) pauseFor() time.Duration {
 	return left
 }
 
-// presses says that more is in the inbox than may wait for the end of a pause. mu is held.
-func (s *shard) presses() bool { return s.bytes > paceBytes || len(s.inbox) > paceItems }
+// presses says that what is in the inbox is not to wait for the end of a pause, or too much. mu is held.
+func (s *shard) presses() bool {
+	return s.pace.asked || s.bytes > paceBytes || len(s.inbox) > paceItems
+}
 
 // hurryLocked ends a pause when there is too much for it.
 func (s *shard) hurryLocked() {

@@ -36,6 +36,7 @@ type presences struct {
 	waits    map[wire.Topic]*followed // those that are not ready
 	address  map[wire.NodeID]string   // a session id of each node: a room that needs no interest
 	watchers int                      // of all rooms
+	scans    scans
 }
 
 // followed is a room that this node follows.
@@ -54,6 +55,10 @@ type heldEvents struct {
 func (p *presences) init(n *Node) {
 	p.m = presence.New(presence.Config{Self: n.ID(), Name: n.Name(), Grace: n.cfg.PresenceGrace})
 	p.wake, p.begun = make(chan struct{}, 1), time.Now()
+	p.scans.of = map[wire.Topic]*scan{}
+	for _, s := range n.shards {
+		s.found = n.foundMembers
+	}
 	p.follows, p.waits, p.address = map[wire.Topic]*followed{}, map[wire.Topic]*followed{}, map[wire.NodeID]string{}
 }
 
@@ -66,6 +71,10 @@ func (p *presences) lock() {
 // unlock has the goroutine do what has come of it.
 func (p *presences) unlock() {
 	p.mu.Unlock()
+	p.awake()
+}
+
+func (p *presences) awake() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -121,6 +130,7 @@ func (n *Node) stepPresence() (due time.Duration) {
 	for more := true; more; n.cluster.Flush() {
 		n.slowDown() // as every publisher
 		n.scanPresence()
+		n.joinScanned()
 		p.lock()
 		if p.m.Strange() {
 			p.mu.Unlock()
@@ -182,67 +192,6 @@ func (n *Node) presenceMessage(m *wire.Message, namespace string) {
 	p.unlock()
 	if err != nil {
 		n.log.Warn("presence of another node makes no sense", "peer", m.Origin, "err", err)
-	}
-}
-
-// scanPresence finds the sessions in rooms that are followed since a moment ago. All of the
-// node are looked at, once for all such rooms.
-func (n *Node) scanPresence() {
-	p := &n.presences
-	p.lock()
-	topics := p.m.Unscanned()
-	p.mu.Unlock()
-	if len(topics) == 0 {
-		return
-	}
-	wanted := map[wire.Topic]bool{}
-	n.mu.Lock()
-	for _, t := range topics {
-		if n.rooms[t] != nil {
-			wanted[t] = true
-		}
-	}
-	n.mu.Unlock()
-	if len(wanted) > 0 {
-		for some := range slices.Chunk(n.candidates(target{}), matchChunk) {
-			n.scanSome(some, wanted)
-		}
-	}
-	p.lock()
-	defer p.mu.Unlock()
-	for _, t := range topics {
-		p.m.Scanned(t)
-	}
-}
-
-func (n *Node) scanSome(sessions []*Session, wanted map[wire.Topic]bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.presences.lock()
-	defer n.presences.mu.Unlock()
-	for _, s := range sessions {
-		if s.present {
-			s.scanLocked(wanted)
-		}
-	}
-}
-
-// scanLocked looks for the rooms that are wanted in the session's, or the other way round. Node.mu and
-// presences.mu are held.
-func (s *Session) scanLocked(wanted map[wire.Topic]bool) {
-	m := s.node.presences.m
-	if len(wanted) < len(s.rooms) {
-		for t := range wanted {
-			if _, in := s.rooms[t.Room]; in && t.Namespace == s.ns.name {
-				m.Join(t, s.presenceEntry())
-			}
-		}
-		return
-	}
-	for r := range s.rooms {
-		if t := (wire.Topic{Namespace: s.ns.name, Room: r}); wanted[t] {
-			m.Join(t, s.presenceEntry())
-		}
 	}
 }
 

@@ -23,7 +23,7 @@ const (
 type item struct {
 	op      op
 	flag    bool  // close: the connection too; hold: messages to its id are not for it yet
-	members int32 // message: of its rooms, in all shards; watchers: how many they are
+	members int32 // message: of its rooms, in all shards; watchers: how many they are; scan: its number
 	session *Session
 	topic   wire.Topic // join, leave
 	d       *Delivery  // message, tell
@@ -45,6 +45,7 @@ const (
 	opUngate             // ... and does not
 	opWatchers           // d to the members of topic, whatever its rooms
 	opQuiet              // quiet asks what came last
+	opScan               // found is to have the members of topic; members is its number
 )
 
 // shard delivers to a part of the sessions: one inbox in which messages and changes
@@ -67,6 +68,7 @@ type shard struct {
 	quick  budget        // of those who push
 	pace   pace          // of the goroutine
 	quiet  *quiet        // who asks; set before there are sessions
+	found  func(found)   // the same
 
 	// What follows belongs to who has the turn.
 	spare   []item // an inbox that was swept
@@ -116,6 +118,9 @@ func (s *shard) add(it item, quick bool) (turn bool) {
 	}
 	if it.isMany() {
 		s.pace.many++
+	}
+	if it.op == opScan { // somebody waits for a list
+		s.pace.asked = true
 	}
 	s.hurryLocked()
 	// Nobody hears of a new member before something is for it, which comes behind: a
@@ -262,6 +267,8 @@ func (s *shard) apply(it *item) {
 		s.cut(it.session)
 	case opQuiet:
 		s.quieten(s.quiet)
+	case opScan:
+		s.scan(it.members, it.topic)
 	}
 }
 

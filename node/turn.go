@@ -43,6 +43,8 @@ func (it *item) work() int {
 	switch it.op {
 	case opOpen, opDrop, opClose, opCut:
 		return quickWork + 1
+	case opScan:
+		return 1
 	}
 	return max(1, int(it.members))
 }

@@ -10,8 +10,8 @@ import (
 type copied struct {
 	set     *set // nil before all of it has come
 	next    *set // all, while it comes; nil else
-	over    bool // it was too much for Config.MaxBytes
-	stale   bool // set lacks something, and all of it is wanted
+	over    bool // it was too much for Config.MaxBytes, here or at its node
+	stale   bool // set lacks something, and all of it is wanted, or will be
 	retryAt time.Duration
 	wait    time.Duration // until the want after that
 }
@@ -24,10 +24,10 @@ func (m *Machine) ask(t wire.Topic, id wire.NodeID, c *copied) {
 // asking begins a want, and gives the version that is known.
 func (m *Machine) asking(c *copied) (version uint64) {
 	m.free(c.next)
-	c.next, c.stale = nil, false
+	c.next, c.stale = nil, c.over
 	c.retryAt = m.now + max(c.wait, retryFirst)
 	c.wait = min(2*max(c.wait, retryFirst), retryMost)
-	if c.set != nil {
+	if c.set != nil && !c.over {
 		version = c.set.version
 	}
 	return version
@@ -73,8 +73,15 @@ func (m *Machine) repair(t wire.Topic, from wire.NodeID, c *copied) {
 }
 
 func (m *Machine) heardState(from wire.NodeID, t wire.Topic, s state) {
-	_, c := m.copyOf(from, t)
-	if c == nil || c.set == nil || c.next != nil || c.stale {
+	r, c := m.copyOf(from, t)
+	switch {
+	case c == nil:
+		return
+	case s.Version == 0:
+		m.giveUp(r, c)
+		return
+	}
+	if c.set == nil || c.next != nil || c.stale {
 		return // all of it is on the way
 	}
 	if c.set.version != s.Version || c.set.sum != s.Sum {
@@ -85,11 +92,11 @@ func (m *Machine) heardState(from wire.NodeID, t wire.Topic, s state) {
 func (m *Machine) heardPart(from wire.NodeID, t wire.Topic, f frame) {
 	r, c := m.copyOf(from, t)
 	switch {
-	case c == nil || c.over && m.bytes > m.cfg.MaxBytes:
+	case c == nil || c.over && m.left(c) < 0:
 		return
 	case f.First:
 		m.free(c.next)
-		c.next, c.over, c.stale = newSet(f.Version), false, false
+		c.next, c.over, c.stale = newSet(f.Version, int(f.Count)), false, false
 	case c.next == nil:
 		return // of an answer that is not wanted any more
 	case c.next.version != f.Version:
@@ -101,11 +108,9 @@ func (m *Machine) heardPart(from wire.NodeID, t wire.Topic, f frame) {
 		m.put(c.next, e)
 	}
 	switch {
-	case m.bytes > m.cfg.MaxBytes:
+	case m.left(c) < 0:
 		m.stats.Dropped++
-		m.free(c.next)
-		c.next, c.over = nil, true
-		c.retryAt = m.now + retryMost
+		m.giveUp(r, c)
 	case f.Last && c.next.sum != f.Sum:
 		m.repair(t, from, c)
 	case f.Last:
@@ -113,6 +118,24 @@ func (m *Machine) heardPart(from wire.NodeID, t wire.Topic, f frame) {
 		c.next = nil
 		m.replace(t, r, from, c, next, reasonUnknown, false)
 	}
+}
+
+// left is how many bytes there are for c.next, in whose favour c.set goes: while a set is told anew it counts twice.
+func (m *Machine) left(c *copied) int {
+	left := m.cfg.MaxBytes - m.bytes
+	if c.set != nil {
+		left += c.set.bytes
+	}
+	return left
+}
+
+// giveUp keeps what is known of a set that is too much for Config.MaxBytes, but for those that leave. All of it is
+// wanted again in a while.
+func (m *Machine) giveUp(r *room, c *copied) {
+	m.free(c.next)
+	c.next, c.over, c.stale = nil, true, true
+	c.retryAt = m.now + retryMost
+	r.version++
 }
 
 // reasonUnknown is told of those whose leaving was missed.
@@ -123,6 +146,9 @@ func (m *Machine) replace(t wire.Topic, r *room, from wire.NodeID, c *copied, ne
 	old := c.set
 	c.set = next
 	r.changes(max(len(entriesOf(next))-len(entriesOf(old)), len(entriesOf(old))-len(entriesOf(next))))
+	if len(r.members) == 0 { // the others have as many, or so
+		r.members = make(map[string]*member, min(len(entriesOf(next))*(1+len(m.nodes)), maxHint))
+	}
 	for id, e := range entriesOf(next) {
 		before, was := entriesOf(old)[id]
 		if was && before.sum() == e.sum() {
@@ -161,36 +187,44 @@ func (m *Machine) heardDelta(from wire.NodeID, t wire.Topic, f frame) {
 		m.repair(t, from, c)
 		return
 	}
-	m.apply(c.next, f, nil)
-	m.apply(c.set, f, func(ch change, e Entry, was bool) {
+	lacks := m.apply(c.next, m.left(c), f, nil)
+	lacks = m.apply(c.set, m.cfg.MaxBytes-m.bytes, f, func(ch change, e Entry, was bool) {
 		switch {
 		case !ch.Left && !was:
 			m.enter(t, r, from, e)
 		case ch.Left && was:
 			m.exit(t, r, from, e, ch.Reason, ch.Returns)
 		}
-	})
-	if m.bytes > m.cfg.MaxBytes { // one more than may be; Watch takes no more rooms
+	}) || lacks
+	if lacks {
 		m.stats.Dropped++
+		m.giveUp(r, c)
 	}
 }
 
-// apply makes the changes of a delta that follows s.
-func (m *Machine) apply(s *set, f frame, told func(ch change, e Entry, was bool)) {
+// apply makes the changes of a delta that follows s, but for those that there is no place for in so many bytes.
+func (m *Machine) apply(s *set, left int, f frame, told func(ch change, e Entry, was bool)) (lacks bool) {
 	if s == nil || f.Version <= s.version || f.Base != s.version {
-		return
+		return false
 	}
 	s.version = f.Version
 	for _, ch := range f.Changes {
 		e, was := s.entries[ch.Entry.ID]
-		if ch.Left {
+		if ch.Left && was {
 			m.cut(s, ch.Entry.ID)
-		} else if !was {
+			left += e.cost()
+		} else if !ch.Left && !was {
+			if ch.Entry.cost() > left {
+				lacks = true
+				continue
+			}
 			e = ch.Entry
 			m.put(s, e)
+			left -= e.cost()
 		}
 		if told != nil {
 			told(ch, e, was)
 		}
 	}
+	return lacks
 }

@@ -59,16 +59,31 @@ type set struct {
 	entries map[string]Entry // by ID
 	version uint64           // of the owner; rises with every change
 	sum     uint64           // exclusive or of those of the entries
+	bytes   int              // cost of the entries
 }
 
-func newSet(version uint64) *set { return &set{entries: map[string]Entry{}, version: version} }
+// maxHint limits the entries for which a set has places before they have come.
+const maxHint = 16 << 10
+
+// newSet makes one that is to have about so many entries.
+func newSet(version uint64, hint int) *set {
+	return &set{entries: make(map[string]Entry, min(hint, maxHint)), version: version}
+}
 
 // put adds an entry, in place of one of the same id.
 func (m *Machine) put(s *set, e Entry) {
-	m.cut(s, e.ID)
+	if old, was := s.entries[e.ID]; was {
+		s.sum ^= old.sum()
+		m.charge(s, -old.cost())
+	}
 	s.entries[e.ID] = e
 	s.sum ^= e.sum()
-	m.bytes += e.cost()
+	m.charge(s, e.cost())
+}
+
+func (m *Machine) charge(s *set, bytes int) {
+	s.bytes += bytes
+	m.bytes += bytes
 }
 
 // cut takes an entry out.
@@ -77,18 +92,15 @@ func (m *Machine) cut(s *set, id string) (Entry, bool) {
 	if ok {
 		delete(s.entries, id)
 		s.sum ^= e.sum()
-		m.bytes -= e.cost()
+		m.charge(s, -e.cost())
 	}
 	return e, ok
 }
 
 // free lets go of a set.
 func (m *Machine) free(s *set) {
-	if s == nil {
-		return
-	}
-	for _, e := range s.entries {
-		m.bytes -= e.cost()
+	if s != nil {
+		m.bytes -= s.bytes
 	}
 }
 

@@ -15,7 +15,7 @@ const (
 	kindUnwant                 // Rooms: ... no more
 	kindPart                   // Room, Version, Entries: a part of the sender's set, in order with deltas; Sum in the last
 	kindDelta                  // Room, Base, Version, Changes: of the set that had the version Base
-	kindState                  // Rooms: the sender's sets as they are
+	kindState                  // Rooms: the sender's sets as they are; one of Version 0 is beyond its Config.MaxBytes
 )
 
 // frame is what one node tells others; an array on the wire, so fields are only
@@ -29,6 +29,7 @@ type frame struct {
 	Entries       []Entry
 	Changes       []change
 	Rooms         []state
+	Count         uint32 // of kindPart: entries of the whole set, about; 0 is unknown
 }
 
 // change is of one socket.

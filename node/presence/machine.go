@@ -26,7 +26,8 @@ type Config struct {
 	// MaxRooms limits the rooms that this node follows; those that it is wanted for may be
 	// twice as many. Default 10,000.
 	MaxRooms int
-	// MaxBytes limits the entries of all sets, roughly. Default 256 MiB.
+	// MaxBytes limits the entries of all sets, roughly: what is over it is not kept, and lists name the node in
+	// Missing whose entries they lack. Default 256 MiB.
 	MaxBytes int
 }
 
@@ -78,7 +79,7 @@ type Stats struct {
 	Repairs          uint64 // sets wanted anew, as changes of them were missing
 	Joined, Left     uint64 // events
 	Returned         uint64 // members that were back within the grace
-	Refused, Dropped uint64 // rooms refused for a limit; changes and frames given up for one, or malformed
+	Refused, Dropped uint64 // rooms refused for a limit; entries, changes and frames given up for one, or malformed
 }
 
 // Effects are what the owner is to do: in this order.
@@ -269,6 +270,7 @@ func (m *Machine) Tick() {
 		m.digest()
 	}
 	m.dropOwn()
+	m.refill()
 	if len(m.rooms) == 0 && len(m.own) == 0 {
 		m.slowAt = 0
 	}

@@ -11,6 +11,7 @@ type own struct {
 	set      *set
 	whole    bool // all sockets that were there before are in it
 	scanning bool // ... and are being looked for
+	lacks    bool // some had no place in Config.MaxBytes: it is told to nobody
 	watchers map[wire.NodeID]struct{}
 	wants    map[wire.NodeID]uint64 // who is to be told all, and the version that it has
 	jobs     []job
@@ -37,7 +38,7 @@ func (m *Machine) track(t wire.Topic) *own {
 	o := m.own[t]
 	if o == nil {
 		m.counter++
-		o = &own{set: newSet(m.counter), watchers: map[wire.NodeID]struct{}{}, wants: map[wire.NodeID]uint64{}}
+		o = &own{set: newSet(m.counter, 0), watchers: map[wire.NodeID]struct{}{}, wants: map[wire.NodeID]uint64{}}
 		m.own[t] = o
 		m.busy()
 	}
@@ -56,9 +57,16 @@ func (m *Machine) Unscanned() (list []wire.Topic) {
 	return list
 }
 
+// Expect says that about so many sockets of a room, which Unscanned has named, are going to Join.
+func (m *Machine) Expect(t wire.Topic, count int) {
+	if o := m.own[t]; o != nil && len(o.set.entries) == 0 {
+		o.set.entries = make(map[string]Entry, min(count, maxHint))
+	}
+}
+
 // Scanned says that all sockets of a room have been told.
 func (m *Machine) Scanned(t wire.Topic) {
-	if o := m.own[t]; o != nil && o.scanning {
+	if o := m.own[t]; o != nil && o.scanning && !o.lacks {
 		o.whole = true
 		m.dirty[t] = struct{}{}
 	}
@@ -71,6 +79,10 @@ func (m *Machine) Join(t wire.Topic, e Entry) {
 		return
 	}
 	if _, is := o.set.entries[e.ID]; is {
+		return
+	}
+	if m.bytes+e.cost() > m.cfg.MaxBytes {
+		m.lack(t, o)
 		return
 	}
 	m.put(o.set, e)
@@ -95,6 +107,38 @@ func (m *Machine) Leave(t wire.Topic, id, reason string, returns bool) {
 	m.note(t, o, change{Entry: Entry{ID: id}, Left: true, Reason: reason, Returns: returns})
 	if r := m.rooms[t]; r != nil {
 		m.exit(t, r, m.cfg.Self, e, reason, returns)
+	}
+}
+
+// lack says that the set is not all, as there is no place for more: who follows it is to know.
+func (m *Machine) lack(t wire.Topic, o *own) {
+	m.stats.Dropped++
+	if o.lacks {
+		return
+	}
+	o.lacks, o.whole, o.pending, o.jobs = true, false, nil, nil
+	if r := m.rooms[t]; r != nil {
+		r.version++
+	}
+	for id := range o.watchers {
+		o.wants[id] = 0
+		m.sayLacking(id, t)
+	}
+}
+
+func (m *Machine) sayLacking(to wire.NodeID, t wire.Topic) {
+	m.send(to, t.Namespace, frame{Kind: kindState, Rooms: []state{{Room: t.Room}}})
+}
+
+// refill has the own sets looked for anew that were too large, when there is place again.
+func (m *Machine) refill() {
+	if m.bytes > m.cfg.MaxBytes/10*9 {
+		return
+	}
+	for _, o := range m.own {
+		if o.lacks {
+			o.lacks, o.scanning = false, false
+		}
 	}
 }
 
@@ -130,6 +174,9 @@ func (m *Machine) wanted(from wire.NodeID, t wire.Topic, version uint64) {
 	o.watchers[from] = struct{}{}
 	o.wants[from] = version
 	m.dirty[t] = struct{}{}
+	if o.lacks {
+		m.sayLacking(from, t)
+	}
 }
 
 func (o *own) unwant(id wire.NodeID) {
@@ -142,7 +189,7 @@ func (o *own) unwant(id wire.NodeID) {
 // tells whether there is more.
 func (m *Machine) emit(t wire.Topic, o *own) (more bool) {
 	if !o.whole {
-		return false // Scanned comes
+		return false // Scanned comes, some time
 	}
 	m.emitDeltas(t, o)
 	for id, known := range o.wants {
@@ -194,7 +241,7 @@ func (m *Machine) emitDeltas(t wire.Topic, o *own) {
 }
 
 func (m *Machine) emitPart(t wire.Topic, o *own, j *job) {
-	f := frame{Kind: kindPart, Room: t.Room, Version: o.set.version, First: !j.any}
+	f := frame{Kind: kindPart, Room: t.Room, Version: o.set.version, First: !j.any, Count: uint32(len(o.set.entries))}
 	j.any = true
 	for size := 0; len(j.ids) > 0 && len(f.Entries) < partEntries && size < partBytes; j.ids = j.ids[1:] {
 		if e, ok := o.set.entries[j.ids[0]]; ok {

@@ -357,34 +357,3 @@ func FuzzReceive(f *testing.F) {
 		d.keys()
 	})
 }
-
-// Many who come or go at once do not each move the others in the order of the room.
-func TestManyAtOnceDoNotKeepTheOrder(t *testing.T) {
-	const many = 3 * maxMoves
-	d := newDesk(t, Config{})
-	d.m.Follow([]Peer{{ID: 2, Name: "two", Up: true, Link: 1}})
-	d.join("m", "")
-	d.keys() // in order from now on
-	f, sum := frame{Kind: kindPart, Room: lobby.Room, Version: 7, First: true, Last: true}, uint64(0)
-	for i := range many {
-		e := Entry{ID: fmt.Sprintf("z%03d", (i*7)%many)}
-		f.Entries, sum = append(f.Entries, e), sum^e.sum()
-	}
-	f.Sum = sum
-	if err := d.m.Receive(2, lobby.Namespace, f.encode()); err != nil {
-		t.Fatal(err)
-	}
-	if d.m.rooms[lobby].sorted != nil {
-		t.Error("many who came have moved the others")
-	}
-	if got := d.keys(); len(got) != 1+many || !slices.IsSorted(got) {
-		t.Errorf("the list has %d in the order %.200q", len(got), got)
-	}
-	d.m.Follow(nil)
-	if d.after(5 * time.Second); d.m.rooms[lobby].sorted != nil {
-		t.Error("many who have gone have moved the others")
-	}
-	if got := d.keys(); !slices.Equal(got, []string{"i:m"}) {
-		t.Errorf("the list has %q", got)
-	}
-}

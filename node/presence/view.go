@@ -23,14 +23,15 @@ type room struct {
 	watchers int
 	used     time.Duration // when somebody asked last
 	begun    time.Duration
+	version  uint64        // rises with each change of what a list has
 	place    *list.Element // in Machine.idle; nil while somebody watches
 }
 
 // member is a Member as this node has it.
 type member struct {
 	key     string
-	sockets []socket // by id, then node
-	last    socket   // that left, while there is none
+	sockets []socket  // by id, then node
+	one     [1]socket // place for the one that most have; the last that left, while there is none
 	until   time.Duration
 	reason  string
 }
@@ -152,7 +153,7 @@ func (m *Machine) drop(t wire.Topic, r *room) {
 // Complete tells whether a list of the room has all that it can have for now.
 func (m *Machine) Complete(t wire.Topic) bool {
 	r := m.rooms[t]
-	if r == nil || !m.own[t].whole {
+	if o := m.own[t]; r == nil || !o.whole && !o.lacks {
 		return false
 	}
 	if m.now-r.begun >= patience {
@@ -174,6 +175,9 @@ const noAnswer = "no answer yet"
 // Missing names the nodes whose entries in a room are not known as they are now.
 func (m *Machine) Missing(t wire.Topic) (list []Missing) {
 	r := m.rooms[t]
+	if m.own[t].lacks {
+		list = append(list, Missing{m.cfg.Name, ErrFull.Error()})
+	}
 	for id, n := range m.nodes {
 		switch c := r.copies[id]; {
 		case !n.up:
@@ -191,17 +195,23 @@ func (m *Machine) Missing(t wire.Topic) (list []Missing) {
 // enter says that a socket is in a room.
 func (m *Machine) enter(t wire.Topic, r *room, node wire.NodeID, e Entry) {
 	s := socket{entry: e, node: node, name: m.name(node)}
-	x := r.members[e.key()]
+	r.version++
+	key := e.key()
+	x := r.members[key]
 	if x == nil {
-		x = &member{key: e.key()}
-		r.members[x.key] = x
-		if i, _ := r.find(x.key); r.sorted != nil {
+		x = &member{key: key, one: [1]socket{s}}
+		x.sockets = x.one[:]
+		r.members[key] = x
+		if r.sorted != nil {
+			i, _ := r.find(key)
 			r.sorted = slices.Insert(r.sorted, i, x)
 		}
 		m.stats.Joined++
-		m.event(Event{Topic: t, Member: member{key: x.key, sockets: []socket{s}}.public()})
-	} else if x.until > 0 {
-		x.until, x.last = 0, socket{}
+		m.event(t, r, x, false)
+		return
+	}
+	if x.until > 0 {
+		x.until, x.sockets = 0, x.one[:0]
 		m.stats.Returned++
 	}
 	i, found := slices.BinarySearchFunc(x.sockets, s, func(a, b socket) int { return a.compare(b.entry.ID, b.node) })
@@ -230,11 +240,12 @@ func (m *Machine) exit(t wire.Topic, r *room, node wire.NodeID, e Entry, reason 
 	if !found {
 		return
 	}
+	r.version++
 	s := x.sockets[i]
 	if x.sockets = slices.Delete(x.sockets, i, i+1); len(x.sockets) > 0 {
 		return
 	}
-	x.last, x.reason = s, reason
+	x.sockets, x.one[0], x.reason = nil, s, reason
 	if !returns && (e.User == "" || reason == ReasonLeft) {
 		m.gone(t, r, x)
 		return
@@ -248,14 +259,21 @@ func (m *Machine) gone(t wire.Topic, r *room, x *member) {
 	if i, found := r.find(x.key); found {
 		r.sorted = slices.Delete(r.sorted, i, i+1)
 	}
+	r.version++
 	m.stats.Left++
-	m.event(Event{Topic: t, Left: true, Reason: x.reason, Member: x.public()})
+	m.event(t, r, x, true)
 }
 
-func (m *Machine) event(e Event) {
-	if m.rooms[e.Topic].watchers > 0 {
-		m.out.Events = append(m.out.Events, e)
+// event tells of x, if anybody watches.
+func (m *Machine) event(t wire.Topic, r *room, x *member, left bool) {
+	if r.watchers == 0 {
+		return
 	}
+	e := Event{Topic: t, Left: left, Member: x.public()}
+	if left {
+		e.Reason = x.reason
+	}
+	m.out.Events = append(m.out.Events, e)
 }
 
 // endGraces lets go of those that have not come back.
@@ -323,8 +341,8 @@ func (r *room) find(key string) (int, bool) {
 }
 
 // public is x as it is told.
-func (x member) public() Member {
-	s := x.last
+func (x *member) public() Member {
+	s := x.one[0]
 	if len(x.sockets) > 0 {
 		s = x.sockets[0]
 	}
