@@ -45,6 +45,9 @@ type Config struct {
 	// ReplayBytes limits what is replayed to one client: it goes into its queue at once, and one that is full ends the
 	// connection, at each attempt anew. Who lacks more is refused. 512 KiB.
 	ReplayBytes int
+	// UnsentBytes limits what was replayed and has not left for clients, of all together: beyond it nobody is admitted
+	// until there is half as much, see Unsent. 128 MiB.
+	UnsentBytes int
 	// Patience is how long a client waits for its recovery. 10 s.
 	Patience time.Duration
 	// AckPatience is how long publishers and sessions wait for mirrors: beyond it publishers hear that nobody knows of a copy, and the
@@ -72,6 +75,7 @@ func (c Config) withDefaults() Config {
 	c.Waiting = cmp.Or(c.Waiting, 16384)
 	c.HoldBytes = cmp.Or(c.HoldBytes, 64<<20)
 	c.ReplayBytes = cmp.Or(c.ReplayBytes, 512<<10)
+	c.UnsentBytes = cmp.Or(c.UnsentBytes, 128<<20)
 	c.Patience = cmp.Or(c.Patience, 10*time.Second)
 	c.AckPatience = cmp.Or(c.AckPatience, 30*time.Second)
 	return c
@@ -119,6 +123,8 @@ type Machine struct {
 	active   int                 // those that do not, and are not admitted
 	arrived  []*attempt          // those that wait for a gather
 	gathers  []*gather
+	unsent   int    // bytes of replays that clients have not got
+	paused   bool   // nobody is admitted for that
 	replayed uint64 // cursor of the last replayed message
 	nextID   uint64
 
@@ -139,6 +145,7 @@ type Stats struct {
 	Evicted   uint64 // dead nodes that were forgotten before their time
 	Coming    int    // recoveries that go on or wait
 	Held      int    // bytes of messages for them
+	PutOff    uint64 // times that one had to wait until others had got what was replayed to them
 	Outgrown  uint64 // sessions that are kept no more, as they had more than RecordBytes
 	// Unmirrored are messages and sessions that were given up, as no mirror had them in AckPatience.
 	Unmirrored uint64
