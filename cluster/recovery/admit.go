@@ -221,6 +221,9 @@ func (m *Machine) admit(a *attempt, g *gather, parts []*section, heads Vector, r
 		rec.Replay.Refs = append(rec.Replay.Refs, RefOf(x))
 	}
 	m.replayed += uint64(len(replay))
+	if len(replay) == 0 {
+		rec.Replay = rec.Replay.got(m.id)
+	}
 	if old := m.sessions[a.pid]; old != nil {
 		m.become(old, ended)
 	}
@@ -233,6 +236,7 @@ func (m *Machine) admit(a *attempt, g *gather, parts []*section, heads Vector, r
 	m.sessions[a.pid] = s
 	m.become(s, live)
 	m.touch(s)
+	m.remember(s)
 	a.phase, a.gather = mirroring, nil
 	m.active--
 	m.nextInLine()

@@ -114,6 +114,7 @@ type Machine struct {
 	contested   map[PID]struct{}   // owned sessions that were claimed from a node that was taken for dead
 	away        row[awaySince]     // sessions that are lost or given, the first that was first
 	awayBytes   int                // of their records
+	replays     row[replayedTo]    // those whose records have a replay, the first that was first
 
 	fence    fence
 	attempts map[PID]*attempt
@@ -360,6 +361,7 @@ func (m *Machine) sweep() {
 		}
 	}
 	m.giveUpWaits()
+	m.forgetReplays()
 	m.endLost()
 	m.choose() // who was full may not be
 }

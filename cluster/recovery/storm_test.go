@@ -19,6 +19,7 @@ type trio struct {
 	last      map[PID]Cursor
 	answers   map[string]int
 	replayed  int
+	admitted  Admit // the last
 	frames    int
 	mirror    int            // bytes of the largest Mirror
 	largest   int            // ... of the others
@@ -124,6 +125,7 @@ func (t *trio) apply(id wire.NodeID, e Effect) {
 		}
 	case Admit:
 		t.replayed += len(e.Replay)
+		t.admitted = e
 	case Recovered:
 		t.answers["recovered"]++
 	case Joined:
