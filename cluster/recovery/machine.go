@@ -120,9 +120,10 @@ type Machine struct {
 	attempts map[PID]*attempt
 	asking   map[uint64]*attempt // by what they have asked others
 	coming   []*attempt          // in the order in which they came
-	line     row[*attempt]       // those that wait until there is room
-	active   int                 // those that do not, and are not admitted
-	arrived  []*attempt          // those that wait for a gather
+	back     giveBacks
+	line     row[*attempt] // those that wait until there is room
+	active   int           // those that do not, and are not admitted
+	arrived  []*attempt    // those that wait for a gather
 	gathers  []*gather
 	unsent   int    // bytes of replays that clients have not got
 	paused   bool   // nobody is admitted for that
@@ -283,6 +284,7 @@ func (m *Machine) Linked(id wire.NodeID) {
 	}
 	m.askTails(id)
 	m.tellContested(id)
+	m.giveBackAgain(id)
 	for _, a := range m.coming {
 		a.next = 0 // what was on the way to it may be lost
 	}
@@ -362,6 +364,7 @@ func (m *Machine) sweep() {
 	}
 	m.giveUpWaits()
 	m.forgetReplays()
+	m.forgetGiveBacks()
 	m.endLost()
 	m.choose() // who was full may not be
 }

@@ -26,6 +26,7 @@ type trio struct {
 	onArrive  func(PID) bool // false: its rooms are not in force yet
 	delivered func(at wire.NodeID, m *wire.Message)
 	framed    func(to wire.NodeID) // it has taken a frame
+	lose      func(Frame) bool     // on its way
 	unread    bool                 // clients read nothing of what is replayed to them
 }
 
@@ -92,7 +93,7 @@ func (t *trio) apply(id wire.NodeID, e Effect) {
 	m := t.nodes[id]
 	switch e := e.(type) {
 	case Send:
-		if e.To == t.dead || t.nodes[e.To] == nil {
+		if e.To == t.dead || t.nodes[e.To] == nil || t.lose != nil && t.lose(e.Frame) {
 			return
 		}
 		b := AppendFrame(nil, e.Frame)
