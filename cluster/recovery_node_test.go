@@ -76,7 +76,7 @@ func (n *recoveryNode) ticks(stop <-chan struct{}) {
 	for {
 		select {
 		case <-t.C:
-			n.drive(n.x.Tick)
+			n.drive(func() { n.x.Tick(); n.x.Unsent(0) })
 		case <-stop:
 			return
 		}

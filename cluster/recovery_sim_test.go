@@ -314,6 +314,9 @@ func recoverySettings(seed uint64, broken recovery.Rule) recovery.Config {
 	if seed%11 == 10 {
 		cfg.Window, cfg.Slack = 3*time.Second, 8*time.Second
 	}
+	if seed%4 == 3 {
+		cfg.UnsentBytes = 1000 // two messages or three at a time
+	}
 	if seed%3 == 1 {
 		cfg.PartBytes = 300 // two or three messages
 	}

@@ -152,7 +152,7 @@ func (w *world) divided() bool {
 
 func (w *world) tick(rn *recNode) {
 	w.on(rn.n.id, recovery.TickEvery, func(*simNode) {
-		w.drive(rn, rn.x.Tick)
+		w.drive(rn, func() { rn.x.Tick(); rn.x.Unsent(0) })
 		if w.r.IntN(50) == 0 {
 			w.quiet(rn)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/meshrt/meshrt/cluster/recovery"
 	"github.com/meshrt/meshrt/wire"
@@ -229,10 +230,8 @@ func (r *recoverer) admit(e recovery.Admit) {
 	s := c.s
 	c.admitted = true
 	r.open.add(s)
-	for i, m := range e.Replay {
-		s.kept.replay = append(s.kept.replay, &Delivery{Message: m, place: recovery.Cursor{Node: r.n.ID(), D: e.D + 1 + uint64(i)}})
-	}
-	s.kept.since = r.last
+	s.kept.replay = &replay{e.Replay, recovery.Cursor{Node: r.n.ID(), D: e.D}, r.last}
+	r.unsent.add(s, e.Bytes, time.Since(r.started))
 	r.stats.Replayed += uint64(len(e.Replay))
 	s.enterLocked()
 	for room := range s.rooms {

@@ -42,6 +42,9 @@ type Config struct {
 	// ReplayBytes limits what a client that comes back is sent of what it has missed, by Message.Size; who missed more gets a new session. It
 	// all goes to the Sink at once: half of what that can queue leaves room for what comes live. Default 512 KiB.
 	ReplayBytes int
+	// UnsentReplays limits what all who come back have missed and not got yet, in bytes with some for the queues: beyond it the next ones
+	// wait until there is half as much. A client counts for 5 s at most. 128 MiB.
+	UnsentReplays int
 	// PresenceGrace is for how long a user whose last socket in a room has lost its connection may come
 	// back, on any node, before presence has it leave. Default 2 s.
 	PresenceGrace time.Duration

@@ -19,6 +19,7 @@ type recoverer struct {
 	started time.Time
 	open    residents
 	quiet   *quiet
+	unsent  unsent
 	coming  map[recovery.PID]*comeback // who wants a session back
 	unacked map[stamp]func(error)      // own messages for whose copies somebody waits
 	calls   []func()
@@ -55,6 +56,8 @@ type RecoveryStats struct {
 	Unmirrored uint64
 	Outgrown   uint64 // sessions that cannot be recovered any more, as their rooms and data are too large
 	Held       int    // bytes of messages that are held for clients that come
+	Unsent     int    // bytes of replays that clients who are back have not got yet
+	PutOff     uint64 // times that a client had to wait for that
 }
 
 func newRecoverer(n *Node, cfg Config) *recoverer {
@@ -64,7 +67,8 @@ func newRecoverer(n *Node, cfg Config) *recoverer {
 	r := &recoverer{n: n, started: time.Now(), quiet: newQuiet(cfg.Recovery, cfg.Shards),
 		open: residents{by: map[recovery.PID]*Session{}}, coming: map[recovery.PID]*comeback{},
 		unacked: map[stamp]func(error){}, stats: RecoveryStats{Refused: map[string]uint64{}}}
-	r.x = recovery.New(recovery.Config{ID: cfg.Cluster.ID, Window: cfg.Recovery, LogBytes: cfg.RecoveryBytes, ReplayBytes: cfg.ReplayBytes, Wants: r.wants})
+	r.x = recovery.New(recovery.Config{ID: cfg.Cluster.ID, Window: cfg.Recovery, LogBytes: cfg.RecoveryBytes, ReplayBytes: cfg.ReplayBytes,
+		UnsentBytes: cfg.UnsentReplays, Wants: r.wants})
 	return r
 }
 
@@ -219,11 +223,20 @@ func (n *Node) runRecovery(ctx context.Context) {
 			n.recovery.drive(func(x *recovery.Machine) {
 				x.Tick()
 				n.recovery.quietLocked(x)
+				n.recovery.unsentLocked(x)
 			})
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// unsentLocked says what clients have not got of their replays.
+func (r *recoverer) unsentLocked(x *recovery.Machine) {
+	if r.unsent.bytes > 0 {
+		r.unsent.look(time.Since(r.started))
+	}
+	x.Unsent(r.unsent.bytes)
 }
 
 // drainPatience is how long a node that stops waits for its mirrors. It is more than a change of them takes.
@@ -262,6 +275,7 @@ func (r *recoverer) statsLocked() RecoveryStats {
 	s.Refused = maps.Clone(s.Refused)
 	s.Completed, s.Short, s.Forgotten, s.Coming, s.Unacked = x.Completed, x.Short, x.Forgotten, len(r.coming), len(r.unacked)
 	s.Gathers, s.TooMany, s.TooMuch, s.Full, s.Evicted, s.Outgrown, s.Unmirrored, s.Held = x.Gathers, x.TooMany, x.TooMuch, x.Full, x.Evicted, x.Outgrown, x.Unmirrored, x.Held
+	s.Unsent, s.PutOff = r.unsent.bytes, x.PutOff
 	s.LogBytes = r.x.LogBytes()
 	return s
 }

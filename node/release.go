@@ -11,12 +11,15 @@ func (s *shard) release(x *Session, d *Delivery) {
 	}
 	more := len(pending) > maxHeld
 	pending = pending[:min(len(pending), maxHeld)]
-	if k := x.kept; k != nil && k.recovered {
-		var missed []*Delivery
-		missed, pending = k.missed(pending)
+	if k := x.kept; k != nil && k.replay != nil {
+		var missed []due
+		missed, pending = k.replay.missed(pending)
 		k.replay = nil
 		for _, p := range missed {
-			s.give(x, p)
+			s.give(x, p.delivery())
+		}
+		if k.unsent != nil {
+			k.unsent.given.Store(true)
 		}
 	}
 	for _, p := range pending {

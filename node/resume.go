@@ -3,7 +3,6 @@ package node
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"slices"
 
 	"github.com/meshrt/meshrt/cluster/recovery"
 	"github.com/meshrt/meshrt/wire"
@@ -93,9 +92,8 @@ type kept struct {
 	at        int    // in residents.list
 	heard     uint64 // place of its last delivery when quiet looked at it
 
-	// set before the shard has them, and the shard's then
-	replay []*Delivery
-	since  uint64 // what was handed out up to here is in replay, or not for it
+	replay *replay
+	unsent *unsentReplay // fixed when its shard has the replay; nil it is empty
 }
 
 // keep makes s a session that can be recovered.
@@ -116,30 +114,4 @@ func (s *Session) enterLocked() {
 		s.pushLocked(item{op: opJoin, topic: wire.Topic{Namespace: s.ns.name, Room: r}})
 	}
 	s.kept.enters = nil
-}
-
-// missed is what a client gets first that comes back: the replay, and what has waited of rooms that its OnConnect handlers
-// have joined, in the order of each publisher. Those come without a cursor, as the replay's are counted. rest
-// is what waited and came later.
-func (k *kept) missed(pending []*Delivery) (first, rest []*Delivery) {
-	first = k.replay
-	for _, d := range pending {
-		switch {
-		case d.place.D == 0 || d.place.D > k.since:
-			rest = append(rest, d)
-		case !slices.ContainsFunc(k.replay, func(x *Delivery) bool { return recovery.RefOf(x.Message) == recovery.RefOf(d.Message) }):
-			first = insert(first, &Delivery{Message: d.Message})
-		}
-	}
-	return first, rest
-}
-
-// insert puts d before the first of list that its node published later in the same stream.
-func insert(list []*Delivery, d *Delivery) []*Delivery {
-	of := gateOf(d.Message)
-	i := slices.IndexFunc(list, func(x *Delivery) bool { return gateOf(x.Message) == of && x.Message.Seq > d.Message.Seq })
-	if i < 0 {
-		i = len(list)
-	}
-	return slices.Insert(list, i, d)
 }

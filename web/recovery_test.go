@@ -77,13 +77,14 @@ func TestClientsOfBothProtocolsComeBack(t *testing.T) {
 		if got := next(againIO); !strings.HasPrefix(got, `42["missed",1,"`) {
 			t.Errorf("got %s, want what it missed", got)
 		}
+		time.Sleep(time.Second)
 		_, metrics := b[1].ops.Get("/metrics")
 		if !strings.Contains(metrics, "\nmeshrt_recovery_recovered_total 2\n") || strings.Contains(metrics, "meshrt_recovery_log_bytes 0\n") {
 			t.Error("the metrics do not say so")
 		}
 		for _, sample := range []string{"recovery_gathers_total 2", "recovery_too_many_total 0", "recovery_too_much_total 0",
 			"recovery_full_total 0", "recovery_evicted_total 0", "recovery_outgrown_total 0", "recovery_gapped_total 0",
-			"recovery_coming 0", "recovery_held_bytes 0", "mesh_bulk_bytes 0", "mesh_bulk_too_large_total 0"} {
+			"recovery_coming 0", "recovery_held_bytes 0", "recovery_unsent_bytes 0", "recovery_put_off_total 0", "mesh_bulk_bytes 0", "mesh_bulk_too_large_total 0"} {
 			if !strings.Contains(metrics, "\nmeshrt_"+sample+"\n") {
 				t.Errorf("no metric %s", sample)
 			}

@@ -66,6 +66,8 @@ func (m *Machine) admitAll(g *gather, parts []*section) {
 	for _, a := range g.attempts {
 		switch {
 		case a.over():
+		case m.paused:
+			m.putOff(a)
 		case a.short(parts) && !m.breaks(BreakShort):
 			m.refuse(a.pid, "messages have left the log")
 		default:
@@ -219,6 +221,9 @@ func (m *Machine) admit(a *attempt, g *gather, parts []*section, heads Vector, r
 		rec.Replay.Refs = append(rec.Replay.Refs, RefOf(x))
 	}
 	m.replayed += uint64(len(replay))
+	if len(replay) == 0 {
+		rec.Replay = rec.Replay.got(m.id)
+	}
 	if old := m.sessions[a.pid]; old != nil {
 		m.become(old, ended)
 	}
@@ -231,11 +236,35 @@ func (m *Machine) admit(a *attempt, g *gather, parts []*section, heads Vector, r
 	m.sessions[a.pid] = s
 	m.become(s, live)
 	m.touch(s)
+	m.remember(s)
 	a.phase, a.gather = mirroring, nil
 	m.active--
 	m.nextInLine()
-	m.do(Admit{Record: rec.clone(), D: rec.Replay.First, Replay: replay})
+	bytes := bytesOf(replay) + unsentOverhead*len(replay)
+	m.unsent += bytes
+	m.paused = m.unsent >= m.cfg.UnsentBytes
+	m.do(Admit{Record: rec.clone(), D: rec.Replay.First, Replay: replay, Bytes: bytes})
 	m.answerMirrored(a, s.version)
+}
+
+// unsentOverhead is what a message costs in the queue of one client besides itself, in bytes.
+const unsentOverhead = 256
+
+// putOff has a session wait for a gather to come: what others were sent has to leave first.
+func (m *Machine) putOff(a *attempt) {
+	a.phase, a.gather = arrived, nil
+	m.arrived = append(m.arrived, a)
+	m.stats.PutOff++
+}
+
+// Unsent says how many bytes of what Admit gave have not left for clients. The owner says it after some Admits, or
+// nobody is admitted any more.
+func (m *Machine) Unsent(bytes int) {
+	m.unsent = bytes
+	if m.paused && bytes <= m.cfg.UnsentBytes/2 {
+		m.paused = false
+		m.gather()
+	}
 }
 
 // answerMirrored answers the client when mirrors have its record.

@@ -117,8 +117,8 @@ func (m *Machine) Cancel(pid PID) {
 	if a == nil {
 		return
 	}
-	if a.holds() {
-		m.send(a.target, Release{pid})
+	if a.phase == taking || a.holds() {
+		m.giveBack(a)
 	}
 	m.drop(a)
 }
@@ -290,6 +290,7 @@ func (a *attempt) decide() {
 		return // its owner answers, or is found dead
 	}
 	a.phase, a.target, a.next = taking, best, m.now+retryEvery
+	delete(m.back.of, a.pid)
 	m.send(best, Take{a.id, a.pid, a.cursor, m.now - a.began})
 }
 

@@ -66,6 +66,7 @@ type Admit struct {
 	Record Record
 	D      uint64
 	Replay []*wire.Message
+	Bytes  int // what it takes until it has left for its client, about: see Unsent
 }
 
 // Recovered: the client may be told that nothing is missing.

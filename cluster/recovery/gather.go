@@ -50,7 +50,7 @@ const (
 
 // gather begins for those that have arrived.
 func (m *Machine) gather() {
-	for len(m.gathers) < maxGathers && len(m.arrived) > 0 {
+	for len(m.gathers) < maxGathers && len(m.arrived) > 0 && !m.paused {
 		m.nextID++
 		g := &gather{m: m, id: m.nextID, round: m.nextID, next: m.now + retryEvery, topics: map[wire.Topic]struct{}{}, living: map[wire.NodeID]*section{},
 			dead: map[wire.NodeID]*section{}, members: map[wire.NodeID]map[wire.NodeID]Member{}}

@@ -45,6 +45,9 @@ type Config struct {
 	// ReplayBytes limits what is replayed to one client: it goes into its queue at once, and one that is full ends the
 	// connection, at each attempt anew. Who lacks more is refused. 512 KiB.
 	ReplayBytes int
+	// UnsentBytes limits what was replayed and has not left for clients, of all together: beyond it nobody is admitted
+	// until there is half as much, see Unsent. 128 MiB.
+	UnsentBytes int
 	// Patience is how long a client waits for its recovery. 10 s.
 	Patience time.Duration
 	// AckPatience is how long publishers and sessions wait for mirrors: beyond it publishers hear that nobody knows of a copy, and the
@@ -72,6 +75,7 @@ func (c Config) withDefaults() Config {
 	c.Waiting = cmp.Or(c.Waiting, 16384)
 	c.HoldBytes = cmp.Or(c.HoldBytes, 64<<20)
 	c.ReplayBytes = cmp.Or(c.ReplayBytes, 512<<10)
+	c.UnsentBytes = cmp.Or(c.UnsentBytes, 128<<20)
 	c.Patience = cmp.Or(c.Patience, 10*time.Second)
 	c.AckPatience = cmp.Or(c.AckPatience, 30*time.Second)
 	return c
@@ -111,16 +115,20 @@ type Machine struct {
 	contested   map[PID]struct{}   // owned sessions that were claimed from a node that was taken for dead
 	away        row[awaySince]     // sessions that are lost or given, the first that was first
 	awayBytes   int                // of their records
+	replays     row[replayedTo]    // those whose records have a replay, the first that was first
 
 	hands    handsOn
 	fence    fence
 	attempts map[PID]*attempt
 	asking   map[uint64]*attempt // by what they have asked others
 	coming   []*attempt          // in the order in which they came
-	line     row[*attempt]       // those that wait until there is room
-	active   int                 // those that do not, and are not admitted
-	arrived  []*attempt          // those that wait for a gather
+	back     giveBacks
+	line     row[*attempt] // those that wait until there is room
+	active   int           // those that do not, and are not admitted
+	arrived  []*attempt    // those that wait for a gather
 	gathers  []*gather
+	unsent   int    // bytes of replays that clients have not got
+	paused   bool   // nobody is admitted for that
 	replayed uint64 // cursor of the last replayed message
 	nextID   uint64
 
@@ -141,6 +149,7 @@ type Stats struct {
 	Evicted   uint64 // dead nodes that were forgotten before their time
 	Coming    int    // recoveries that go on or wait
 	Held      int    // bytes of messages for them
+	PutOff    uint64 // times that one had to wait until others had got what was replayed to them
 	Outgrown  uint64 // sessions that are kept no more, as they had more than RecordBytes
 	// Unmirrored are messages and sessions that were given up, as no mirror had them in AckPatience.
 	Unmirrored uint64
@@ -281,6 +290,7 @@ func (m *Machine) Linked(id wire.NodeID) {
 	}
 	m.askTails(id)
 	m.tellContested(id)
+	m.giveBackAgain(id)
 	for _, a := range m.coming {
 		a.next = 0 // what was on the way to it may be lost
 	}
@@ -362,6 +372,8 @@ func (m *Machine) sweep() {
 		}
 	}
 	m.giveUpWaits()
+	m.forgetReplays()
+	m.forgetGiveBacks()
 	m.endLost()
 	m.choose() // who was full may not be
 }

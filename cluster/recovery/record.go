@@ -48,11 +48,22 @@ type Quiet struct{ Last, Upto uint64 }
 // replayed, or nothing: then it comes back with the cursor that it came with.
 type Replay struct {
 	Old  Cursor
-	Want Want
+	Want Want   // nothing if there are no Refs
 	D    uint64 // place in the order; 0 the session began here
 	// First is the cursor before that of the first replayed message. Those have numbers of their own, from replayedFrom on.
 	First uint64
 	Refs  []Ref
+}
+
+// got is the replay of which the client has got everything: it may have the cursor behind the last message,
+// and is as one that lacked nothing when it came.
+func (p Replay) got(owner wire.NodeID) Replay {
+	p.First += uint64(len(p.Refs))
+	if len(p.Refs) > 0 {
+		p.Old = Cursor{owner, p.First}
+	}
+	p.Want, p.Refs = Want{}, nil
+	return p
 }
 
 func roomBytes(room string) int { return len(room) + 12 }

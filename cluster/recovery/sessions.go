@@ -258,6 +258,33 @@ func (m *Machine) End(pid PID) {
 	}
 }
 
+// replayedTo is a session that was sent what it lacked.
+type replayedTo struct {
+	pid PID
+	d   uint64 // Replay.D
+	at  time.Duration
+}
+
+// remember has the replay of a session kept for as long as its client may come back with a place in it.
+func (m *Machine) remember(s *session) {
+	if len(s.rec.Replay.Refs) > 0 {
+		m.replays.push(replayedTo{s.rec.PID, s.rec.Replay.D, m.now})
+	}
+}
+
+// forgetReplays lets go, here and at mirrors, of the replays of sessions whose client has been here since: a connection that brings nothing
+// ends much sooner, and cursors of before are too old by now.
+func (m *Machine) forgetReplays() {
+	for m.replays.len() > 0 && m.now-m.replays.at(0).at > m.gone() {
+		of := *m.replays.at(0)
+		m.replays.drop()
+		if s := m.sessions[of.pid]; s != nil && s.state == live && s.rec.Replay.D == of.d {
+			s.rec.Replay = s.rec.Replay.got(m.id)
+			m.touch(s)
+		}
+	}
+}
+
 // awaySince is a session that was lost or given at a time.
 type awaySince struct {
 	s     *session

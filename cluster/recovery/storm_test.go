@@ -19,12 +19,15 @@ type trio struct {
 	last      map[PID]Cursor
 	answers   map[string]int
 	replayed  int
+	admitted  Admit // the last
 	frames    int
 	mirror    int            // bytes of the largest Mirror
 	largest   int            // ... of the others
 	onArrive  func(PID) bool // false: its rooms are not in force yet
 	delivered func(at wire.NodeID, m *wire.Message)
 	framed    func(to wire.NodeID) // it has taken a frame
+	lose      func(Frame) bool     // on its way
+	unread    bool                 // clients read nothing of what is replayed to them
 }
 
 func newTrio(tb testing.TB, n int, cfg Config) *trio {
@@ -54,6 +57,9 @@ func (t *trio) pass(d time.Duration) {
 			if id != t.dead {
 				t.nodes[id].At(t.now)
 				t.nodes[id].Tick()
+				if !t.unread {
+					t.nodes[id].Unsent(0)
+				}
 			}
 		}
 		t.settle()
@@ -87,7 +93,7 @@ func (t *trio) apply(id wire.NodeID, e Effect) {
 	m := t.nodes[id]
 	switch e := e.(type) {
 	case Send:
-		if e.To == t.dead || t.nodes[e.To] == nil {
+		if e.To == t.dead || t.nodes[e.To] == nil || t.lose != nil && t.lose(e.Frame) {
 			return
 		}
 		b := AppendFrame(nil, e.Frame)
@@ -120,6 +126,7 @@ func (t *trio) apply(id wire.NodeID, e Effect) {
 		}
 	case Admit:
 		t.replayed += len(e.Replay)
+		t.admitted = e
 	case Recovered:
 		t.answers["recovered"]++
 	case Joined:
@@ -239,6 +246,46 @@ func TestAStormFetchesOnceForAll(t *testing.T) {
 	if m := x.nodes[3]; len(m.attempts)+len(m.asking)+len(m.coming)+m.line.len()+m.active+len(m.arrived)+len(m.gathers) > 0 {
 		t.Errorf("left are %d attempts, %d asking, %d coming, %d in line, %d active, %d arrived, %d gathers",
 			len(m.attempts), len(m.asking), len(m.coming), m.line.len(), m.active, len(m.arrived), len(m.gathers))
+	}
+}
+
+// What is replayed and not read is bounded for all clients together: the next ones wait, and are not refused for it.
+func TestReplaysThatNobodyReadsHoldUpTheNext(t *testing.T) {
+	const each, limit = 18, 10 // messages that a client lacks at least; clients, about
+	x := newTrio(t, 3, Config{UnsentBytes: limit * each * (192 + 2 + 5 + 1 + unsentOverhead)})
+	x.open(40, 600)
+	for pid := range x.last {
+		x.last[pid] = Cursor{1, x.nodes[1].order.last() - 180}
+	}
+	x.pass(100 * time.Millisecond)
+	x.kill(1)
+	x.unread = true
+	m := x.nodes[3]
+	for _, pid := range sorted(x.last) {
+		m.Recover(pid, x.last[pid])
+	}
+	x.settle()
+	x.pass(time.Second)
+	first := x.answers["recovered"]
+	if most := x.replayed / each; first < limit-1 || first > limit || m.Stats().PutOff < 30 {
+		t.Fatalf("%v, %d times put off, %d replayed, enough for %d; want %d", x.answers, m.Stats().PutOff, x.replayed, most, limit)
+	}
+	m.Unsent(m.cfg.UnsentBytes/2 + 1)
+	x.settle()
+	x.pass(time.Second)
+	if x.answers["recovered"] != first {
+		t.Errorf("%v, though more than half is not read", x.answers)
+	}
+	m.Unsent(m.cfg.UnsentBytes / 2)
+	x.settle()
+	x.pass(time.Second)
+	if n := x.answers["recovered"]; n < first+limit/2-1 || n > first+limit/2+1 {
+		t.Errorf("%v, want %d more", x.answers, limit/2)
+	}
+	x.unread = false
+	x.pass(time.Second)
+	if x.answers["recovered"] != 40 || m.Stats().Gathers > 10 || len(x.answers) != 2 {
+		t.Errorf("%v in %d gathers, want all", x.answers, m.Stats().Gathers)
 	}
 }
 

@@ -132,6 +132,13 @@ func (s *Socket) SendVolatile(g *Group) bool {
 	return true
 }
 
+// Waiting is how many bytes were queued and have not left.
+func (s *Socket) Waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Bytes()
+}
+
 // Flush has what was queued go out, and does not wait for it: a websocket is given
 // it at once as far as it takes it, else a writer is woken. Send alone does neither,
 // so that many Sends share one Flush.

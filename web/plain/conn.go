@@ -126,6 +126,13 @@ func (c *conn) Close(bool) { c.end(reasonServer) }
 // Cut implements node.Cutter.
 func (c *conn) Cut() { c.end(reasonElsewhere) }
 
+// Waiting implements node.Gauge.
+func (c *conn) Waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.Bytes()
+}
+
 // Recall implements node.Recaller.
 func (c *conn) Recall() (query url.Values, header http.Header) {
 	return c.request.URL().Query(), c.request.Header()

@@ -75,6 +75,13 @@ func (e *stream) Deliver(d *node.Delivery) bool {
 	return true
 }
 
+// Waiting implements node.Gauge.
+func (e *stream) Waiting() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.out.Bytes()
+}
+
 // Flush implements node.Sink.
 func (e *stream) Flush() {
 	select {

@@ -61,6 +61,9 @@ func (s *socket) Close(connection bool) { s.conn.kick(s, connection) }
 // Cut implements node.Cutter. Other sessions of the client may come back, too.
 func (s *socket) Cut() { s.engine.Close(engineio.ReasonTransportClose) }
 
+// Waiting implements node.Gauge. It is of all sessions of the client.
+func (s *socket) Waiting() int { return s.engine.Waiting() }
+
 // Recall implements node.Recaller.
 func (s *socket) Recall() (query url.Values, header http.Header) { return s.conn.recall() }
 

@@ -21,6 +21,9 @@ func (o *Outbox) Empty() bool { return len(o.waiting) == 0 && o.lanes == nil }
 // Idle says that nothing waits, nor is being written.
 func (o *Outbox) Idle() bool { return o.groups == 0 }
 
+// Bytes is what waits, and what is being written.
+func (o *Outbox) Bytes() int { return o.bytes }
+
 // WritesNow counts g, which was not queued, as if Take had handed it out.
 func (o *Outbox) WritesNow(g *Group) {
 	o.takenBytes, o.takenGroups = o.takenBytes+g.size, o.takenGroups+1

@@ -1,0 +1,101 @@
+package recovery
+
+import (
+	"testing"
+	"time"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// relink is a link that ends and comes up again.
+func (t *trio) relink(a, b wire.NodeID) {
+	for _, of := range [][2]wire.NodeID{{a, b}, {b, a}} {
+		t.nodes[of[0]].Unlinked(of[1])
+	}
+	for _, of := range [][2]wire.NodeID{{a, b}, {b, a}} {
+		t.nodes[of[0]].Linked(of[1])
+	}
+	t.settle()
+	t.pass(time.Second)
+}
+
+// taken has node 3 hold the session of a client that has gone, at its owner or, when that is dead, its mirror.
+func taken(t *testing.T, dead bool, lose func(Frame) bool) *trio {
+	x := newTrio(t, 4, Config{})
+	x.open(1, 5)
+	x.nodes[1].Lost("pid0")
+	x.pass(time.Second)
+	if dead {
+		x.kill(1)
+		x.pass(time.Second)
+	}
+	x.lose = lose
+	x.onArrive = func(PID) bool { return false }
+	x.nodes[3].Recover("pid0", x.last["pid0"])
+	x.settle()
+	return x
+}
+
+// goes has the client go on to node 2.
+func (t *trio) goes() (recovered bool) {
+	t.onArrive, t.lose = nil, nil
+	t.nodes[2].Recover("pid0", t.last["pid0"])
+	t.settle()
+	t.pass(2 * time.Second)
+	return t.answers["recovered"] == 1
+}
+
+// A client that gives up at one node, and goes on to another, gets its session there, whatever was lost on the way.
+func TestSessionThatNobodyWantsAnyMoreIsFree(t *testing.T) {
+	released := func(f Frame) bool { _, is := f.(Release); return is }
+	granted := func(f Frame) bool { _, is := f.(Granted); return is }
+	for _, dead := range []bool{false, true} {
+		for name, lose := range map[string]func(Frame) bool{"given": nil, "its answer is lost": granted, "the word is lost": released} {
+			x := taken(t, dead, lose)
+			x.nodes[3].Cancel("pid0")
+			x.settle()
+			if name == "the word is lost" {
+				x.lose = nil
+				for _, id := range []wire.NodeID{1, 2, 4} {
+					if id != x.dead {
+						x.relink(3, id)
+					}
+				}
+			}
+			if !x.goes() {
+				t.Errorf("%s, dead %v: %v", name, dead, x.answers)
+			}
+		}
+	}
+}
+
+// What was said of a try before does not take the session from the next one.
+func TestSessionThatIsWantedAgainIsKept(t *testing.T) {
+	x := taken(t, false, nil)
+	x.nodes[3].Cancel("pid0")
+	x.settle()
+	x.nodes[3].Recover("pid0", x.last["pid0"])
+	x.settle()
+	x.relink(3, 1)
+	if s := x.nodes[1].sessions["pid0"]; s.state != given || s.to.to != 3 {
+		t.Errorf("state %d, given to %d, want 3", s.state, s.to.to)
+	}
+}
+
+func TestSessionsThatWereGivenBackAreForgotten(t *testing.T) {
+	x := taken(t, false, nil)
+	m := x.nodes[3]
+	m.cfg.Recoveries, m.cfg.Waiting = 1, 1
+	a := m.attempts["pid0"]
+	m.Cancel("pid0")
+	for _, pid := range []PID{"a", "b", "c"} {
+		m.giveBack(&attempt{pid: pid, target: a.target})
+	}
+	if n := len(m.back.of); n != 2 || m.back.row.len() != 2 {
+		t.Errorf("%d and %d are remembered, want 2", n, m.back.row.len())
+	}
+	x.pass(m.gone() + 2*time.Second)
+	if n := len(m.back.of) + m.back.row.len(); n > 0 {
+		t.Errorf("%d are remembered", n)
+	}
+}
