@@ -60,7 +60,7 @@ type Replay struct {
 func (p Replay) got(owner wire.NodeID) Replay {
 	p.First += uint64(len(p.Refs))
 	if len(p.Refs) > 0 {
-		p.Old = Cursor{owner, p.First}
+		p.Old = Cursor{Node: owner, D: p.First}
 	}
 	p.Want, p.Refs = Want{}, nil
 	return p

@@ -255,7 +255,7 @@ func TestReplaysThatNobodyReadsHoldUpTheNext(t *testing.T) {
 	x := newTrio(t, 3, Config{UnsentBytes: limit * each * (192 + 2 + 5 + 1 + unsentOverhead)})
 	x.open(40, 600)
 	for pid := range x.last {
-		x.last[pid] = Cursor{1, x.nodes[1].order.last() - 180}
+		x.last[pid] = Cursor{Node: 1, D: x.nodes[1].order.last() - 180}
 	}
 	x.pass(100 * time.Millisecond)
 	x.kill(1)
