@@ -128,7 +128,7 @@ func (k *kept) missed(pending []*Delivery) (first, rest []*Delivery) {
 		case d.place.D == 0 || d.place.D > k.since:
 			rest = append(rest, d)
 		case !slices.ContainsFunc(k.replay, func(x *Delivery) bool { return recovery.RefOf(x.Message) == recovery.RefOf(d.Message) }):
-			first = insert(first, &Delivery{Message: d.Message})
+			first = insert(first, &Delivery{Message: d.Message, named: true})
 		}
 	}
 	return first, rest
