@@ -54,6 +54,7 @@ type Delivery struct {
 
 	ask   *ask            // of an event that is to be answered
 	place recovery.Cursor // among all that the node has handed out
+	named bool            // has an ID, though no place
 
 	encoded [formats]struct {
 		once  sync.Once
@@ -91,6 +92,20 @@ func (d *Delivery) Cursor() string {
 		return ""
 	}
 	return d.place.String()
+}
+
+// ID is that of the message in Namespace.History: who gets one from there and live has it twice. "" for
+// what has no Cursor, and so is in no history. It is the same at all nodes and at most 32 characters.
+func (d *Delivery) ID() string {
+	return string(d.AppendID(make([]byte, 0, maxHistoryID)))
+}
+
+// AppendID appends ID.
+func (d *Delivery) AppendID(dst []byte) []byte {
+	if d.place.D == 0 && !d.named {
+		return dst
+	}
+	return appendHistoryID(dst, recovery.RefOf(d.Message))
 }
 
 // size is what d costs while it waits, in bytes.

@@ -54,6 +54,7 @@ type HistoryMessage struct {
 // History is what was published lately to a room, on all nodes, those that have died included: for who
 // comes late. It is there with Config.Recovery only, for that time: CodeUnavailable else. Volatile messages and those with EmitWithAck are
 // never in it, nor those to the whole namespace or to one session. It waits for other nodes, 2 s at most. CodeInvalid: the room or the options are.
+// CodeUnavailable: also when so many have asked that this one has had no turn.
 func (ns *Namespace) History(ctx context.Context, room string, opt HistoryOptions) (History, error) {
 	return ns.node.History(ctx, ns.name, room, opt)
 }
@@ -67,9 +68,13 @@ func (n *Node) History(ctx context.Context, namespace, room string, opt HistoryO
 }
 
 // History is Namespace.History for a member of the room, CodeForbidden for others, and without
-// what was not for this session: its own publishes, and what excepts it or one of its rooms.
+// what was not for this session: its own publishes, and what excepts it or one of its rooms. What has been delivered to it has
+// the same Delivery.ID. More than 20 a second, or 100 at once, wait.
 func (s *Session) History(ctx context.Context, room string, opt HistoryOptions) (History, error) {
 	if err := s.checkRoom(room); err != nil {
+		return History{}, err
+	}
+	if err := s.paceHistory(ctx); err != nil {
 		return History{}, err
 	}
 	rooms := s.Rooms()
@@ -137,8 +142,14 @@ func (n *Node) history(ctx context.Context, q historyQuery, opt HistoryOptions) 
 	if q, err = q.normal(opt); err != nil {
 		return h, err
 	}
+	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, historyPatience)
 	defer cancel()
+	if err := n.histories.enter(ctx); err != nil {
+		return h, err
+	}
+	defer n.histories.leave()
+	defer func() { n.histories.note(h, time.Since(start)) }()
 	var past pasts
 	own := n.localHistory(q)
 	h.Missing = scatter(ctx, n, n.others(), "history", q, own, func(_ string, page historyPage) { past.add(page) })
@@ -227,15 +238,23 @@ func (e historyEntry) message(q historyQuery) HistoryMessage {
 	return HistoryMessage{historyID(e.ref()), time.Duration(e.Age) * time.Microsecond, m}
 }
 
+// maxHistoryID is the most bytes of an ID.
+const maxHistoryID = 32
+
 // historyID is how clients see a Ref.
 func historyID(r recovery.Ref) string {
-	return r.Origin.String() + "-" + strconv.Itoa(int(r.Stream)) + "-" + strconv.FormatUint(r.Seq, 36)
+	return string(appendHistoryID(make([]byte, 0, maxHistoryID), r))
 }
 
-// parseHistoryID reads what historyID made. Clients can make up any id: it chooses among what they may see.
+func appendHistoryID(dst []byte, r recovery.Ref) []byte {
+	dst = append(r.Origin.Append(dst), '-', '0'+byte(r.Stream), '-')
+	return strconv.AppendUint(dst, r.Seq, 36)
+}
+
+// parseHistoryID reads what appendHistoryID made. Clients can make up any id: it chooses among what they may see.
 func parseHistoryID(id string) (r recovery.Ref, ok bool) {
 	parts := strings.Split(id, "-")
-	if len(parts) < 3 || len(id) > 64 {
+	if len(parts) < 3 || len(id) > maxHistoryID {
 		return r, false
 	}
 	last := len(parts) - 1 // the node's may have dashes

@@ -198,3 +198,33 @@ func TestHistoryNeedsRecovery(t *testing.T) {
 		}
 	})
 }
+
+// A client that asks without a pause gets all that it asks for, slowly.
+func TestHistoryOfOneClientIsPaced(t *testing.T) {
+	recoveringTogether(t, 2, func(t *testing.T, b *lab) {
+		a := connect(t, b.nodes[0], "/")
+		a.join("room")
+		ask := func(times int) time.Duration {
+			start := time.Now()
+			for range times {
+				if _, err := a.session.History(t.Context(), "room", node.HistoryOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return time.Since(start)
+		}
+		if took := ask(100); took > 500*time.Millisecond {
+			t.Errorf("100 at once took %v", took)
+		}
+		if took := ask(60); took < 2*time.Second || took > 3500*time.Millisecond {
+			t.Errorf("60 more took %v, want 20 a second", took)
+		}
+		if s := b.nodes[0].Stats().History; s.Answered != 160 || s.Waited < 40 || s.Waited > 60 {
+			t.Errorf("%+v", s)
+		}
+		time.Sleep(10 * time.Second)
+		if took := ask(100); took > 500*time.Millisecond {
+			t.Errorf("100 after a pause took %v", took)
+		}
+	})
+}

@@ -71,6 +71,8 @@ type Node struct {
 	keys    *keys
 	started time.Time
 
+	histories histories
+
 	recovery  *recoverer // nil: off
 	presences presences
 
@@ -158,6 +160,7 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
+	n.histories.init()
 	n.cluster, n.keys, n.started = c, newKeys(c.ID(), cfg.Recovery), time.Now()
 	n.presences.init(n)
 	return n, nil
@@ -227,6 +230,7 @@ type Stats struct {
 	Keyed             KeyedStats
 	InboxItems        int // waiting in all shards
 	Recovery          RecoveryStats
+	History           HistoryStats
 }
 
 // Stats is a snapshot.
@@ -236,7 +240,7 @@ func (n *Node) Stats() Stats {
 		Refused: c.refused.Load(), Events: c.events.Load(), Unhandled: c.unhandled.Load(),
 		Panics: c.panics.Load(), Opened: c.opened.Load(), Closed: c.closed.Load(), RoomLimit: c.roomLimit.Load(),
 		AcksIgnored: c.acksIgnored.Load(), AcksRefused: c.acksRefused.Load(), ServerDropped: c.serverDropped.Load(),
-		MovedIn: c.movedIn.Load(), MovedOut: c.movedOut.Load(), Keyed: n.keys.stats()}
+		MovedIn: c.movedIn.Load(), MovedOut: c.movedOut.Load(), Keyed: n.keys.stats(), History: n.histories.stats()}
 	for _, sh := range n.shards {
 		s.InboxItems += sh.waiting()
 		s.Delivered += sh.delivered.Load()

@@ -23,7 +23,7 @@ type due struct {
 	place recovery.Cursor
 }
 
-func (d due) delivery() *Delivery { return &Delivery{Message: d.m, place: d.place} }
+func (d due) delivery() *Delivery { return &Delivery{Message: d.m, place: d.place, named: true} }
 
 // missed is what a client gets first that comes back: the replay, and what has waited of rooms that its OnConnect handlers
 // have joined, in the order of each publisher. Those come without a cursor, as the replay's are counted. rest

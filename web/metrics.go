@@ -38,6 +38,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.hub(e)
 	c.keyed(e)
 	c.recovery(e)
+	c.history(e)
 	c.mesh(e)
 	c.peers(e)
 	c.gossip(e)

@@ -45,14 +45,17 @@ func TestClientsOfBothProtocolsComeBack(t *testing.T) {
 			b[1].node.In("/").To("r").Priority(p).Emit("e", "x")
 		}
 		time.Sleep(time.Second)
+		_, past := b[1].ops.Get("/api/history?room=r&limit=50")
 		var cursor, offset string
 		for range 3 {
-			cursor = said(next(plain)).Cursor
+			event := said(next(plain))
+			cursor = event.Cursor
 			var args []string
-			if text := next(io); json.Unmarshal([]byte(strings.TrimPrefix(text, "42")), &args) != nil || len(args) != 3 || len(args[2]) != cursorLen {
+			if text := next(io); json.Unmarshal([]byte(strings.TrimPrefix(text, "42")), &args) != nil || len(args) != 3 || len(cursor) != cursorLen {
 				t.Fatalf("got %s, want a cursor behind the argument", text)
-			} else {
-				offset = args[2]
+			}
+			if offset = args[2]; offset != cursor+"."+event.ID || !strings.Contains(past, `"id":"`+event.ID+`"`) {
+				t.Errorf("got %q behind the argument, of a websocket %+v, and of history %s", offset, event, past)
 			}
 		}
 		plain.Close()
@@ -79,6 +82,12 @@ func TestClientsOfBothProtocolsComeBack(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		_, metrics := b[1].ops.Get("/metrics")
+		for _, sample := range []string{`history_requests_total{result="answered"} 1`, `history_requests_total{result="refused"} 0`, "history_messages_total 3",
+			"history_incomplete_total 0", "history_waited_total 0", `history_seconds_bucket{le="3"} 1`, "history_seconds_count 1"} {
+			if !strings.Contains(metrics, "\nmeshrt_"+sample+"\n") {
+				t.Errorf("no metric %s", sample)
+			}
+		}
 		if !strings.Contains(metrics, "\nmeshrt_recovery_recovered_total 2\n") || strings.Contains(metrics, "meshrt_recovery_log_bytes 0\n") {
 			t.Error("the metrics do not say so")
 		}

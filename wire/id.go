@@ -31,8 +31,13 @@ func NewNodeID() NodeID {
 }
 
 // String is the 13 characters that ParseNodeID reads back.
-func (id NodeID) String() string {
-	return nodeText.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(id)))
+func (id NodeID) String() string { return string(id.Append(make([]byte, 0, 13))) }
+
+// Append appends the text of String.
+func (id NodeID) Append(dst []byte) []byte {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(id))
+	return nodeText.AppendEncode(dst, b[:])
 }
 
 // ParseNodeID reads the text form of a NodeID.

@@ -69,9 +69,9 @@ func (s *Server) encodeEvent(d *node.Delivery) *ws.Group {
 	room := ws.Room(eventHead + len(d.Message.Payload))
 	var err error
 	if d.AckID > 0 {
-		room, err = plain.AppendAsk(room, d.Message, "", d.AckID)
+		room, err = plain.AppendAsk(room, d.Message, d.AckID)
 	} else {
-		room, err = plain.AppendEvent(room, d.Message, cursor)
+		room, err = plain.AppendEvent(room, d.Message, d.ID(), cursor)
 	}
 	return asWished(s.eventGroup(&s.counters.sockets, room, err, messageGroup), d, cursor)
 }
@@ -101,7 +101,7 @@ func asWished(g *ws.Group, d *node.Delivery, cursor string) *ws.Group {
 // encodeStream makes its part of an event stream.
 func (s *Server) encodeStream(d *node.Delivery) *ws.Group {
 	cursor := d.Cursor()
-	text, err := plain.AppendEventSSE(nil, d.Message, cursor)
+	text, err := plain.AppendEventSSE(nil, d.Message, d.ID(), cursor)
 	return asWished(s.eventGroup(&s.counters.streams, text, err, textGroup), d, cursor)
 }
 

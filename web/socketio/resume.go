@@ -3,6 +3,7 @@ package socketio
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 
 	"github.com/meshrt/meshrt/node"
 )
@@ -29,7 +30,7 @@ func resumeOf(auth json.RawMessage) (r node.Resume) {
 	}
 	r.PID = *pid
 	if offset != nil {
-		r.Cursor = *offset
+		r.Cursor, _, _ = strings.Cut(*offset, ".") // see markOf
 	}
 	return r
 }

@@ -148,7 +148,7 @@ func TestArgumentLimitLeavesRoomForTheName(t *testing.T) {
 		t.Fatal(err)
 	}
 	payload := append(args(`"e"`), c.Args...).Join()
-	if _, err := plain.AppendEvent(nil, &wire.Message{Envelope: &wire.Envelope{}, Payload: payload}, ""); err != nil {
+	if _, err := plain.AppendEvent(nil, &wire.Message{Envelope: &wire.Envelope{}, Payload: payload}, "", ""); err != nil {
 		t.Errorf("an event of %d arguments: %v", plain.MaxArgs, err)
 	}
 	for _, n := range []int{plain.MaxArgs + 1, plain.MaxArgs + 2} {
@@ -180,7 +180,7 @@ func FuzzCommand(f *testing.F) {
 			t.Fatal(err)
 		}
 		payload := append(wire.Args{name}, c.Args...).Join()
-		frame, err := plain.AppendEvent(nil, &wire.Message{Envelope: &wire.Envelope{Rooms: []string{c.Room}}, Payload: payload}, "")
+		frame, err := plain.AppendEvent(nil, &wire.Message{Envelope: &wire.Envelope{Rooms: []string{c.Room}}, Payload: payload}, "", "")
 		if err != nil || !json.Valid(frame) {
 			t.Fatalf("%q becomes event %q, %v", in, frame, err)
 		}

@@ -13,21 +13,21 @@ import (
 var errNoName = errors.New("its name is no string")
 
 // AppendEvent appends the frame for m. The room is told when m is for exactly
-// one, which may not be a single session; cursor "" is left out. m.Payload must
+// one, which may not be a single session; id and cursor "" are left out. m.Payload must
 // be valid JSON, on which it depends that the frame is. It fails on a payload
 // that is no event or does not fit its attachments.
-func AppendEvent(dst []byte, m *wire.Message, cursor string) ([]byte, error) {
+func AppendEvent(dst []byte, m *wire.Message, id, cursor string) ([]byte, error) {
 	name, args, err := split(m)
 	if err != nil {
 		return dst, fmt.Errorf("event as plain JSON: %w", err)
 	}
-	return appendEvent(dst, m, name, args, cursor), nil
+	return appendEvent(dst, m, name, args, id, cursor), nil
 }
 
 // AppendAsk is AppendEvent for an event that the client is to answer with an ack
-// command of that id.
-func AppendAsk(dst []byte, m *wire.Message, cursor string, id uint64) ([]byte, error) {
-	dst, err := AppendEvent(dst, m, cursor)
+// command of that id. It has neither id nor cursor of its own: nobody is asked twice.
+func AppendAsk(dst []byte, m *wire.Message, id uint64) ([]byte, error) {
+	dst, err := AppendEvent(dst, m, "", "")
 	if err != nil {
 		return dst, err
 	}
@@ -35,7 +35,7 @@ func AppendAsk(dst []byte, m *wire.Message, cursor string, id uint64) ([]byte, e
 	return append(strconv.AppendUint(dst, id, 10), '}'), nil
 }
 
-func appendEvent(dst []byte, m *wire.Message, name []byte, args wire.Args, cursor string) []byte {
+func appendEvent(dst []byte, m *wire.Message, name []byte, args wire.Args, id, cursor string) []byte {
 	dst = slices.Grow(dst, 128+len(m.Payload)) // enough for most
 	dst = append(dst, `{"type":"event"`...)
 	if len(m.Rooms) == 1 && wire.SessionID(m.Rooms[0]).Node() == 0 {
@@ -45,6 +45,9 @@ func appendEvent(dst []byte, m *wire.Message, name []byte, args wire.Args, curso
 	dst = appendArgs(dst, args)
 	if m.From != "" {
 		dst = appendMember(dst, "from", string(m.From))
+	}
+	if id != "" {
+		dst = appendMember(dst, "id", id)
 	}
 	if cursor != "" {
 		dst = appendMember(dst, "cursor", cursor)

@@ -19,33 +19,33 @@ const p0, p1 = `{"_placeholder":true,"num":0}`, `{"_placeholder":true,"num":1}`
 func TestEventFrame(t *testing.T) {
 	sid := wire.NewSessionID(7)
 	for _, tt := range []struct {
-		m      wire.Message
-		cursor string
-		want   string
+		m          wire.Message
+		id, cursor string
+		want       string
 	}{
-		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["e"]`)}, "", `{"type":"event","event":"e"}`},
-		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["e",null]`)}, "", `{"type":"event","event":"e","data":null}`},
-		{wire.Message{Envelope: &wire.Envelope{Rooms: []string{"lobby"}, From: "sid"}, Payload: []byte(`["message","hi"]`)}, "c1",
-			`{"type":"event","room":"lobby","event":"message","data":"hi","from":"sid","cursor":"c1"}`},
-		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["e",1,"2",{"3":[true]}]`)}, "",
+		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["e"]`)}, "", "", `{"type":"event","event":"e"}`},
+		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["e",null]`)}, "", "", `{"type":"event","event":"e","data":null}`},
+		{wire.Message{Envelope: &wire.Envelope{Rooms: []string{"lobby"}, From: "sid"}, Payload: []byte(`["message","hi"]`)}, "id1", "c1",
+			`{"type":"event","room":"lobby","event":"message","data":"hi","from":"sid","id":"id1","cursor":"c1"}`},
+		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["e",1,"2",{"3":[true]}]`)}, "", "",
 			`{"type":"event","event":"e","data":1,"args":[1,"2",{"3":[true]}]}`},
-		{wire.Message{Envelope: &wire.Envelope{Rooms: []string{"a", "b"}}, Payload: []byte(`["e"]`)}, "", `{"type":"event","event":"e"}`},
-		{wire.Message{Envelope: &wire.Envelope{Rooms: []string{string(sid)}, From: sid}, Payload: []byte(`["e"]`)}, "",
+		{wire.Message{Envelope: &wire.Envelope{Rooms: []string{"a", "b"}}, Payload: []byte(`["e"]`)}, "", "", `{"type":"event","event":"e"}`},
+		{wire.Message{Envelope: &wire.Envelope{Rooms: []string{string(sid)}, From: sid}, Payload: []byte(`["e"]`)}, "", "",
 			`{"type":"event","event":"e","from":"` + string(sid) + `"}`},
-		{wire.Message{Envelope: &wire.Envelope{Rooms: []string{"a\"\n\xff"}}, Payload: []byte(`["e"]`)}, "<\\>",
+		{wire.Message{Envelope: &wire.Envelope{Rooms: []string{"a\"\n\xff"}}, Payload: []byte(`["e"]`)}, "", "<\\>",
 			`{"type":"event","room":"a\"\n\ufffd","event":"e","cursor":"<\\>"}`},
 		// The publisher's text stays.
-		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(" [ \"\\u0065\" , 12345678901234567890 ,\n{ \"b\":1, \"a\":\"\\ud800\u2028\" } ]")}, "",
+		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(" [ \"\\u0065\" , 12345678901234567890 ,\n{ \"b\":1, \"a\":\"\\ud800\u2028\" } ]")}, "", "",
 			"{\"type\":\"event\",\"event\":\"\\u0065\",\"data\":12345678901234567890,\"args\":[12345678901234567890,{ \"b\":1, \"a\":\"\\ud800\u2028\" }]}"},
 		// Numbers as names, which Socket.IO allows.
-		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`[12,true]`)}, "", `{"type":"event","event":"12","data":true}`},
-		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`[-1.5e3]`)}, "", `{"type":"event","event":"-1.5e3"}`},
+		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`[12,true]`)}, "", "", `{"type":"event","event":"12","data":true}`},
+		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`[-1.5e3]`)}, "", "", `{"type":"event","event":"-1.5e3"}`},
 		// Attachments, in any order and depth; without any, such an object is data.
-		{wire.Message{Envelope: &wire.Envelope{Attachments: [][]byte{{0xfb, 0xff}, nil}}, Payload: []byte(`["e",{"a":[` + p1 + `, 1]},` + p0 + `]`)}, "",
+		{wire.Message{Envelope: &wire.Envelope{Attachments: [][]byte{{0xfb, 0xff}, nil}}, Payload: []byte(`["e",{"a":[` + p1 + `, 1]},` + p0 + `]`)}, "", "",
 			`{"type":"event","event":"e","data":{"a":[{"$binary":""}, 1]},"args":[{"a":[{"$binary":""}, 1]},{"$binary":"+/8="}]}`},
-		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["e",` + p0 + `]`)}, "", `{"type":"event","event":"e","data":` + p0 + `}`},
+		{wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["e",` + p0 + `]`)}, "", "", `{"type":"event","event":"e","data":` + p0 + `}`},
 	} {
-		got, err := plain.AppendEvent([]byte(">"), &tt.m, tt.cursor)
+		got, err := plain.AppendEvent([]byte(">"), &tt.m, tt.id, tt.cursor)
 		if err != nil || string(got) != ">"+tt.want || !json.Valid(got[1:]) {
 			t.Errorf("AppendEvent(%s)\n got %s, %v\nwant %s", tt.m.Payload, got, err, tt.want)
 		}
@@ -62,10 +62,10 @@ func TestPayloadsThatAreNoEventFail(t *testing.T) {
 		{`["e"` + strings.Repeat(",1", wire.MaxArgs) + `]`, 0},
 	} {
 		m := &wire.Message{Envelope: &wire.Envelope{Attachments: make([][]byte, tt.attachments)}, Payload: []byte(tt.payload)}
-		if got, err := plain.AppendEvent([]byte(">"), m, ""); err == nil || string(got) != ">" {
+		if got, err := plain.AppendEvent([]byte(">"), m, "", ""); err == nil || string(got) != ">" {
 			t.Errorf("AppendEvent(%.40s) = %s, %v, want an error and nothing appended", tt.payload, got, err)
 		}
-		if got, err := plain.AppendEventSSE([]byte(">"), m, ""); err == nil || string(got) != ">" {
+		if got, err := plain.AppendEventSSE([]byte(">"), m, "", ""); err == nil || string(got) != ">" {
 			t.Errorf("AppendEventSSE(%.40s) = %s, %v, want an error and nothing appended", tt.payload, got, err)
 		}
 	}
@@ -96,7 +96,7 @@ func TestClientReadsWhatWasPublished(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := &wire.Message{Envelope: &wire.Envelope{Rooms: []string{room}, From: "sid", Attachments: attachments}, Payload: payload}
-		text, err := plain.AppendEvent(nil, m, room)
+		text, err := plain.AppendEvent(nil, m, "", room)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,8 +127,8 @@ func FuzzEvent(f *testing.F) {
 		for i := range attachments & 3 {
 			m.Attachments = append(m.Attachments, []byte{byte(i), 0xff})
 		}
-		text, err := plain.AppendEvent(nil, m, cursor)
-		sse, errSSE := plain.AppendEventSSE(nil, m, cursor)
+		text, err := plain.AppendEvent(nil, m, cursor, cursor)
+		sse, errSSE := plain.AppendEventSSE(nil, m, cursor, cursor)
 		if !json.Valid(payload) {
 			return
 		}
@@ -162,7 +162,7 @@ func BenchmarkAppendEvent(b *testing.B) {
 	m := &wire.Message{Envelope: &wire.Envelope{Rooms: []string{"room-42"}, From: wire.NewSessionID(5)}, Payload: []byte(`["message","` + strings.Repeat("x", 114) + `"]`)}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := plain.AppendEvent(nil, m, "cursor"); err != nil {
+		if _, err := plain.AppendEvent(nil, m, "id", "cursor"); err != nil {
 			b.Fatal(err)
 		}
 	}

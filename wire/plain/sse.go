@@ -36,7 +36,7 @@ func AppendSSE(dst []byte, event, id string, data []byte) []byte {
 // the name of the event. With a cursor it is left open: its last line is the id, which is
 // the cursor so far, and has no end. Each reader's own part of the id ends it, and a blank
 // line the event, so that the rest is the same for all.
-func AppendEventSSE(dst []byte, m *wire.Message, cursor string) ([]byte, error) {
+func AppendEventSSE(dst []byte, m *wire.Message, id, cursor string) ([]byte, error) {
 	name, args, err := split(m)
 	if err != nil {
 		return dst, fmt.Errorf("event as SSE: %w", err)
@@ -45,7 +45,7 @@ func AppendEventSSE(dst []byte, m *wire.Message, cursor string) ([]byte, error) 
 	if err := json.Unmarshal(name, &event); err != nil {
 		return dst, fmt.Errorf("event as SSE: its name: %w", err)
 	}
-	dst = AppendSSE(dst, event, "", appendEvent(nil, m, name, args, cursor))
+	dst = AppendSSE(dst, event, "", appendEvent(nil, m, name, args, id, cursor))
 	if cursor == "" {
 		return dst, nil
 	}

@@ -64,8 +64,8 @@ func TestSSE(t *testing.T) {
 
 func TestEventAsSSE(t *testing.T) {
 	m := &wire.Message{Envelope: &wire.Envelope{Rooms: []string{"r"}}, Payload: []byte("[\"\\u0065\\n\",{\r\n\"a\":1}]")}
-	got, err := plain.AppendEventSSE([]byte("data: x\n\n"), m, "c1")
-	want := "data: x\n\nevent: e \ndata: {\"type\":\"event\",\"room\":\"r\",\"event\":\"\\u0065\\n\",\"data\":{\ndata: \"a\":1},\"cursor\":\"c1\"}\nid: c1"
+	got, err := plain.AppendEventSSE([]byte("data: x\n\n"), m, "id1", "c1")
+	want := "data: x\n\nevent: e \ndata: {\"type\":\"event\",\"room\":\"r\",\"event\":\"\\u0065\\n\",\"data\":{\ndata: \"a\":1},\"id\":\"id1\",\"cursor\":\"c1\"}\nid: c1"
 	if err != nil || string(got) != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
@@ -92,7 +92,7 @@ func TestBrowserReadsOneEventPerAppend(t *testing.T) {
 
 func TestSSEOfAnEventWithABadNameFails(t *testing.T) {
 	m := &wire.Message{Envelope: &wire.Envelope{}, Payload: []byte(`["\x"]`)} // not JSON: only the name is ever decoded
-	if got, err := plain.AppendEventSSE(nil, m, ""); err == nil {
+	if got, err := plain.AppendEventSSE(nil, m, "", ""); err == nil {
 		t.Errorf("AppendEventSSE = %q, want an error", got)
 	}
 	if json.Valid(m.Payload) {

@@ -11,6 +11,7 @@ import { SHOTS, browser, complaints, startNode, stopAll } from './pages/harness.
 import looks from './pages/looks.mjs';
 import modules from './pages/modules.mjs';
 import outages from './pages/outages.mjs';
+import recovery from './pages/recovery.mjs';
 import several from './pages/several.mjs';
 import talk from './pages/talk.mjs';
 
@@ -18,7 +19,7 @@ mkdirSync(SHOTS, { recursive: true });
 let failed = 0;
 try {
   for (const i of [1, 2, 3]) await startNode(i);
-  for (const [name, run] of Object.entries({ ...talk, ...several, ...modules, ...outages, ...looks })) {
+  for (const [name, run] of Object.entries({ ...talk, ...several, ...modules, ...outages, ...looks, ...recovery })) {
     if (process.argv[2] && !name.includes(process.argv[2])) continue;
     const from = Date.now();
     try {

@@ -1,7 +1,10 @@
 // The chat without its looks: which rooms we are in, what was said there and who
-// is there, what waits to be sent. Joins again after each reconnect. Knows no DOM.
+// is there, what waits to be sent. After a reconnect it goes on where the server
+// kept the session, and else joins again and asks for what was said meanwhile. Knows
+// no DOM.
 
 import { ONLINE, Refused } from './connection.js';
+import { askHistory } from './history.js';
 import * as memory from './memory.js';
 import { EVENT, compose, confirm, fromWire, newId, toWire } from './message.js';
 import { Outbox } from './outbox.js';
@@ -12,7 +15,7 @@ import { Room } from './room.js';
 export const MAX_ROOMS = 30; // that a page is in at once
 
 // Chat tells its listeners, with the room's name as detail.room:
-//   entry    detail.entry, a message or a notice, is new in the room
+//   entry    detail.entry, a message or a notice, is new in the room; detail.past: it was said before we came
 //   changed  detail.message, one of our own, has another state or receipt
 //   joined   detail.joined: whether the node has acknowledged our join
 //   refused  the node did not let us in: detail.error; the room is gone here
@@ -23,6 +26,7 @@ export class Chat extends EventTarget {
 
   #connection;
   #rooms = new Map(); // name -> Room
+  #left = new Set(); //  names of rooms of which the session may be a member still
   #watched = ''; //      the room whose messages are read as they come
   #outbox;
   #presence;
@@ -42,8 +46,9 @@ export class Chat extends EventTarget {
     this.#receipts = new Receipts({ id, publish, direct });
     this.#presence = new Presence({
       id,
-      self: () => ({ name: this.name, node: connection.node }),
-      publish: (...what) => publish(...what).catch(() => {}), // said again soon
+      self: () => ({ name: this.name, node: connection.node, session: connection.session }),
+      list: async (room) => (await connection.request({ type: 'presence', room })).members,
+      publish: (...what) => publish(...what).catch(() => {}), // said again with the next connection
       direct: (...what) => direct(...what).catch(() => {}),
       changed: (room) => this.#tell('people', { room }),
     });
@@ -89,8 +94,7 @@ export class Chat extends EventTarget {
   leave(name) {
     this.#presence.leave(name);
     this.#rooms.delete(name);
-    // Without an answer nothing is lost: a broken connection has left all rooms.
-    this.#connection.request({ type: 'leave', room: name }).catch(() => {});
+    this.#leaveAtNode(name);
     this.#outbox.flush(); // it may have waited for the join of this room
     this.#saveUnsent(); //   what failed in it is gone
   }
@@ -113,9 +117,9 @@ export class Chat extends EventTarget {
   // send shows a message at once and hands it to the outbox. false: too many wait.
   send(roomName, text) {
     if (this.#outbox.full) return false;
-    const message = compose(this.name, text, this.#connection.node);
+    const message = compose(this.name, text);
+    this.#outbox.push(roomName, message); // first: it may know its node then
     this.#add(this.#rooms.get(roomName), message);
-    this.#outbox.push(roomName, message);
     this.#saveUnsent();
     return true;
   }
@@ -144,19 +148,22 @@ export class Chat extends EventTarget {
     memory.saveLogs(this.rooms);
   }
 
-  // goodbye tells the rooms that the page goes. Should it come back, wake joins.
-  goodbye() {
-    for (const name of this.#rooms.keys()) this.#presence.leave(name);
-  }
-
   #allJoined() {
     return this.#connection.state === ONLINE && this.rooms.every((r) => r.joined);
   }
 
+  // A server that can recover publishes a message of one key once, whichever nodes get it.
   #publish(room, message) {
-    message.node = this.#connection.node; // of the node that takes it now
+    message.node ||= this.#connection.node;
     message.from = this.#connection.session;
-    return this.#connection.request({ type: 'publish', room, event: EVENT, data: toWire(message) });
+    const once = this.#connection.recoverable ? { idempotency_key: message.id } : {};
+    return this.#connection.request({ type: 'publish', room, event: EVENT, data: toWire(message), ...once });
+  }
+
+  // Without an answer the session, if it goes on, may be a member still.
+  async #leaveAtNode(name) {
+    this.#left.add(name);
+    await this.#connection.request({ type: 'leave', room: name }).then(() => this.#left.delete(name), () => {});
   }
 
   #settled(message) {
@@ -170,8 +177,37 @@ export class Chat extends EventTarget {
   }
 
   #stateChanged() {
-    if (this.#connection.state === ONLINE) return this.#joinAll();
-    for (const room of this.#rooms.values()) this.#setJoined(room, false);
+    if (this.#connection.state !== ONLINE) {
+      for (const room of this.#rooms.values()) this.#parted(room);
+      return;
+    }
+    if (this.#connection.recovered) this.#goOn();
+    else this.#startAnew();
+    this.#joinAll();
+  }
+
+  #parted(room) {
+    if (!room.joined) return;
+    room.joined = false;
+    this.#note(room, 'Connection lost. What you write is sent when it is back.');
+    this.#tell('joined', { room: room.name, joined: false });
+  }
+
+  // goOn is for a session that was kept: its rooms are ours, and all that they missed is coming.
+  #goOn() {
+    for (const name of this.#left) {
+      if (!this.#rooms.has(name)) this.#leaveAtNode(name);
+    }
+    for (const room of this.rooms.filter((r) => r.member)) {
+      this.#joined(room);
+      if (room.held) this.#catchUp(room); // it broke before the history came
+      else this.#note(room, `Back on ${this.#connection.node}. Nothing was missed.`);
+    }
+  }
+
+  #startAnew() {
+    this.#left.clear();
+    for (const room of this.#rooms.values()) room.member = false;
   }
 
   async #joinAll() {
@@ -181,15 +217,43 @@ export class Chat extends EventTarget {
   }
 
   async #join(room) {
+    if (!room.joined) room.held ??= [];
     try {
       await this.#connection.request({ type: 'join', room: room.name });
-      if (this.#rooms.get(room.name) !== room) return; // left meanwhile
-      const news = this.#setJoined(room, true);
-      if (news || !this.#presence.has(room.name)) this.#presence.join(room.name);
+      if (this.#rooms.get(room.name) !== room || room.joined) return; // left, or only asked whether the node is there
+      this.#joined(room);
+      room.visits++;
+      this.#catchUp(room);
     } catch (err) {
       if (err instanceof Refused) this.#joinRefused(room, err);
       // Otherwise the next welcome joins.
     }
+  }
+
+  #joined(room) {
+    room.joined = true;
+    room.member = true;
+    this.#presence.join(room.name);
+    this.#tell('joined', { room: room.name, joined: true });
+  }
+
+  // catchUp shows what was said before the join, then what has come since. In this order, and without what has
+  // been seen, nothing is missing or twice: each message is in the one or the other.
+  async #catchUp(room) {
+    let past;
+    try {
+      past = await askHistory((command) => this.#connection.request(command), room.name, room.visits === 1);
+    } catch {
+      return; // disconnected: the next join asks again
+    }
+    if (this.#rooms.get(room.name) !== room || !room.held) return; // left meanwhile, or somebody else was quicker
+    const whole = !room.entries.some((e) => !e.notice && e.state !== 'pending') || past?.messages.some((message) => room.has(message.id));
+    const held = room.release();
+    for (const event of past?.events ?? []) this.#presence.heard(room.name, event);
+    for (const message of past?.messages ?? []) this.#take(room, message, room.visits === 1);
+    this.#note(room, backNotice(room, this.#connection.node, past, whole));
+    for (const message of held) this.#take(room, message);
+    this.#tell('people', { room: room.name });
   }
 
   #joinRefused(room, err) {
@@ -199,14 +263,8 @@ export class Chat extends EventTarget {
     this.#tell('refused', { room: room.name, error: err.message });
   }
 
-  // setJoined says whether that is news.
-  #setJoined(room, joined) {
-    if (room.joined === joined) return false;
-    room.joined = joined;
-    if (joined) room.visits++;
-    this.#tell('entry', { room: room.name, entry: room.note(joinNotice(room, this.#connection.node)) });
-    this.#tell('joined', { room: room.name, joined });
-    return true;
+  #note(room, text) {
+    this.#tell('entry', { room: room.name, entry: room.note(text) });
   }
 
   #received({ room: name, event, data, from }) {
@@ -215,8 +273,14 @@ export class Chat extends EventTarget {
     const room = this.#rooms.get(name);
     const message = event === EVENT ? fromWire(data, from) : null;
     if (!room || !message) return;
-    this.#add(room, message);
-    if (this.#presence.count(name) <= MAX_PEOPLE) this.#receipts.confirm(name, message);
+    if (room.held) room.hold(message);
+    else this.#take(room, message);
+  }
+
+  // take shows a message of somebody else, and tells him so, but not of what was said before we first came.
+  #take(room, message, past = false) {
+    this.#add(room, message, past);
+    if (!past && this.#presence.count(room.name) <= MAX_PEOPLE) this.#receipts.confirm(room.name, message);
   }
 
   #confirmed(receipt) {
@@ -226,13 +290,13 @@ export class Chat extends EventTarget {
     }
   }
 
-  #add(room, message) {
+  #add(room, message, past = false) {
     if (!room.add(message)) return;
-    if (!message.mine && room.name !== this.#watched) {
+    if (!message.mine && !past && room.name !== this.#watched) {
       room.miss(message);
       this.#tell('unread', { room: room.name });
     }
-    this.#tell('entry', { room: room.name, entry: message });
+    this.#tell('entry', { room: room.name, entry: message, past });
   }
 
   #tell(type, detail) {
@@ -240,8 +304,10 @@ export class Chat extends EventTarget {
   }
 }
 
-function joinNotice(room, node) {
-  if (!room.joined) return 'Connection lost. What you write is sent when it is back.';
-  if (room.visits > 1) return `Back on ${node}. What others wrote in between is not shown here.`;
-  return `You joined ${room.name} on ${node}.`;
+// backNotice says what may be missing. whole: the history goes back to what was here.
+function backNotice(room, node, past, whole) {
+  const silent = past?.missing.length > 0 ? ` Something may be missing: ${past.missing.join(', ')} did not answer.` : '';
+  if (room.visits === 1) return `You joined ${room.name} on ${node}.${silent}`;
+  if (!past) return `Back on ${node}. What others wrote in between is not shown here.`;
+  return whole ? `Back on ${node}.${silent}` : `Back on ${node}. The first of what others wrote in between may be missing.${silent}`;
 }

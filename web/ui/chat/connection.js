@@ -1,6 +1,7 @@
 // The plain WebSocket of meshrt: one JSON object a frame. Keeps a connection for
-// as long as the page lives and gives each command its answer. Knows nothing of
-// rooms, messages or the page.
+// as long as the page lives and gives each command its answer. Where the server
+// can recover sessions, a broken one goes on, on any node, with what was missed.
+// Knows nothing of rooms, messages or the page.
 
 export const CONNECTING = 'connecting'; // first attempt, or the connection just broke
 export const ONLINE = 'online'; //         the node has welcomed us
@@ -9,8 +10,10 @@ export const OFFLINE = 'offline'; //       an attempt failed; more follow
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 4_000;
 const STABLE_MS = 5_000; //   a connection that lived so long starts the delays anew
-const WELCOME_MS = 5_000; //  for the TCP and websocket handshake and the first frame
+const OPEN_MS = 5_000; //     for the TCP and websocket handshake
+const WELCOME_MS = 15_000; // for the first frame: until a killed node's session is found takes seconds
 const ACK_MS = 10_000; //     without an answer for so long the connection counts as dead
+const COMES_BACK = 4000; //   status of a close that is no goodbye: 1000 would end the session
 
 // Refused is the node's "no" to a command: a sentence and a code of
 // forbidden, invalid, limit, unavailable.
@@ -34,14 +37,17 @@ export function retryDelay(failures, random = Math.random) {
 
 // Connection tells its listeners:
 //   state    state, node or session changed
-//   event    detail is an event frame {room?, event, data?, args?, from?}
+//   event    detail is an event frame {room?, event, data?, args?, from?, id?, cursor?}
 //   problem  detail is an error frame {error, code} that belongs to no command
 export class Connection extends EventTarget {
   state = CONNECTING;
   node = ''; //    name of the node that we are connected to, "" without a connection
   session = ''; // our id on that node
+  recovered = false; // whether the session is the one of before, and missed nothing
 
   #url;
+  #secret = ''; // by which the session can go on, "" if it cannot
+  #cursor = ''; // place of the last event that has come
   #socket = null;
   #timer = 0; //        for the welcome, or until the next attempt
   #failures = 0; //     attempts and short connections since the last stable one
@@ -54,15 +60,34 @@ export class Connection extends EventTarget {
     this.#url = url;
   }
 
+  // recoverable says that the server keeps what a broken connection misses.
+  get recoverable() {
+    return this.#secret !== '';
+  }
+
   // connect makes an attempt now, if there is neither a connection nor an attempt.
   connect() {
     if (this.#socket) return;
     clearTimeout(this.#timer);
-    const socket = new WebSocket(this.#url);
+    const socket = new WebSocket(this.#address());
     this.#socket = socket;
+    socket.onopen = () => this.#giveUpAfter(WELCOME_MS);
     socket.onmessage = ({ data }) => this.#received(data);
     socket.onclose = () => this.reconnect('the connection was closed');
-    this.#timer = setTimeout(() => this.reconnect('no welcome'), WELCOME_MS);
+    this.#giveUpAfter(OPEN_MS);
+  }
+
+  #giveUpAfter(ms) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.reconnect('no welcome'), ms);
+  }
+
+  #address() {
+    if (!this.recoverable) return this.#url;
+    const url = new URL(this.#url);
+    url.searchParams.set('session', this.#secret);
+    if (this.#cursor) url.searchParams.set('cursor', this.#cursor);
+    return url.href;
   }
 
   // request sends a command and resolves with the ack; rejects with Refused or
@@ -92,9 +117,10 @@ export class Connection extends EventTarget {
   // cut off first.
   #abandonSocket() {
     clearTimeout(this.#timer);
+    this.#socket.onopen = null;
     this.#socket.onmessage = null;
     this.#socket.onclose = null;
-    this.#socket.close();
+    this.#socket.close(COMES_BACK);
     this.#socket = null;
   }
 
@@ -115,14 +141,19 @@ export class Connection extends EventTarget {
       case 'ack':
         return this.#acked(frame);
       case 'event':
+        if (frame.cursor) this.#cursor = frame.cursor;
+        return this.#tell('event', frame);
       case 'error':
-        return this.#tell(frame.type === 'event' ? 'event' : 'problem', frame);
+        return this.#tell('problem', frame);
     } // other types are of a newer server
   }
 
-  #welcomed({ id, node }) {
+  #welcomed({ id, node, session, recovered }) {
     clearTimeout(this.#timer);
     this.#onlineSince = Date.now();
+    this.recovered = recovered === true;
+    this.#secret = typeof session === 'string' ? session : '';
+    if (!this.recovered) this.#cursor = '';
     this.#set(ONLINE, String(node), String(id));
   }
 

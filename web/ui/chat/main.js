@@ -137,9 +137,9 @@ function sayIfFull(taken) {
   return false;
 }
 
-function added(message) {
+function added(message, past) {
   log.add(message);
-  if (!message.mine) announcer.say(message.notice ?? `${message.name}: ${message.text}`);
+  if (!message.mine && !past) announcer.say(message.notice ?? `${message.name}: ${message.text}`);
 }
 
 function changed(message) {
@@ -212,7 +212,7 @@ function sizeToKeyboard() {
 
 function listenToChat() {
   const here = (handle) => ({ detail }) => detail.room === current && handle(detail);
-  chat.addEventListener('entry', here(({ entry: what }) => added(what)));
+  chat.addEventListener('entry', here(({ entry: what, past }) => added(what, past)));
   chat.addEventListener('joined', here(({ joined }) => showJoined(joined)));
   chat.addEventListener('people', here(showPeople));
   chat.addEventListener('changed', ({ detail }) => changed(detail.message));
@@ -261,10 +261,7 @@ function listenToPage() {
 function listenToLife() {
   addEventListener('online', () => chat.wake());
   addEventListener('pageshow', (event) => event.persisted && chat.wake());
-  addEventListener('pagehide', () => {
-    chat.goodbye();
-    chat.save();
-  });
+  addEventListener('pagehide', () => chat.save());
   document.addEventListener('visibilitychange', () => (document.hidden ? hidden() : seen()));
   window.visualViewport?.addEventListener('resize', sizeToKeyboard);
   connection.addEventListener('state', showConnection);

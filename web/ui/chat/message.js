@@ -2,6 +2,9 @@
 //
 // On the wire it is the data of the event "chat":
 //   {id, name, text, node, at}   at in milliseconds since 1970
+// node is the one at which it was first sent, and stays: a message that is sent again
+// is the same one.
+//
 // In the page it also has
 //   from   session id of the sender, "" for one that came by the HTTP API
 //   mine   whether this page wrote it
@@ -21,13 +24,13 @@ const MAX_GOT = 20; // as many as a room with receipts has others
 const STATES = ['pending', 'sent', 'failed', 'received'];
 const MAX_TIME = 8.64e15; // the last moment that Date knows
 
-// compose makes a message of our own.
-export function compose(name, text, node) {
+// compose makes a message of our own, which no node has taken yet.
+export function compose(name, text) {
   return {
     id: newId(),
     name,
     text: text.slice(0, MAX_TEXT),
-    node,
+    node: '',
     at: Date.now(),
     from: '',
     mine: true,

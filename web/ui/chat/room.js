@@ -6,6 +6,8 @@ const MAX_SEEN = 2_000; //         message ids remembered against duplicates
 
 export class Room {
   joined = false; //      whether the node has acknowledged our join on this connection
+  member = false; //      the same of the session, which may outlive its connection
+  held = null; //         what comes before the history is here, in order; null: it is here
   visits = 0; //          joins acknowledged so far; more than one: we came back
   entries = []; //        messages, and notices {notice, at}; oldest first
   unread = 0;
@@ -38,6 +40,23 @@ export class Room {
     remember(this.#seen, message.id);
     this.#append(message);
     return true;
+  }
+
+  // hold keeps a message back until the history is here.
+  hold(message) {
+    this.held.push(message);
+    if (this.held.length > MAX_ENTRIES) this.held.shift();
+  }
+
+  // release is what was held back.
+  release() {
+    const held = this.held ?? [];
+    this.held = null;
+    return held;
+  }
+
+  has(id) {
+    return this.#seen.has(id);
   }
 
   // own is a message that this page wrote, if it is still here.

@@ -24,11 +24,19 @@ const nodes = new Map(); // 1, 2, 3 -> child process
 export const httpOf = (i) => `http://127.0.0.1:${PORTS.http + i - 1}`;
 export const apiOf = (i) => `http://127.0.0.1:${PORTS.api + i - 1}`;
 
+// withFlags starts all nodes anew, with these flags from then on.
+let flags = [];
+export async function withFlags(...more) {
+  flags = more;
+  await Promise.all([...nodes.keys()].map(killNode));
+  for (const i of [1, 2, 3]) await startNode(i);
+}
+
 export async function startNode(i) {
   const at = (port) => `127.0.0.1:${port + i - 1}`;
   const join = i === 1 ? [] : ['-join', `127.0.0.1:${PORTS.bind}`];
   const forward = forwards ? ['-forward', 'chat message'] : [];
-  const args = ['-node', `n${i}`, '-http', at(PORTS.http), '-api', at(PORTS.api), '-bind', at(PORTS.bind), '-profile', 'local', ...join, ...forward];
+  const args = ['-node', `n${i}`, '-http', at(PORTS.http), '-api', at(PORTS.api), '-bind', at(PORTS.bind), '-profile', 'local', ...join, ...forward, ...flags];
   const child = spawn(MESHRT, args, { stdio: ['ignore', 'ignore', process.env.LOGS ? 'inherit' : 'ignore'] });
   nodes.set(i, child);
   await until(`n${i} is ready`, () => fetch(`${httpOf(i)}/readyz`).then((r) => r.ok, () => false));
@@ -163,15 +171,21 @@ export async function client(i, room) {
 }
 
 // balancer is a TCP port in front of the nodes, as a load balancer is: it takes
-// each new connection to the first of those nodes that answers.
+// each new connection to the first of those nodes that answers. front.forgets: the server does not learn
+// which session a page had.
 export async function balancer(...order) {
+  const front = { forgets: false };
   const sockets = new Set();
   const server = createServer((client) => {
     const dial = ([i, ...others]) => {
       if (!i) return client.destroy();
       const upstream = connect(PORTS.http + i - 1, '127.0.0.1');
       let up = false;
-      upstream.on('connect', () => { up = true; client.pipe(upstream).pipe(client); });
+      upstream.on('connect', () => {
+        up = true;
+        client.on('data', (bytes) => upstream.write(front.forgets ? bytes.toString('latin1').replace('session=', 'no=') : bytes, 'latin1'));
+        upstream.pipe(client);
+      });
       upstream.on('error', () => (up ? client.destroy() : dial(others)));
       upstream.on('close', () => up && client.destroy());
       client.on('close', () => upstream.destroy());
@@ -181,13 +195,13 @@ export async function balancer(...order) {
   });
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
   const close = () => { server.close(); for (const s of sockets) s.destroy(); };
-  return { url: `http://127.0.0.1:${server.address().port}`, close };
+  return Object.assign(front, { url: `http://127.0.0.1:${server.address().port}`, close });
 }
 
 // meddle prepares a page whose frames pass through here: command and answer get
 // a frame and the page's end of the connection, and say whether it goes on.
 export function meddle({ command = () => true, answer = () => true }) {
-  return (page) => page.routeWebSocket(/\/ws$/, (ws) => {
+  return (page) => page.routeWebSocket(/\/ws(\?|$)/, (ws) => {
     const server = ws.connectToServer();
     ws.onMessage((m) => command(JSON.parse(m), ws) && server.send(m));
     server.onMessage((m) => answer(JSON.parse(m), ws) && ws.send(m));

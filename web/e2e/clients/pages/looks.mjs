@@ -135,7 +135,7 @@ async function look(name, options) {
   const eve = await Page.open(3);
   await eve.enter('Zoë', room);
   const raw = await client(3, room);
-  raw.publish(room, { id: 'm', name: 'Mikhail', node: 'n3', every: 60 }, 'here');
+  raw.publish(room, { id: 'm', name: 'Mikhail', node: 'n3' }, 'here');
   const say = async (who, text) => { await who.write(text); await bob.message(text).waitFor(); };
   await say(ann, 'Morning! The new build is on all three boxes.');
   await say(ann, 'Can you both see this?');

@@ -4,46 +4,43 @@ import assert from 'node:assert/strict';
 import { Page } from './harness.mjs';
 
 // bench is a page with the parts of a module on globalThis.bench: presence, what
-// it published (said) and sent to one session (told), and people(n) who announce
-// themselves in "r".
+// it published (said) and sent to one session (told), the members that the server lists,
+// people(from, to) as such members, and named(i), one of whom says a name in "r".
 async function bench(random) {
   const p = await Page.open(1);
   await p.state('online');
   await p.page.clock.install();
   await p.page.evaluate(async (value) => {
     const { Presence } = await import('/presence.js');
-    const [said, told] = [[], []];
+    const { Refused } = await import('/connection.js');
+    const [said, told, members] = [[], [], []];
     const presence = new Presence({
       id: 'me',
-      self: () => ({ name: 'Me', node: 'n1' }),
+      self: () => ({ name: 'Me', node: 'n1', session: 'mine' }),
+      list: async () => { if (members[0] === 'refused') throw new Refused('too many', 'limit'); return members; },
       publish: (room, event, data) => said.push({ event, ...data }),
       direct: (to, event, data) => told.push({ to, event, ...data }),
       changed: () => {},
       random: () => value,
     });
-    const people = (n, more) => {
-      for (let i = 0; i < n; i++) presence.received('r', 'here', { id: `p${i}`, name: `P ${i}`, node: 'n2', every: 600, ...more }, `s${i}`);
-    };
-    globalThis.bench = { presence, said, told, people };
+    const people = (from, to) => Array.from({ length: to - from }, (_, i) => ({ id: `s${from + i}`, node: 'n2' }));
+    const named = (i) => presence.received('r', 'here', { id: `p${i}`, name: `P ${i}`, node: 'n2' }, `s${i}`);
+    globalThis.bench = { presence, said, told, members, people, named };
   }, random);
   return { run: (seconds) => p.page.clock.runFor(seconds * 1000), do: (f) => p.page.evaluate(f), close: () => p.close() };
 }
 
 export default {
-  async 'presence: says "here" at an interval that grows with the room'() {
+  async 'presence: says "here" once, and asks while somebody has no name'() {
     const b = await bench(1);
-    await b.do(() => { globalThis.bench.presence.join('r'); });
+    await b.do(() => { globalThis.bench.members.push(...globalThis.bench.people(0, 2)); return globalThis.bench.presence.join('r'); });
     await b.run(600);
-    const alone = await b.do(() => { const n = globalThis.bench.said.length; globalThis.bench.people(900); globalThis.bench.presence.join('r'); return n; });
-    assert.equal(alone, 1 + 600 / 25, 'alone');
-    const before = await b.do(() => globalThis.bench.said.length);
-    await b.run(900);
-    const [many, every] = await b.do(() => [globalThis.bench.said.length, globalThis.bench.said.at(-1).every]);
-    assert.equal(every, 90, 'seconds with 900 others');
-    assert.equal(many - before, 10);
-    await b.do(() => { globalThis.bench.presence.leave('r'); });
-    await b.run(900);
-    assert.deepEqual(await b.do(() => globalThis.bench.said.slice(-1).map((s) => s.event)), ['bye'], 'silent after leaving');
+    assert.deepEqual(await b.do(() => globalThis.bench.said), [{ event: 'here', id: 'me', name: 'Me', node: 'n1', ask: true }]);
+    await b.do(async () => {
+      for (const i of [0, 1]) globalThis.bench.named(i);
+      await globalThis.bench.presence.join('r');
+    });
+    assert.equal((await b.do(() => globalThis.bench.said))[1].ask, undefined, 'all are known');
     await b.close();
   },
 
@@ -51,8 +48,7 @@ export default {
     const b = await bench(0.99);
     const ask = (ids) => b.do(new Function(`for (const id of ${JSON.stringify(ids)}) globalThis.bench.presence.received('r', 'here', { id, ask: true }, 'of ' + id);`));
     const count = () => b.do(() => [globalThis.bench.said.length, globalThis.bench.told.length]);
-    await b.do(() => { globalThis.bench.presence.join('r'); });
-    assert.deepEqual(await b.do(() => globalThis.bench.said[0].ask), true, 'who is new asks');
+    await b.do(() => globalThis.bench.presence.join('r'));
     await ask(['a']);
     assert.deepEqual(await count(), [1, 0], 'not at once');
     await b.run(0.5);
@@ -60,26 +56,62 @@ export default {
     await ask(['b', 'c', 'd', 'b']);
     await b.run(0.5);
     assert.deepEqual(await count(), [2, 1], 'to the room');
-    await b.do(() => globalThis.bench.people(250));
+    await b.do(() => { for (const m of globalThis.bench.people(0, 250)) globalThis.bench.presence.received(undefined, 'member_joined', { room: 'r', ...m }); });
     await ask(['e']);
     await b.run(24);
-    assert.deepEqual(await count(), [2, 1], 'with 0.99 this page is not in the sample of 200 in 254');
+    assert.deepEqual(await count(), [2, 1], 'with 0.99 this page is not in the sample of 200 in 250');
     await b.close();
   },
 
-  async 'presence: who is silent for three intervals is forgotten, and only so many are kept'() {
+  async 'presence: the list is the server\'s, the names are what sessions say'() {
     const b = await bench(0);
-    await b.do(() => { globalThis.bench.presence.join('r'); globalThis.bench.people(3, { every: 20 }); });
-    await b.run(59);
-    assert.equal(await b.do(() => globalThis.bench.presence.count('r')), 3);
-    await b.run(7);
-    assert.equal(await b.do(() => globalThis.bench.presence.count('r')), 0);
-    const list = await b.do(() => {
-      globalThis.bench.people(1500);
-      const { people, total, more } = globalThis.bench.presence.list('r');
-      return [people.length, total, more, people[0].mine];
+    const list = await b.do(async () => {
+      const { presence, people, members, named } = globalThis.bench;
+      const is = () => presence.list('r').people.map((p) => `${p.name} ${p.node}`);
+      const tell = (event, data, session) => presence.received(undefined, event, { room: 'r', ...data }, session);
+      const seen = [];
+      members.push({ id: 'mine', node: 'n1' }, ...people(0, 2), { id: 'a', user: 'ann', info: { name: 'Ann' }, node: 'n3', sockets: ['a', 'b'] });
+      presence.received('r', 'here', { id: 'ghost', name: 'Ghost', node: 'n1' }, 'nobody');
+      await presence.join('r');
+      named(0);
+      seen.push(is());
+      tell('member_joined', { id: 'x', node: 'n2' });
+      tell('member_left', { id: 's1', node: 'n2', reason: 'node_down' });
+      tell('member_left', { id: 's0' }, 'x'); // said by a client
+      tell('member_joined', null);
+      presence.received('r', 'here', { id: 'p0', name: 'P 0', node: 'n3' }, 'x'); // the page of s0 has come again, its old session is not gone yet
+      seen.push(is());
+      tell('member_left', { id: 's0' });
+      tell('member_left', { id: 'a', user: 'ann' });
+      seen.push(is());
+      return seen;
     });
-    assert.deepEqual(list, [200, 1001, true, true]);
+    assert.deepEqual(list, [['Me n1', 'Ann n3', 'P 0 n2', 'unnamed n2'], ['Me n1', 'Ann n3', 'P 0 n3'], ['Me n1', 'P 0 n3']]);
+    await b.close();
+  },
+
+  async 'presence: a list of many is shown in part; where the server has none, who has said a name is there'() {
+    const b = await bench(0);
+    const many = await b.do(async () => {
+      const { presence, people, members } = globalThis.bench;
+      members.push(...people(0, 1500));
+      await presence.join('r');
+      const { people: shown, total, more } = presence.list('r');
+      return [shown.length, total, more, shown[0].mine];
+    });
+    assert.deepEqual(many, [200, 1501, false, true]);
+    const none = await b.do(async () => {
+      const { presence, members, named } = globalThis.bench;
+      members.splice(0, members.length, 'refused');
+      presence.leave('r');
+      const joined = presence.join('r');
+      for (let i = 0; i < 1500; i++) named(i);
+      await joined;
+      for (let i = 0; i < 1500; i++) named(i);
+      const { total, more } = presence.list('r');
+      return [total, more];
+    });
+    assert.deepEqual(none, [1001, true]);
     await b.close();
   },
 
