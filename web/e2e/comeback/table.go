@@ -2,6 +2,8 @@ package comeback
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -22,5 +24,28 @@ func (v *verdict) table(name, fault string, faults int) string {
 		fmt.Sprintf("%v, %v", percentile(v.outages, 0.5), percentile(v.outages, 0.99)),
 		v.published, v.acked, fmt.Sprintf("%v, %v", percentile(v.ackTimes, 0.5), percentile(v.ackTimes, 0.99)), v.received,
 		v.lost, v.reordered, v.twice, v.foreign)
+	return b.String()
+}
+
+// reasons is a table of why clients were not recovered, the most frequent first: what the nodes have counted, and
+// clients that came without a secret. "" when all were.
+func (v *verdict) reasons() string {
+	counts := maps.Clone(v.refusals)
+	if counts == nil {
+		counts = map[string]int{}
+	}
+	if v.unsecret > 0 {
+		counts["(clients that had no secret to come back with)"] = v.unsecret
+	}
+	if len(counts) == 0 {
+		return ""
+	}
+	names := slices.Sorted(maps.Keys(counts))
+	slices.SortStableFunc(names, func(a, b string) int { return counts[b] - counts[a] })
+	var b strings.Builder
+	b.WriteString("| not recovered | times |\n|---|---|\n")
+	for _, name := range names {
+		fmt.Fprintf(&b, "| %s | %d |\n", name, counts[name])
+	}
 	return b.String()
 }
