@@ -27,7 +27,8 @@ func number(t *testing.T, name string, standard int) int {
 // node of three is killed every 20 s, and started again after 2 s, under 300 clients in 30 rooms
 // that publish 500 messages a second. PEER=socketio does the same to Socket.IO. With FAULT=restart
 // the nodes are restarted with SIGTERM, each when the one before is ready: see restarts. The balancer
-// then leaves out nodes that are unready; BALANCER=blind has it ask all. TWICE is how many messages may
+// then leaves out nodes that are unready; BALANCER=blind has it ask all. With FAULT=cut the nodes
+// live, and all connections to one end every 10 s. TWICE is how many messages may
 // come twice when nodes are killed. With BREAK, see comeback.mjs, ten clients do what is not promised: the
 // run passes when that is noticed.
 func TestKilledNodesCostNoClientAMessage(t *testing.T) {
@@ -37,9 +38,9 @@ func TestKilledNodesCostNoClientAMessage(t *testing.T) {
 	}
 	const window, rooms = time.Minute, 30
 	fault := cmp.Or(os.Getenv("FAULT"), "kill")
-	faults := map[string]func(*testing.T, []*server, time.Duration, uint64) []span{"kill": kills, "restart": restarts}[fault]
+	faults := map[string]func(*testing.T, []*server, *balancer, time.Duration, uint64) []span{"kill": kills, "restart": restarts, "cut": cuts}[fault]
 	if faults == nil {
-		t.Fatalf("FAULT is %q, want kill or restart", fault)
+		t.Fatalf("FAULT is %q, want kill, restart or cut", fault)
 	}
 	rate := number(t, "RATE", 500)
 	name, transports, nodes := "meshrt", []string(nil), []*server(nil)
@@ -71,7 +72,7 @@ func TestKilledNodesCostNoClientAMessage(t *testing.T) {
 	c := startCrowd(t, h, b.url(), 3, rate, transports)
 	settle(t, c, "at the start")
 	c.tell("start")
-	done := faults(t, nodes, length, uint64(number(t, "SEED", 1)))
+	done := faults(t, nodes, b, length, uint64(number(t, "SEED", 1)))
 	c.tell("stop")
 	settle(t, c, "at the end")
 	c.calm()
@@ -111,7 +112,7 @@ func settle(t *testing.T, c *crowd, when string) {
 }
 
 // kills ends nodes with SIGKILL, one at a time.
-func kills(t *testing.T, nodes []*server, length time.Duration, seed uint64) (done []span) {
+func kills(t *testing.T, nodes []*server, _ *balancer, length time.Duration, seed uint64) (done []span) {
 	t.Helper()
 	const every, back = 20 * time.Second, 2 * time.Second
 	chance := rand.New(rand.NewPCG(seed, 0))
@@ -132,6 +133,22 @@ func kills(t *testing.T, nodes []*server, length time.Duration, seed uint64) (do
 	return done
 }
 
+// cuts ends all connections of one node at a time, which lives.
+func cuts(t *testing.T, nodes []*server, b *balancer, length time.Duration, seed uint64) (done []span) {
+	t.Helper()
+	const every = 10 * time.Second
+	chance := rand.New(rand.NewPCG(seed, 0))
+	end := time.Now().Add(length)
+	time.Sleep(every / 2)
+	for time.Until(end) > every/2 {
+		began := time.Now()
+		b.cut(chance.IntN(len(nodes)))
+		time.Sleep(min(every, time.Until(end)))
+		done = append(done, span{began.UnixMilli(), time.Now().UnixMilli()})
+	}
+	return done
+}
+
 const (
 	drain = 8 * time.Second // the nodes' -drain: half of it is for the last clients to go
 	// calm is what follows a restart: clients come back after 1.5 s at most, and after 3 s when the first
@@ -142,7 +159,7 @@ const (
 // restarts is rolling restarts of the whole cluster, one after the other, the last of which begins before
 // length is over and is done to its end: each node is sent SIGTERM, is started again when it has ended, and
 // the next follows when it is ready.
-func restarts(t *testing.T, nodes []*server, length time.Duration, _ uint64) (done []span) {
+func restarts(t *testing.T, nodes []*server, _ *balancer, length time.Duration, _ uint64) (done []span) {
 	t.Helper()
 	end := time.Now().Add(length)
 	time.Sleep(calm)

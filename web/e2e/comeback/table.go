@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// table is the verdict for a page. faults are kills, or restarts of the whole cluster.
+// table is the verdict for a page. faults are kills, restarts of the whole cluster, or times that all connections of a node ended.
 func (v *verdict) table(name, fault string, faults int) string {
 	var b strings.Builder
 	row := func(cells ...any) {
@@ -16,7 +16,7 @@ func (v *verdict) table(name, fault string, faults int) string {
 		}
 		b.WriteString("|\n")
 	}
-	column := map[string]string{"kill": "kill -9", "restart": "rolling restarts"}[fault]
+	column := map[string]string{"kill": "kill -9", "restart": "rolling restarts", "cut": "cuts"}[fault]
 	row("servers", column, "reconnects", "recovered", "of those within the window", "most within 1 s", "away, p50, p99", "published", "with ack", "ack, p50, p99", "received",
 		"lost", "out of order", "twice", "not for them")
 	b.WriteString(strings.Repeat("|---", 15) + "|\n")
