@@ -14,7 +14,7 @@ PICTURES ?= $(CURDIR)/web/ui/pictures
 
 TARGETS := linux/amd64 linux/arm64 linux/arm darwin/arm64 windows/amd64
 
-.PHONY: run build client cross test fmt lint unit sim fuzz e2e torture loss measure bench-peers deps pictures clean
+.PHONY: run build client cross test fmt lint unit sim fuzz e2e torture loss measure recovery-cost bench-peers deps pictures clean
 
 run: build
 	@HTTP=$(HTTP) API=$(API) BIND=$(BIND) deploy/three-nodes
@@ -88,12 +88,15 @@ e2e: build deps
 # FAULT=partition tries those faults only; T=10m and more try all of them, TABLE=file.md
 # gets the table for a page. make torture T=1h is for a night.
 # SCENARIO=recovery kills nodes of three on this machine under 300 official clients, and needs
-# neither root nor Linux; PEER=socketio does that to Socket.IO with Redis. FAULT=restart restarts
+# neither root nor Linux; PEER=socketio does that to Socket.IO with its adapter for Redis streams. FAULT=restart restarts
 # the nodes instead, each in turn with SIGTERM: nobody may notice. Its balancer asks /readyz, BALANCER=blind does not.
+# FAULT=cut ends connections alone.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 ifeq ($(SCENARIO),recovery)
 torture: build deps
 	@echo '== torture, $(SCENARIO), $(T), seed $(SEED)'
+	@[ '$(PEER)' != socketio ] || [ -d bench/peers/node_modules ] || npm --prefix bench/peers ci --silent --no-audit --no-fund
+	@[ '$(PEER)' != socketio ] || command -v redis-server >/dev/null || { echo 'PEER=socketio needs redis-server'; exit 1; }
 	SCENARIO=$(SCENARIO) PEER='$(PEER)' FAULT='$(FAULT)' MESHRT=$(CURDIR)/bin/meshrt MESHRT_TORTURE=$(T) SEED=$(SEED) TABLE='$(abspath $(TABLE))' \
 	  $(GO) test -count=1 -v -timeout 24h -run TestKilledNodes ./$(E2E)/comeback
 else
@@ -115,6 +118,10 @@ loss:
 # What the promises about time are, each ten times: about ten minutes, and T of packet loss.
 measure:
 	@$(MAKE) torture RUN=TestMeasure T=$(T)
+
+# What messages and sessions cost with recovery off and on, about three times T: the table of node/DESIGN.md. Linux.
+recovery-cost:
+	MESHRT_E2E=1 MESHRT_COST=$(T) $(GO) test -count=1 -v -timeout 1h -run TestCostOfRecovery ./$(E2E)
 
 # meshrt beside Socket.IO with Redis, NATS and the least that a server can do, about half an
 # hour: writes bench/RESULTS.md. Some of it prints only: make bench-peers ONLY=fanout,hop PEERS=meshrt,nats T=8s N=5

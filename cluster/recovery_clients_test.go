@@ -22,6 +22,7 @@ type simClient struct {
 	since  time.Duration // when it last was, or began
 	asked  time.Duration // for a new session
 	hosts  []wire.NodeID // where its session has been
+	begun  bool          // it was served before mirrors had its session
 }
 
 // simRoom is what a client knows of a room.
@@ -152,8 +153,37 @@ func (w *world) open(rn *recNode, k *simConn) {
 	s := &nodeSession{rec: recovery.Record{PID: pid, SID: sid}, rooms: map[string]bool{}, conn: k, held: true, joined: map[string]bool{}}
 	rn.sessions = append(rn.sessions, s)
 	w.drive(rn, func() { rn.x.Open(pid, sid, "/", "u") })
-	w.joinAt(rn, s, "")
-	w.joinAt(rn, s, sid)
+	left := 2
+	for _, room := range []string{"", sid} {
+		s.rooms[room] = true
+		w.want(rn, room, func() {
+			if !slices.Contains(rn.sessions, s) {
+				return
+			}
+			w.drive(rn, func() { rn.x.Join(pid, room) })
+			if left--; left == 0 {
+				w.on(rn.n.id, w.between(0, keepPatience), func(*simNode) { w.begin(rn, s) })
+			}
+		})
+	}
+}
+
+// keepPatience is how long a new session waits for its mirrors at most.
+const keepPatience = 500 * time.Millisecond
+
+// begin serves a client whose session waits for its mirrors.
+func (w *world) begin(rn *recNode, s *nodeSession) {
+	if slices.Contains(rn.sessions, s) && s.joined != nil {
+		w.p.begun++
+		w.drive(rn, func() { rn.x.Begin(s.rec.PID) })
+		w.answer(s)
+		w.toClient(s.conn, func(c *simClient) { c.begun = true })
+	}
+}
+
+func (w *world) answer(s *nodeSession) {
+	s.joined = nil
+	w.release(s, func(c *simClient) { w.welcome(c, s.rec.PID, s.rec.SID) })
 }
 
 func (w *world) joinAt(rn *recNode, s *nodeSession, room string) {
@@ -212,7 +242,7 @@ func (w *world) applySession(rn *recNode, e recovery.Effect) {
 			if slices.Contains(w.owed, c) {
 				w.p.problem("refused: session %s at %v, as %s, though no node has failed", e.PID, w.now, e.Reason)
 			}
-			if strict {
+			if strict && !c.begun {
 				w.p.problem("refused: session %s at %v, though one node has died at a time", e.PID, w.now)
 			}
 			w.refused(c, k)
@@ -229,8 +259,7 @@ func (w *world) applySession(rn *recNode, e recovery.Effect) {
 func (w *world) joinedAt(rn *recNode, s *nodeSession, room string) {
 	if s.joined != nil && (room == "" || room == s.rec.SID) {
 		if s.joined[room] = true; len(s.joined) == 2 {
-			s.joined = nil
-			w.release(s, func(c *simClient) { w.welcome(c, s.rec.PID, s.rec.SID) })
+			w.answer(s)
 		}
 		return
 	}
@@ -298,7 +327,7 @@ func (w *world) release(s *nodeSession, answer func(*simClient)) {
 // What clients do when they are told something.
 
 func (w *world) welcome(c *simClient, pid recovery.PID, sid string) {
-	c.pid, c.sid, c.cursor, c.up, c.since = pid, sid, recovery.Cursor{}, true, w.now
+	c.pid, c.sid, c.cursor, c.up, c.since, c.begun = pid, sid, recovery.Cursor{}, true, w.now, false
 	c.hosts = []wire.NodeID{c.conn.rn.n.id}
 	c.rooms = map[string]*simRoom{"": {asked: c.asked, hosts: c.hosts, acked: true, ackAt: w.now}}
 	w.p.fresh++

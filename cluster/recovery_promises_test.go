@@ -25,11 +25,11 @@ type clientPromises struct {
 	strict    bool // whoever is refused for his cursor has found a fault
 	problems  []string
 
-	acks, unacked, excused, early int
-	vaguely, woken                int // messages that came twice: as a cursor did not say them, and of who was not dead
-	cursors, saying               int // handed out, and those that say more than a place
-	fresh, recovered, replayed    int
-	refusals                      map[string]int
+	acks, unacked, excused, early     int
+	vaguely, woken                    int // messages that came twice: as a cursor did not say them, and of who was not dead
+	cursors, saying                   int // handed out, and those that say more than a place
+	fresh, begun, recovered, replayed int
+	refusals                          map[string]int
 }
 
 func newClientPromises() *clientPromises {

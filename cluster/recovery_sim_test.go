@@ -463,6 +463,7 @@ var recoveryRules = map[string]recovery.Rule{
 	"what a cursor says beyond its mirror counts":                       recovery.BreakLag,
 	"who drains hands on what it mirrors of dead nodes":                 recovery.BreakHandOn,
 	"whoever is handed that has all its parts":                          recovery.BreakHandOnParts,
+	"a session of which mirrors do not know how it began is not theirs": recovery.BreakBegin,
 }
 
 // kindFor is the kind of fault in which a rule is needed most. Where claims are compared that mends what a mirror gives twice, so
@@ -493,11 +494,11 @@ func kindFor(broken recovery.Rule) uint64 {
 
 // recoveryTotals are sums over seeds.
 type recoveryTotals struct {
-	pairs, acks, fresh, recovered, replayed, early, unacked, excused int
-	cursors, saying, vague, vaguely, woken                           int
-	refusals                                                         map[string]int
-	failed                                                           string
-	seed                                                             uint64 // that failed
+	pairs, acks, fresh, begun, recovered, replayed, early, unacked, excused int
+	cursors, saying, vague, vaguely, woken                                  int
+	refusals                                                                map[string]int
+	failed                                                                  string
+	seed                                                                    uint64 // that failed
 }
 
 // runRecovery simulates seeds on all cores until one breaks a promise.
@@ -537,6 +538,7 @@ func (t *recoveryTotals) add(p *clientPromises) {
 	t.pairs += p.promises.Kept
 	t.acks += p.acks
 	t.fresh += p.fresh
+	t.begun += p.begun
 	t.recovered += p.recovered
 	t.replayed += p.replayed
 	t.vaguely += p.vaguely
@@ -561,8 +563,8 @@ func TestSimulationOfRecovery(t *testing.T) {
 	if s.failed != "" {
 		t.Fatal(s.failed)
 	}
-	t.Logf("%d seeds with a kill each: %d messages of members, 0 acknowledged ones lost, reordered or for others; %d publishes acknowledged; %d recoveries, 0 false, with %d messages replayed; %d new sessions; refused: %v; %d cursors, %d of them say what mirrors lack and %d not all of it; %d messages twice for that, %d of who was not dead; %d of before a join, %d unacknowledged of dead nodes lost, %d in partitions",
-		seeds, s.pairs, s.acks, s.recovered, s.replayed, s.fresh, s.refusals, s.cursors, s.saying, s.vague, s.vaguely, s.woken, s.early, s.unacked, s.excused)
+	t.Logf("%d seeds with a kill each: %d messages of members, 0 acknowledged ones lost, reordered or for others; %d publishes acknowledged; %d recoveries, 0 false, with %d messages replayed; %d new sessions, %d of which began before mirrors had them; refused: %v; %d cursors, %d of them say what mirrors lack and %d not all of it; %d messages twice for that, %d of who was not dead; %d of before a join, %d unacknowledged of dead nodes lost, %d in partitions",
+		seeds, s.pairs, s.acks, s.recovered, s.replayed, s.fresh, s.begun, s.refusals, s.cursors, s.saying, s.vague, s.vaguely, s.woken, s.early, s.unacked, s.excused)
 	if uint64(s.pairs) < seeds*500 || uint64(s.recovered) < seeds*10 || uint64(s.replayed) < seeds || uint64(s.saying) < 100*seeds {
 		t.Error("that tests nothing")
 	}

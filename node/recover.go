@@ -38,7 +38,7 @@ type RecoveryStats struct {
 	Recovered uint64            // sessions
 	Replayed  uint64            // deliveries to them of what they had missed
 	Refused   map[string]uint64 // by reason: clients that got a new session instead
-	Unkept    uint64            // sessions that cannot be recovered, as nodes did not answer when they came
+	Unkept    uint64            // sessions that were served before another node had them, as none answered
 	Forgotten uint64            // sessions whose client could have come back, ended as too many had gone
 	Gapped    uint64            // sessions that cannot be recovered any more, as messages of another node were lost
 	Taken     uint64            // sessions that were closed here as they live elsewhere

@@ -236,23 +236,38 @@ func TestSafeMessageArrivesThoughItsNodeDies(t *testing.T) {
 	})
 }
 
-// A client that comes while mirrors do not answer is served all the same, by a session that cannot be recovered.
+// A client that comes while mirrors do not answer is served all the same, and can come back once they have its session.
 func TestNewClientsDoNotWaitLongForMirrors(t *testing.T) {
-	recoveringTogether(t, 2, func(t *testing.T, b *lab) {
-		b.net.SetDelay(b.hosts[0], b.hosts[1], time.Second)
+	recoveringTogether(t, 3, func(t *testing.T, b *lab) {
+		for i := 1; i < 3; i++ {
+			b.net.SetDelay(b.hosts[0], b.hosts[i], time.Second)
+		}
 		start := time.Now()
 		c := connect(t, b.nodes[0], "/")
-		if took := time.Since(start); c.session.PID() != "" || took > 4*time.Second {
-			t.Errorf("after %v a secret %q", took, c.session.PID())
+		if took := time.Since(start); c.session.PID() == "" || took > 4*time.Second || b.nodes[0].Stats().Recovery.Unkept != 1 {
+			t.Errorf("after %v a secret %q, stats %+v", took, c.session.PID(), b.nodes[0].Stats().Recovery)
 		}
-		b.net.SetDelay(b.hosts[0], b.hosts[1], 0)
-		time.Sleep(3 * time.Second)
-		c.join("room")
-		b.nodes[1].In("/").To("room").Emit("e")
+		b.nodes[0].In("/").To(c.session.ID()).Emit("e", 0)
+		synctest.Wait()
+		expect(t, c, numbered("e", 0, 1)...)
+		for i := 1; i < 3; i++ {
+			b.net.SetDelay(b.hosts[0], b.hosts[i], 0)
+		}
+		time.Sleep(5 * time.Second)
+		b.nodes[0].In("/").To(c.session.ID()).Emit("e", 1)
+		synctest.Wait()
+		expect(t, c, numbered("e", 1, 2)...)
+		c.session.Lost("transport close")
+		b.nodes[0].In("/").To(c.session.ID()).Emit("e", 2)
+		b.nodes[0].In("/").Emit("e", 3)
+		expect(t, recovered(t, b.nodes[1], c), append([]string{"connect"}, numbered("e", 2, 4)...)...)
+		d := connect(t, b.nodes[0], "/")
+		d.join("room")
+		b.nodes[1].In("/").To("room").Emit("e", 4)
 		time.Sleep(time.Second)
-		expect(t, c, `["e"]`)
-		if connect(t, b.nodes[0], "/").session.PID() == "" || b.nodes[0].Stats().Recovery.Unkept != 1 {
-			t.Errorf("stats %+v", b.nodes[0].Stats().Recovery)
+		expect(t, d, numbered("e", 4, 5)...)
+		if stats := b.nodes[0].Stats().Recovery; stats.Unkept != 1 {
+			t.Errorf("stats %+v", stats)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // keepPatience is how long a new session waits for its mirrors. Beyond it, as a node has died a moment ago, the
-// client is served all the same, by a session that cannot be recovered.
+// client is served all the same, by a session that can be recovered once they have it.
 const keepPatience = 2 * time.Second
 
 // beKept has the machine keep a new session, and makes it a member of its namespace when its
@@ -66,7 +66,7 @@ func (s *Session) awaitKept(ctx context.Context, done <-chan struct{}) error {
 	select {
 	case <-done:
 	case <-patience.C:
-		s.unkeep(done)
+		s.serve(done)
 	case <-ctx.Done():
 		return notNow("the other nodes did not answer in time")
 	case <-s.node.done:
@@ -75,8 +75,9 @@ func (s *Session) awaitKept(ctx context.Context, done <-chan struct{}) error {
 	return nil
 }
 
-// unkeep makes a session that has waited for its mirrors in vain one that cannot be recovered.
-func (s *Session) unkeep(done <-chan struct{}) {
+// serve serves a session that has waited for its mirrors in vain. It has the secret: who has none could never come back, while mirrors
+// have most sessions a moment later. But one of which they may know all but its user cannot be recovered.
+func (s *Session) serve(done <-chan struct{}) {
 	r := s.node.recovery
 	r.drive(func(x *recovery.Machine) {
 		select {
@@ -84,14 +85,16 @@ func (s *Session) unkeep(done <-chan struct{}) {
 			return
 		default:
 		}
-		if s.state != sessionOpening {
+		switch {
+		case s.state != sessionOpening:
 			return
-		}
-		if s.outside() {
+		case s.outside():
+			x.Begin(s.kept.pid)
 			s.enterLocked()
+		default:
+			r.endLocked(s, false)
+			s.kept = nil
 		}
-		r.endLocked(s, false)
-		s.kept = nil
 		r.stats.Unkept++
 	})
 }

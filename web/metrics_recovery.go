@@ -11,7 +11,7 @@ func (c collector) recovery(e emitter) {
 		e.counter("recovery_refused_total", "Clients that came back and got a new session, by why.", n, "reason", reason)
 	}
 	e.counter("recovery_replayed_total", "Messages to clients that had missed them.", s.Replayed)
-	e.counter("recovery_unkept_total", "Clients that cannot come back, as other nodes did not answer when they came.", s.Unkept)
+	e.counter("recovery_unkept_total", "Clients that were served before another node had their session, as none answered in time.", s.Unkept)
 	e.counter("recovery_forgotten_total", "Clients that cannot come back any more, as too many others have gone since.", s.Forgotten)
 	e.counter("recovery_too_many_total", "Clients that came back and got a new session, as too many were on their way.", s.TooMany)
 	e.counter("recovery_too_much_total", "Clients that came back and got a new session, as they lacked too much, or too much was held for all.", s.TooMuch)

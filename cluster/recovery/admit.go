@@ -3,6 +3,7 @@ package recovery
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/meshrt/meshrt/wire"
 )
@@ -113,13 +114,16 @@ func (a *attempt) short(parts []*section) bool {
 	return false
 }
 
+// wellAfter a node was found dead all others have got the rest of what it published.
+const wellAfter = 10 * time.Second
+
 // lacksOrphan tells whether a session may lack messages of a dead node of which nobody has a copy. One that has nothing of it
 // lacks nothing if it has a place of well after that death: its owner had never met that node, or got all of it by then.
 func (a *attempt) lacksOrphan(s *section) bool {
 	w := &a.granted.Want
 	lacks := func(v Vector) bool {
 		at, has := v[s.Origin]
-		return has && behind(at, s.Heads) || !has && a.since <= s.orphan+a.m.cfg.Patience
+		return has && behind(at, s.Heads) || !has && a.since <= s.orphan+wellAfter
 	}
 	for _, floor := range w.Rooms {
 		if floor != nil && lacks(floor) {
@@ -215,7 +219,7 @@ func (m *Machine) admit(a *attempt, g *gather, parts []*section, heads Vector, r
 		return
 	}
 	rec := a.granted.Record
-	rec.Quiet = Quiet{}
+	rec.Quiet, rec.Begun = Quiet{}, false
 	rec.Replay = Replay{Old: a.cursor, Want: want, D: m.order.add(Ref{}, m.now), First: m.replayed}
 	for _, x := range replay {
 		rec.Replay.Refs = append(rec.Replay.Refs, RefOf(x))

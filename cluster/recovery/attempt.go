@@ -15,7 +15,7 @@ type attempt struct {
 	cursor Cursor
 	phase  phase
 	began  time.Duration
-	next   time.Duration // when it asks again
+	retry  retry
 	ended  bool
 
 	found   map[wire.NodeID]Found // looking
@@ -23,6 +23,21 @@ type attempt struct {
 	granted Granted
 	since   time.Duration // what it lacks was published later
 	gather  *gather       // fetching
+}
+
+// retry is when one asks again who has not answered. A link loses nothing while it is up, so an answer that is late comes: to ask a busy
+// node as often as an idle one makes it busier.
+type retry struct{ next, wait time.Duration }
+
+const (
+	retryEvery = 250 * time.Millisecond // at first
+	retryMost  = 2 * time.Second        // each time is twice as long as the one before, up to this
+)
+
+// asked says that somebody was asked just now.
+func (r *retry) asked(now time.Duration) {
+	r.wait = min(max(2*r.wait, retryEvery), retryMost)
+	r.next = now + r.wait
 }
 
 type phase uint8
@@ -178,19 +193,18 @@ func (a *attempt) tick(m *Machine) {
 		m.refuse(a.pid, tooLong)
 		return
 	}
-	if m.now < a.next {
+	if m.now < a.retry.next {
 		return
 	}
-	a.next = m.now + retryEvery
 	switch a.phase {
 	case looking:
-		a.look()
+		a.lookAgain()
 	case taking:
 		if p := m.peers[a.target]; p != nil && p.down {
 			a.look()
 			return
 		}
-		m.send(a.target, Take{a.id, a.pid, a.cursor, m.now - a.began})
+		a.take()
 	}
 }
 
@@ -219,14 +233,36 @@ func (m *Machine) ables() int {
 // look asks everybody for the session.
 func (a *attempt) look() {
 	m := a.m
-	a.phase, a.found, a.next = looking, map[wire.NodeID]Found{}, m.now+retryEvery
+	a.phase, a.found, a.retry = looking, map[wire.NodeID]Found{}, retry{}
 	m.nextID++
 	delete(m.asking, a.id)
 	a.id = m.nextID
 	m.asking[a.id] = a
-	for _, id := range m.able() {
-		m.send(id, Lookup{a.id, a.pid})
+	a.lookAt(m.able())
+}
+
+func (a *attempt) lookAt(nodes []wire.NodeID) {
+	a.retry.asked(a.m.now)
+	for _, id := range nodes {
+		a.m.send(id, Lookup{a.id, a.pid})
 	}
+}
+
+// lookAgain asks those who have not answered. When all have, that has led nowhere, and all are asked anew: an owner that did not
+// answer is found dead in time.
+func (a *attempt) lookAgain() {
+	late := slices.DeleteFunc(a.m.able(), func(id wire.NodeID) bool { _, has := a.found[id]; return has })
+	if len(late) == 0 || a.m.breaks(BreakLate) {
+		a.look()
+		return
+	}
+	a.lookAt(late)
+}
+
+// take asks for the session whoever has it.
+func (a *attempt) take() {
+	a.retry.asked(a.m.now)
+	a.m.send(a.target, Take{a.id, a.pid, a.cursor, a.m.now - a.began})
 }
 
 // found, granted and denied are answers. Those to what was asked before say nothing any more.
@@ -289,9 +325,9 @@ func (a *attempt) decide() {
 	if a.found[best].Kind == FoundAlive {
 		return // its owner answers, or is found dead
 	}
-	a.phase, a.target, a.next = taking, best, m.now+retryEvery
+	a.phase, a.target, a.retry = taking, best, retry{}
 	delete(m.back.of, a.pid)
-	m.send(best, Take{a.id, a.pid, a.cursor, m.now - a.began})
+	a.take()
 }
 
 // better: the higher claim, and of the same the owner.

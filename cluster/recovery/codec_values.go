@@ -242,7 +242,7 @@ func (c *coder) replay(v *Replay) {
 }
 
 func (c *coder) record(v *Record) {
-	more := c.fields(11)
+	more := c.fields(12)
 	text(c, &v.PID)
 	text(c, &v.SID)
 	text(c, &v.Namespace)
@@ -254,6 +254,7 @@ func (c *coder) record(v *Record) {
 	c.replay(&v.Replay)
 	c.uint(&v.Quiet.Last)
 	c.uint(&v.Quiet.Upto)
+	c.bool(&v.Begun)
 	c.skip(more)
 }
 

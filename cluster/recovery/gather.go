@@ -12,7 +12,8 @@ type gather struct {
 	m        *Machine
 	id       uint64
 	round    uint64
-	next     time.Duration // when it asks again
+	next     time.Duration         // when it asks again who is there
+	asked    map[wire.NodeID]retry // for the next part, by origin
 	attempts []*attempt
 	left     int // of the attempts, those that are not given up
 	rooms    []Rooms
@@ -52,7 +53,7 @@ const (
 func (m *Machine) gather() {
 	for len(m.gathers) < maxGathers && len(m.arrived) > 0 && !m.paused {
 		m.nextID++
-		g := &gather{m: m, id: m.nextID, round: m.nextID, next: m.now + retryEvery, topics: map[wire.Topic]struct{}{}, living: map[wire.NodeID]*section{},
+		g := &gather{m: m, id: m.nextID, round: m.nextID, next: m.now + retryEvery, asked: map[wire.NodeID]retry{}, topics: map[wire.Topic]struct{}{}, living: map[wire.NodeID]*section{},
 			dead: map[wire.NodeID]*section{}, members: map[wire.NodeID]map[wire.NodeID]Member{}}
 		for len(m.arrived) > 0 && len(g.topics) < gatherRooms {
 			g.add(m.arrived[0])
@@ -118,17 +119,17 @@ func (g *gather) places(origin wire.NodeID) (places []Place) {
 	return places
 }
 
-// ask asks everybody for what has not come.
+// ask asks everybody for what has not come, and who is there: that changes.
 func (g *gather) ask() {
 	for _, id := range g.m.able() {
-		if s := g.living[id]; s != nil && s.whole {
+		if s := g.living[id]; s != nil && s.whole || g.m.now < g.asked[id].next {
 			g.m.send(id, Fetch{ID: g.id})
 		} else {
 			g.askPart(id, id, s)
 		}
 	}
 	for _, id := range sorted(g.dead) {
-		if s := g.dead[id]; !s.whole {
+		if s := g.dead[id]; !s.whole && g.m.now >= g.asked[id].next {
 			g.askPart(s.from, id, s)
 		}
 	}
@@ -136,6 +137,9 @@ func (g *gather) ask() {
 
 // askPart asks for the next part of a section, or the first.
 func (g *gather) askPart(of, origin wire.NodeID, s *section) {
+	r := g.asked[origin]
+	r.asked(g.m.now)
+	g.asked[origin] = r
 	f := Fetch{ID: g.id, Origin: origin, Places: g.places(origin), Rooms: g.rooms}
 	if s != nil && s.at > 0 {
 		f.From, f.Heads = s.To, s.Heads
@@ -191,6 +195,7 @@ func (g *gather) takePart(from wire.NodeID, p *Section) {
 	for _, e := range p.Entries {
 		g.held += e.Message.Size()
 	}
+	delete(g.asked, p.Origin)
 	s.whole = !behind(s.To, s.Heads) || g.m.breaks(BreakParts)
 	if !s.whole {
 		g.askPart(from, p.Origin, s)
@@ -207,6 +212,7 @@ func (g *gather) chooseMirrors() {
 			gen := g.members[from][id].Mirrors
 			if s := g.dead[id]; gen > 0 && (s == nil || s.Gen < gen || !s.whole && !g.speaks(s.from)) {
 				g.dead[id] = &section{from: from, Section: Section{Gen: gen}}
+				delete(g.asked, id)
 				g.askPart(from, id, g.dead[id])
 			}
 		}
@@ -239,6 +245,12 @@ func (g *gather) tick() {
 // linked: what was on the way to a peer may be lost.
 func (g *gather) linked(id wire.NodeID) {
 	delete(g.dead, id)
+	for origin, s := range g.dead {
+		if s.from == id {
+			delete(g.asked, origin)
+		}
+	}
+	delete(g.asked, id)
 	g.next = 0
 }
 

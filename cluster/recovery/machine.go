@@ -17,7 +17,7 @@ type Config struct {
 	// Window is for how long a client may be away. 2 minutes.
 	Window time.Duration
 	// Slack is how much longer messages are kept: how late they may be on a link,
-	// and how long a recovery takes. 30 s.
+	// and how long a recovery takes. 40 s.
 	Slack time.Duration
 	// LogBytes limits the own messages, and those that are mirrored of each other node: beyond it
 	// the oldest go, and who lacks them is not recovered. 64 MiB.
@@ -48,7 +48,7 @@ type Config struct {
 	// UnsentBytes limits what was replayed and has not left for clients, of all together: beyond it nobody is admitted
 	// until there is half as much, see Unsent. 128 MiB.
 	UnsentBytes int
-	// Patience is how long a client waits for its recovery. 10 s.
+	// Patience is how long a client waits for its recovery: more than a busy machine takes to find a node dead. 20 s.
 	Patience time.Duration
 	// AckPatience is how long publishers and sessions wait for mirrors: beyond it publishers hear that nobody knows of a copy, and the
 	// sessions are kept no more. It is more than a death takes to be noticed, and the choice of others. 30 s.
@@ -63,7 +63,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Copies = cmp.Or(c.Copies, 2)
 	c.Window = cmp.Or(c.Window, 2*time.Minute)
-	c.Slack = cmp.Or(c.Slack, 30*time.Second)
+	c.Slack = cmp.Or(c.Slack, 40*time.Second)
 	c.LogBytes = cmp.Or(c.LogBytes, 64<<20)
 	c.OrderEntries = cmp.Or(c.OrderEntries, 1<<20)
 	c.FrameEntries = cmp.Or(c.FrameEntries, 256)
@@ -76,7 +76,7 @@ func (c Config) withDefaults() Config {
 	c.HoldBytes = cmp.Or(c.HoldBytes, 64<<20)
 	c.ReplayBytes = cmp.Or(c.ReplayBytes, 512<<10)
 	c.UnsentBytes = cmp.Or(c.UnsentBytes, 128<<20)
-	c.Patience = cmp.Or(c.Patience, 10*time.Second)
+	c.Patience = cmp.Or(c.Patience, 20*time.Second)
 	c.AckPatience = cmp.Or(c.AckPatience, 30*time.Second)
 	return c
 }
@@ -292,7 +292,7 @@ func (m *Machine) Linked(id wire.NodeID) {
 	m.tellContested(id)
 	m.giveBackAgain(id)
 	for _, a := range m.coming {
-		a.next = 0 // what was on the way to it may be lost
+		a.retry = retry{} // what was on the way to it may be lost
 	}
 	for _, g := range m.gathers {
 		g.linked(id)
@@ -323,6 +323,9 @@ func (m *Machine) Down(id wire.NodeID) {
 	m.evict()
 	if !p.unable {
 		m.beginTail(id)
+	}
+	for _, a := range m.coming {
+		a.retry = retry{} // it may be the one that was waited for
 	}
 	m.choose()
 	m.progress()

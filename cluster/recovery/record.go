@@ -36,8 +36,10 @@ type Record struct {
 	Claim Claim
 	// Contested sessions were claimed from a node that was taken for dead. It may own them still.
 	Contested bool
-	Replay    Replay
-	Quiet     Quiet
+	// Begun: its client was served before the places of its namespace and its id were known, see Machine.Begin.
+	Begun  bool
+	Replay Replay
+	Quiet  Quiet
 }
 
 // Quiet says that of all that was handed out up to place Upto, the session got nothing behind its cursor Last: whoever comes with that one

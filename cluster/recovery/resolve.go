@@ -117,7 +117,9 @@ func (m *Machine) resolvePlace(rec *Record, owner wire.NodeID, o *order, d uint6
 	since = o.timeOf(o.last())
 	for room, from := range rec.Rooms {
 		w.In = append(w.In, room)
-		switch {
+		switch base := room == "" || room == rec.SID; {
+		case base && (from == 0 || rec.Begun && from > d) && !m.breaks(BreakBegin):
+			return w, 0, false // it was served before: see Begin
 		case from == 0: // not acknowledged: it begins anew
 			continue
 		case from > d && !m.breaks(BreakSince):

@@ -35,6 +35,8 @@ const (
 	BreakLag                            // it is not looked at what a cursor says beside its place
 	BreakHandOn                         // who drains keeps what it mirrors of dead nodes to itself
 	BreakHandOnParts                    // ... and whoever gets the first part of that speaks for them
+	BreakLate                           // whoever does not answer in time is not waited for: all are asked anew
+	BreakBegin                          // a session that began before its mirrors knew is recovered from what they know
 )
 
 func (m *Machine) breaks(r Rule) bool { return m.cfg.Broken&r != 0 }

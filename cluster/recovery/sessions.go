@@ -104,6 +104,17 @@ func (m *Machine) SetUser(pid PID, user string) {
 	}
 }
 
+// Begin says that the client of a new session is served though it is not Joined: it is a member of its namespace and of its own id from now
+// on. It is recovered when mirrors have it, if it comes with a cursor from behind the place that a barrier gives it then: what it got
+// before has no place.
+func (m *Machine) Begin(pid PID) {
+	s := m.sessions[pid]
+	if s != nil && s.state == live && (s.rec.Rooms[""] == 0 || s.rec.Rooms[s.rec.SID] == 0) {
+		s.rec.Begun = true
+		m.touch(s)
+	}
+}
+
 // Join says that a session is a member of a room, and the node's interest in that is in force
 // (whenInForce). Joined follows.
 func (m *Machine) Join(pid PID, room string) {

@@ -28,6 +28,15 @@ type trio struct {
 	framed    func(to wire.NodeID) // it has taken a frame
 	lose      func(Frame) bool     // on its way
 	unread    bool                 // clients read nothing of what is replayed to them
+	delay     time.Duration        // of frames
+	way       []underWay
+}
+
+// underWay is what comes to a node later.
+type underWay struct {
+	at       time.Duration
+	from, to wire.NodeID
+	take     func(*Machine)
 }
 
 func newTrio(tb testing.TB, n int, cfg Config) *trio {
@@ -62,8 +71,23 @@ func (t *trio) pass(d time.Duration) {
 				}
 			}
 		}
+		for len(t.way) > 0 && t.way[0].at <= t.now {
+			u := t.way[0]
+			if t.way = t.way[1:]; u.to != t.dead && u.from != t.dead {
+				u.take(t.nodes[u.to])
+			}
+		}
 		t.settle()
 	}
+}
+
+// later is what comes to a node after the delay, in order.
+func (t *trio) later(from, to wire.NodeID, take func(*Machine)) {
+	if t.delay == 0 || from == to {
+		take(t.nodes[to])
+		return
+	}
+	t.way = append(t.way, underWay{t.now + t.delay, from, to, take})
 }
 
 // settle applies what is to be done until there is nothing.
@@ -107,12 +131,15 @@ func (t *trio) apply(id wire.NodeID, e Effect) {
 		if err != nil {
 			t.tb.Fatal(err)
 		}
-		if t.nodes[e.To].Frame(id, f); t.framed != nil {
-			t.framed(e.To)
-		}
+		t.later(id, e.To, func(m *Machine) {
+			if m.Frame(id, f); t.framed != nil {
+				t.framed(e.To)
+			}
+		})
 	case Barrier:
 		for k := range wire.Stream(wire.Streams) {
-			t.nodes[e.To].Passed(Ref{id, k, t.number(id, k)}, e.Round)
+			r := Ref{id, k, t.number(id, k)}
+			t.later(id, e.To, func(m *Machine) { m.Passed(r, e.Round) })
 		}
 	case Supply:
 		if !m.order.current.Has(RefOf(e.Message)) {

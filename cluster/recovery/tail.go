@@ -2,7 +2,6 @@ package recovery
 
 import (
 	"slices"
-	"time"
 
 	"github.com/meshrt/meshrt/wire"
 )
@@ -14,16 +13,16 @@ type tail struct {
 	answers map[wire.NodeID]Tail
 	from    wire.NodeID
 	at      wire.Frontiers // up to there it has given what this node wants
-	next    time.Duration  // when it asks again
+	retry   retry
 	done    bool
 }
-
-const retryEvery = 250 * time.Millisecond
 
 // beginTail begins when this node has closed id's stream: what comes of id now comes from mirrors.
 func (m *Machine) beginTail(id wire.NodeID) {
 	m.nextID++
-	m.peers[id].tail = &tail{nonce: m.nextID, answers: map[wire.NodeID]Tail{}, next: m.now + retryEvery}
+	t := &tail{nonce: m.nextID, answers: map[wire.NodeID]Tail{}}
+	t.retry.asked(m.now)
+	m.peers[id].tail = t
 	for _, to := range m.able() {
 		m.askTail(id, to)
 	}
@@ -49,16 +48,18 @@ func (m *Machine) tails() (ids []wire.NodeID) {
 // askTails asks a peer that was not there before.
 func (m *Machine) askTails(of wire.NodeID) {
 	for _, id := range m.tails() {
+		m.peers[id].tail.retry = retry{} // a part may have been on the way from it
 		m.askTail(id, of)
 	}
 }
 
 // tick begins again: a mirror may have died, or the link to it broken.
 func (t *tail) tick(m *Machine, id wire.NodeID) {
-	if m.now < t.next {
+	if m.now < t.retry.next {
 		return
 	}
-	t.next, t.from = m.now+retryEvery, 0
+	t.retry.asked(m.now)
+	t.from = 0
 	for _, of := range m.able() {
 		m.askTail(id, of)
 	}
@@ -168,7 +169,8 @@ func (m *Machine) takeTailEntries(from wire.NodeID, f TailEntries) {
 		m.do(Supply{x})
 	}
 	if behind(f.To, f.Heads) && !m.breaks(BreakTailParts) {
-		p.tail.at, p.tail.next = f.To, m.now+retryEvery
+		p.tail.at, p.tail.retry = f.To, retry{}
+		p.tail.retry.asked(m.now)
 		m.send(from, FetchTail{f.Origin, f.Nonce, f.To})
 		return
 	}

@@ -22,8 +22,10 @@ type benchReport struct {
 	Latency struct{ P50, P99, Max float64 } `json:"latency_ms"`
 	Joining struct{ P50, Max float64 }      `json:"time_to_joined_ms"`
 	Servers []struct {
-		PID int
-		PSS int64 `json:"pss_bytes"`
+		PID    int
+		CPU    float64 `json:"cpu_s"`
+		PSS    int64   `json:"pss_bytes"`
+		Before int64   `json:"pss_before_bytes"`
 	}
 	Bytes float64 `json:"server_bytes_per_connection"`
 	Held  float64 `json:"held_rate"`

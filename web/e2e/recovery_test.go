@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,18 @@ func (r recovered) wantAllBut(t *testing.T, twice int) {
 
 const recovery = "-recovery=1m"
 
+// wantRecoveredAt holds that one client got its session back, and where: which of some nodes.
+func wantRecoveredAt(t *testing.T, nodes ...*node) {
+	t.Helper()
+	sum := 0.0
+	for _, n := range nodes {
+		sum += n.metric("meshrt_recovery_recovered_total")
+	}
+	if sum != 1 {
+		t.Errorf("%v clients got their session back at %d nodes, want 1", sum, len(nodes))
+	}
+}
+
 // A client whose connection broke comes back to its node, or to another one, with all
 // kinds of transports, and has what was published meanwhile.
 func TestClientThatComesBackHasWhatItMissed(t *testing.T) {
@@ -75,12 +88,14 @@ func TestClientThatComesBackHasWhatItMissed(t *testing.T) {
 		to, missed int
 	}{
 		{"same node, websocket", []string{"websocket"}, "websocket", "", 0, 50},
+		{"same node, polling", []string{"polling"}, "polling", "", 0, 50},
 		{"other node, websocket", []string{"websocket"}, "websocket", "", 1, 50},
 		{"other node, polling", []string{"polling"}, "polling", "", 1, 50},
 		{"other node, polling, then websocket", nil, "websocket", "", 1, 50},
 		{"other node, msgpack", []string{"websocket"}, "websocket", "msgpack", 1, 50},
 		{"same node, nothing missed", nil, "websocket", "", 0, 0},
 		{"other node, a thousand missed", nil, "websocket", "", 1, 1000},
+		{"other node, polling, a thousand missed", []string{"polling"}, "polling", "", 1, 1000},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			nodes := startCluster(t, 3, recovery)
@@ -88,6 +103,10 @@ func TestClientThatComesBackHasWhatItMissed(t *testing.T) {
 			script(t, time.Minute, "recover.mjs", map[string]any{"from": "http://" + nodes[0].HTTP, "to": "http://" + nodes[tt.to].HTTP,
 				"talker": "http://" + nodes[2].HTTP, "transports": tt.transports, "last": tt.last, "parser": tt.parser, "missed": tt.missed}, &got)
 			got.wantAll(t)
+			if got.Count != 10+tt.missed+10 {
+				t.Errorf("%d messages were published", got.Count)
+			}
+			wantRecoveredAt(t, nodes[tt.to])
 		})
 	}
 }
@@ -108,10 +127,16 @@ func TestClientComesBackBehindRoundRobin(t *testing.T) {
 				"transports": transports, "last": last, "missed": 200}, &got)
 			got.wantAll(t)
 			b.wantOnly("200", "101", "499")
+			wantRecoveredAt(t, nodes...)
+			forwarded := 0.0
 			for _, n := range nodes {
+				forwarded += n.metric(`meshrt_forwarded_requests_total{dir="in",result="ok"}`)
 				if moved := n.metric(`meshrt_sessions_moved_total{dir="in"}`); moved != 0 {
 					t.Errorf("%v sessions moved to %s", moved, n.name)
 				}
+			}
+			if forwarded == 0 {
+				t.Error("all requests came to the node of their session: the balancer was sticky")
 			}
 		})
 	}
@@ -134,6 +159,10 @@ func TestClientOfAKilledNodeHasWhatItMissed(t *testing.T) {
 			var got recovered
 			p.wait(&got)
 			got.wantAllBut(t, 200) // published every few milliseconds, on a machine that may be busy
+			if got.Count < 100 {
+				t.Errorf("%d messages were published: nothing was missed", got.Count)
+			}
+			wantRecoveredAt(t, nodes[1])
 		})
 	}
 }
@@ -144,13 +173,20 @@ func TestClientThatComesTooLateIsNew(t *testing.T) {
 	var got recovered
 	script(t, time.Minute, "recover.mjs", map[string]any{"from": "http://" + nodes[0].HTTP, "to": "http://" + nodes[1].HTTP,
 		"talker": "http://" + nodes[2].HTTP, "missed": 50, "away": 5000, "last": "websocket"}, &got)
-	if got.Recovered || got.Same || !got.OK || got.FromItself > 0 {
+	if got.Recovered || got.Same || !got.OK || got.FromItself > 0 || got.Refused > 0 {
 		t.Errorf("%+v", got)
 	}
-	for _, n := range got.Numbers[10:] {
-		if n < got.Before {
-			t.Fatalf("a new session got number %d, published before it joined", n)
+	var want []int // what came before, and what a new member gets
+	for n := range got.Count {
+		if n < 10 || n >= got.Before {
+			want = append(want, n)
 		}
+	}
+	if got.Before != 60 || got.Count != 70 || !slices.Equal(got.Numbers, want) {
+		t.Errorf("of %d messages, %d before it was a member again, it got %v", got.Count, got.Before, got.Numbers)
+	}
+	if refused := nodes[1].metric(`meshrt_recovery_refused_total{reason="nobody knows the session"}`); refused != 1 {
+		t.Errorf("%v were refused as nobody knows the session, want 1", refused)
 	}
 }
 

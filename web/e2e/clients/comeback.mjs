@@ -1,6 +1,6 @@
 // Many official clients with their plain configuration, each a member of one room and a
 // publisher to it. What happens to them goes to the test as lines, which judges:
-//   C client ms recovered      connected
+//   C client ms recovered had  connected; whether it had a secret to come back with
 //   J client ms                is a member, which its node has acknowledged
 //   D client ms reason         lost its connection
 //   E client ms what           was refused for good, with a connect_error
@@ -9,11 +9,13 @@
 //   N client ms epoch number why
 //   R client ms from epoch number
 // Options: url; first, clients: the numbers of its own; rooms; rate, messages a second;
-// transports, if not the default ones.
+// transports, if not the default ones; breaks, what each of the first ten does wrong once: it drops a
+// message, doubles one, takes two in the wrong order (reorder), or says that it was recovered though it
+// has a new session (claim).
 import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
 
-const { url, first, clients: count, rooms, rate, transports } = JSON.parse(process.argv[2]);
+const { url, first, clients: count, rooms, rate, transports, breaks } = JSON.parse(process.argv[2]);
 let lines = [];
 const tell = (...words) => lines.push(words.join(" "));
 const flush = () => {
@@ -26,26 +28,54 @@ class Client {
   constructor(id) {
     this.id = id;
     this.room = "room" + (id % rooms);
-    this.epoch = this.sent = 0;
+    this.epoch = this.sent = this.seen = 0;
+    this.kept = "";
+    this.secret = false; // of a session
     this.member = false;
+    this.breaks = id < 10 ? breaks : "";
     this.socket = io(url, { forceNew: true, ...(transports && { transports }) });
     this.socket.on("connect", () => this.connected());
     this.socket.on("disconnect", (reason) => {
       this.member = false;
       tell("D", id, Date.now(), reason.replaceAll(" ", "-"));
+      if (this.breaks === "claim") this.socket._pid = undefined;
     });
     this.socket.on("connect_error", (err) => {
       if (!this.socket.active) tell("E", id, Date.now(), err.message.replaceAll(" ", "-"));
     });
-    this.socket.on("m", (from, epoch, n) => tell("R", id, Date.now(), from, epoch, n));
+    this.socket.on("m", (from, epoch, n) => this.got(`${from} ${epoch} ${n}`));
+  }
+
+  got(m) {
+    for (const one of this.spoil(m)) tell("R", this.id, Date.now(), one);
+  }
+
+  // spoil is what comes of a message: it is one, but where the client breaks something, once.
+  spoil(m) {
+    const kept = this.kept, broken = this.breaks;
+    if (kept) { // the next of the same publisher overtakes it
+      if (m.split(" ")[0] !== kept.split(" ")[0]) return [m];
+      this.kept = this.breaks = "";
+      return [m, kept];
+    }
+    if (!["drop", "double", "reorder"].includes(broken) || ++this.seen < 100) return [m];
+    if (broken === "reorder") {
+      this.kept = m;
+      return [];
+    }
+    this.breaks = "";
+    return broken === "drop" ? [] : [m, m];
   }
 
   connected() {
     this.epoch++;
     this.sent = 0;
-    const recovered = Boolean(this.socket.recovered);
-    tell("C", this.id, Date.now(), Number(recovered));
-    if (recovered) this.member = true;
+    const claims = this.breaks === "claim" && this.epoch === 2;
+    const recovered = claims || Boolean(this.socket.recovered);
+    tell("C", this.id, Date.now(), Number(recovered), Number(this.secret));
+    this.secret = Boolean(this.socket._pid);
+    if (claims) this.join(this.epoch);
+    else if (recovered) this.member = true;
     else this.join(this.epoch);
   }
 

@@ -16,6 +16,9 @@ type balancer struct {
 	backends []string
 	unready  []atomic.Bool
 	next     atomic.Uint64
+
+	mu  sync.Mutex
+	way map[net.Conn]int // connections of clients, with their server
 }
 
 func startBalancer(t *testing.T, backends []string) *balancer {
@@ -24,7 +27,7 @@ func startBalancer(t *testing.T, backends []string) *balancer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &balancer{l: l, backends: backends, unready: make([]atomic.Bool, len(backends))}
+	b := &balancer{l: l, backends: backends, unready: make([]atomic.Bool, len(backends)), way: map[net.Conn]int{}}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -43,33 +46,48 @@ func (b *balancer) url() string { return "http://" + b.l.Addr().String() }
 
 func (b *balancer) serve(client net.Conn) {
 	defer client.Close()
-	server := b.dial()
+	server, i := b.dial()
 	if server == nil {
 		return
 	}
 	defer server.Close()
+	b.mu.Lock()
+	b.way[client] = i
+	b.mu.Unlock()
+	defer func() { b.mu.Lock(); delete(b.way, client); b.mu.Unlock() }()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		io.Copy(server, client)
-		server.(*net.TCPConn).CloseWrite()
+		server.(*net.TCPConn).CloseWrite() // the client has gone, or was cut off
 	}()
 	io.Copy(client, server)
 	client.Close() // the server has ended, or is dead
 	<-done
 }
 
-func (b *balancer) dial() net.Conn {
+func (b *balancer) dial() (c net.Conn, server int) {
 	for range b.backends {
-		i := b.next.Add(1) % uint64(len(b.backends))
+		i := int(b.next.Add(1) % uint64(len(b.backends)))
 		if b.unready[i].Load() {
 			continue
 		}
 		if c, err := net.DialTimeout("tcp", b.backends[i], time.Second); err == nil {
-			return c
+			return c, i
 		}
 	}
-	return nil
+	return nil, 0
+}
+
+// cut ends all connections to a server, at both ends.
+func (b *balancer) cut(server int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c, i := range b.way {
+		if i == server {
+			c.Close()
+		}
+	}
 }
 
 // ask looks at the servers' readiness until the test ends, as often as balancers do.

@@ -43,22 +43,25 @@ func busiest(times []int64) (most int) {
 	return most
 }
 
-// broken says which promises a run has broken. A killed node may cost a client in a hundred its session,
-// and send again what came shortly before; one that ends in order may do neither.
+// broken says which promises a run has broken. A killed node may cost a client in a hundred its session; one
+// that ends in order none.
 func (v *verdict) broken(fault string) (problems []string) {
 	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if v.lost+v.reordered+v.foreign+v.twiceUnasked+v.never > 0 {
 		say("%d lost, %d out of order, %d for others, %d twice without a reason, %d clients that did not come back",
 			v.lost, v.reordered, v.foreign, v.twiceUnasked, v.never)
 	}
-	if fault != "restart" {
-		if v.share() < 0.99 && v.within > 0 {
-			say("%d of %d reconnects within the window were recovered, want more than 99 %%", v.recovered, v.within)
-		}
-		return problems
-	}
 	if v.reconnects == 0 {
 		say("no client was moved: nothing was shown")
+	}
+	if fault != "restart" {
+		if v.twice > v.allowed {
+			say("%d messages came twice, want %d at most", v.twice, v.allowed)
+		}
+		if v.share() < 0.99 && v.within > 0 {
+			say("%d of %d reconnects within the window were recovered, want more than 99 %%", v.within-v.anew, v.within)
+		}
+		return problems
 	}
 	if v.twice > 0 {
 		say("%d messages came twice", v.twice)

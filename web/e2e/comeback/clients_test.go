@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // crowd is the processes with the clients, and what they tell.
@@ -33,7 +34,7 @@ func startCrowd(t *testing.T, h *history, url string, processes, rate int, trans
 	c := &crowd{t: t, h: h, refused: map[string]int{}, errors: map[string]int{}}
 	each := len(h.clients) / processes
 	for i := range processes {
-		options, _ := json.Marshal(map[string]any{"url": url, "first": i * each, "clients": each, "rooms": h.rooms, "rate": rate / processes, "transports": transports})
+		options, _ := json.Marshal(map[string]any{"url": url, "first": i * each, "clients": each, "rooms": h.rooms, "rate": rate / processes, "transports": transports, "breaks": os.Getenv("BREAK")})
 		cmd := exec.Command("node", "../clients/comeback.mjs", string(options))
 		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()
@@ -93,7 +94,7 @@ func (c *crowd) line(words []string) error {
 		return nil
 	}
 	var n [5]int64
-	numbers := map[string]int{"C": 3, "J": 2, "D": 2, "E": 2, "P": 4, "A": 4, "N": 4, "R": 5}[words[0]]
+	numbers := map[string]int{"C": 4, "J": 2, "D": 2, "E": 2, "P": 4, "A": 4, "N": 4, "R": 5}[words[0]]
 	if numbers == 0 || len(words) <= numbers {
 		return fmt.Errorf("no line of a client")
 	}
@@ -110,7 +111,7 @@ func (c *crowd) line(words []string) error {
 	}
 	switch words[0] {
 	case "C":
-		c.h.connected(int(n[0]), n[1], n[2] == 1)
+		c.h.connected(int(n[0]), n[1], n[2] == 1, n[3] == 1)
 	case "J":
 		c.h.joined(int(n[0]), n[1])
 	case "D":
@@ -128,6 +129,26 @@ func (c *crowd) line(words []string) error {
 		x.receipts = append(x.receipts, receipt{message{int(n[2]), int(n[3]), int(n[4])}, n[1]})
 	}
 	return nil
+}
+
+// calm waits until nothing has come for 3 s, at most a minute: what is late on a busy machine is not lost.
+func (c *crowd) calm() {
+	for end, before := time.Now().Add(time.Minute), -1; time.Now().Before(end); time.Sleep(3 * time.Second) {
+		now := c.received()
+		if now == before {
+			return
+		}
+		before = now
+	}
+}
+
+func (c *crowd) received() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.h.clients {
+		n += len(c.h.clients[i].receipts)
+	}
+	return n
 }
 
 // state counts the clients that are members now, and those without a connection.

@@ -4,6 +4,6 @@
 // publisher.
 //
 // Reading order: run_test.go (a run), servers_test.go (nodes, or a peer's), balancer_test.go
-// (round robin), clients_test.go (clients/comeback.mjs), judge.go (the verdict), bars.go (what
-// is promised), table.go.
+// (round robin), clients_test.go (clients/comeback.mjs), refusals_test.go (what nodes say of whom
+// they did not recover), judge.go (the verdict), bars.go (what is promised), table.go.
 package comeback

@@ -23,10 +23,11 @@ type (
 	}
 
 	// absence is the time without a connection: until is 0 for a client that did not come
-	// back, joined is when one that was not recovered was a member again.
+	// back, joined is when one that was not recovered was a member again. One that had no secret could
+	// not be recovered: its session was none that is kept.
 	absence struct {
 		from, until, joined int64
-		recovered           bool
+		recovered, secret   bool
 	}
 
 	// client is what happened to one.
@@ -51,11 +52,11 @@ func newHistory(clients, rooms int, window time.Duration) *history {
 }
 
 // connected: a client is there, for the first time or again.
-func (h *history) connected(i int, at int64, recovered bool) {
+func (h *history) connected(i int, at int64, recovered, secret bool) {
 	c := &h.clients[i]
 	if c.connects++; c.away() {
 		a := &c.absences[len(c.absences)-1]
-		a.until, a.recovered = at, recovered
+		a.until, a.recovered, a.secret = at, recovered, secret
 	}
 }
 
@@ -107,7 +108,9 @@ type verdict struct {
 	twice, twiceUnasked        int // the latter without a loss of the connection that explains it
 	reconnects, within         int // of clients that had been connected; those within the window
 	recovered, never           int
-	anew                       int // back within the window, and not recovered
+	anew, unsecret             int            // back within the window, and not recovered; of these those that had no secret
+	refusals                   map[string]int // by the nodes, by reason
+	allowed                    int            // messages that may come twice, when nodes are killed
 	ackTimes, outages          []int64
 	worst                      float64 // the greatest share of a round's reconnects that came in one second
 	problems                   []string
@@ -159,10 +162,15 @@ func (h *history) judgeAbsences(v *verdict, i int, c *client) {
 		if a.until-a.from <= h.window.Milliseconds() {
 			v.within++
 		}
-		if a.recovered {
+		switch {
+		case a.recovered:
 			v.recovered++
-		} else if a.until-a.from <= h.window.Milliseconds() {
+		case a.until-a.from > h.window.Milliseconds():
+		case a.secret:
 			v.anew++
+		default:
+			v.anew++
+			v.unsecret++
 		}
 	}
 }
@@ -232,7 +240,7 @@ func (v *verdict) share() float64 {
 	if v.within == 0 {
 		return 0
 	}
-	return float64(v.recovered) / float64(v.within)
+	return float64(v.within-v.anew) / float64(v.within)
 }
 
 // percentile of times, 0 for none.

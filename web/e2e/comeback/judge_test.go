@@ -11,7 +11,7 @@ import (
 func run() *history {
 	h := newHistory(4, 3, time.Minute)
 	for i := range h.clients {
-		h.connected(i, 1, false)
+		h.connected(i, 1, false, true)
 		h.joined(i, 2)
 	}
 	for n := range 10 {
@@ -46,27 +46,31 @@ func TestJudgeSeesWhatIsWrong(t *testing.T) {
 		"what nobody published":     {func(h *history) { h.got(3, 0, 1, 2, 3, 4, 5, 6, 7, 8, 77) }, counts{Foreign: 1}},
 		"a message of another room": {func(h *history) { h.got(3, 0, 1, 2, 3, 4, 5, 6, 7, 8); h.got(1, 4) }, counts{Foreign: 1}},
 		"its own message":           {func(h *history) { h.got(3, 0, 1, 2, 3, 4, 5, 6, 7, 8); h.got(0, 4) }, counts{Foreign: 1}},
-		"recovered, one is missing": {func(h *history) { h.lost(3, 103_500); h.connected(3, 106_000, true); h.got(3, 0, 1, 2, 3, 4, 6, 7, 8) }, counts{Lost: 1}},
+		"recovered, one is missing": {func(h *history) {
+			h.lost(3, 103_500)
+			h.connected(3, 106_000, true, true)
+			h.got(3, 0, 1, 2, 3, 4, 6, 7, 8)
+		}, counts{Lost: 1}},
 		"recovered, one twice": {func(h *history) {
 			h.lost(3, 103_500)
-			h.connected(3, 104_000, true)
+			h.connected(3, 104_000, true, true)
 			h.got(3, 0, 1, 2, 3, 3, 4, 5, 6, 7, 8)
 		}, counts{Twice: 1}},
 		"recovered, an old one twice": {func(h *history) {
 			h.lost(3, 104_500)
-			h.connected(3, 104_900, true)
+			h.connected(3, 104_900, true, true)
 			h.got(3, 0, 1, 2, 3, 4, 0, 5, 6, 7, 8)
 		}, counts{Twice: 1, Unasked: 1}},
 		"new, and it missed some": {func(h *history) {
 			h.lost(3, 112_000)
-			h.connected(3, 115_000, false)
+			h.connected(3, 115_000, false, true)
 			h.joined(3, 116_000)
 			h.got(3, 0, 1)
 		}, counts{}},
 		"lost again on the way back": {func(h *history) {
 			h.lost(3, 103_500)
 			h.lost(3, 104_000)
-			h.connected(3, 104_500, true)
+			h.connected(3, 104_500, true, true)
 			h.got(3, 0, 1, 2, 3, 4, 5, 6, 7, 8)
 		}, counts{}},
 		"never back": {func(h *history) { h.lost(3, 112_000); h.got(3, 0, 1) }, counts{Never: 1}},
@@ -85,7 +89,7 @@ func TestShareIsOfThoseWithinTheWindow(t *testing.T) {
 	h.got(3, 0, 1, 2, 3, 4, 5, 6, 7, 8)
 	for i, away := range []int64{1000, 60_000, 60_001} {
 		h.lost(i, 200_000)
-		h.connected(i, 200_000+away, i == 0)
+		h.connected(i, 200_000+away, i == 0, true)
 		h.joined(i, 300_000)
 	}
 	v := h.judge()
@@ -104,7 +108,7 @@ func TestBarsOfARestart(t *testing.T) {
 		h.got(3, 0, 1, 2, 3, 4, 5, 6, 7, 8)
 		for k := range int64(10) {
 			h.lost(1, 200_000+k*500)
-			h.connected(1, 200_100+k*500, true)
+			h.connected(1, 200_100+k*500, true, true)
 		}
 		return h
 	}
@@ -114,18 +118,18 @@ func TestBarsOfARestart(t *testing.T) {
 		worst        float64
 	}{
 		"all is well":   {func(h *history) {}, 0, 0, 0.2},
-		"not recovered": {func(h *history) { h.lost(2, 250_000); h.connected(2, 250_100, false); h.joined(2, 250_200) }, 1, 1, 0.2},
+		"not recovered": {func(h *history) { h.lost(2, 250_000); h.connected(2, 250_100, false, true); h.joined(2, 250_200) }, 1, 1, 0.2},
 		"too late to be recovered": {func(h *history) {
 			h.lost(2, 250_000)
-			h.connected(2, 310_001, false)
+			h.connected(2, 310_001, false, true)
 			h.joined(2, 310_100)
 		}, 0, 0, 0.2},
 		"one twice": {func(h *history) {
 			h.lost(3, 108_500)
-			h.connected(3, 108_600, true)
+			h.connected(3, 108_600, true, true)
 			h.clients[3].receipts = append(h.clients[3].receipts, receipt{message{0, 1, 8}, 108_700})
-		}, 0, 1, 0.2},
-		"many in one second": {func(h *history) { h.lost(2, 202_500); h.connected(2, 202_900, true) }, 0, 1, 3. / 11},
+		}, 1, 1, 0.2},
+		"many in one second": {func(h *history) { h.lost(2, 202_500); h.connected(2, 202_900, true, true) }, 0, 1, 3. / 11},
 		"one is never back":  {func(h *history) { h.lost(2, 250_000) }, 1, 1, 0.2},
 	} {
 		h := even()
@@ -136,8 +140,30 @@ func TestBarsOfARestart(t *testing.T) {
 			t.Errorf("%s: kills: %q, want %d; a restart: %q, want %d; worst second %v, want %v", name, kill, tt.kill, broken, tt.broken, v.worst, tt.worst)
 		}
 	}
-	if got := newHistory(1, 1, time.Minute).judge().broken("restart"); len(got) != 1 {
-		t.Errorf("nobody was moved: %q, want that nothing was shown", got)
+	for _, fault := range []string{"kill", "restart"} {
+		if got := newHistory(1, 1, time.Minute).judge().broken(fault); len(got) != 1 {
+			t.Errorf("%s: nobody was moved: %q, want that nothing was shown", fault, got)
+		}
+	}
+	if got := (&verdict{reconnects: 1, twice: 3, allowed: 3}).broken("kill"); len(got) != 0 {
+		t.Errorf("what may come twice is %q", got)
+	}
+}
+
+func TestReasonsAreCounted(t *testing.T) {
+	h := run()
+	for i, secret := range []bool{true, false, false} {
+		h.lost(i, 200_000)
+		h.connected(i, 201_000, false, secret)
+	}
+	v := h.judge()
+	v.refusals = map[string]int{"it took too long": 3, "a": 2, "b": 2}
+	want := "| not recovered | times |\n|---|---|\n| it took too long | 3 |\n| (clients that had no secret to come back with) | 2 |\n| a | 2 |\n| b | 2 |\n"
+	if got := v.reasons(); v.anew != 3 || got != want {
+		t.Errorf("%d, %q", v.anew, got)
+	}
+	if got := (&verdict{}).reasons(); got != "" {
+		t.Errorf("all were recovered: %q", got)
 	}
 }
 

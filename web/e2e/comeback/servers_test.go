@@ -23,8 +23,10 @@ type server struct {
 	name    string
 	http    string // where clients connect
 	health  string // answers 200 when it is up, if any
+	metrics string // where it counts whom it does not recover, if anywhere
 	command []string
 	env     []string
+	refused refusals
 
 	cmd    *exec.Cmd
 	exited chan struct{}
@@ -81,7 +83,7 @@ func meshrtNodes(t *testing.T, program string, window, drain time.Duration) (nod
 	for i, bind := range binds {
 		s := &server{t: t, name: fmt.Sprint("n", i+1), http: freeAddr(t)}
 		api := freeAddr(t)
-		s.health = "http://" + api + "/readyz"
+		s.health, s.metrics = "http://"+api+"/readyz", "http://"+api+"/metrics"
 		s.command = append([]string{program, "-node", s.name, "-http", s.http, "-api", api, "-bind", bind, "-recovery", window.String(),
 			"-drain", drain.String(), "-join", strings.Join(binds, ",")}, strings.Fields(os.Getenv("FLAGS"))...)
 		nodes = append(nodes, s)
@@ -90,8 +92,9 @@ func meshrtNodes(t *testing.T, program string, window, drain time.Duration) (nod
 }
 
 // socketIONodes are three nodes of Socket.IO with its adapter for Redis streams, and a
-// Redis that nobody kills.
-func socketIONodes(t *testing.T, window time.Duration) (nodes []*server) {
+// Redis that nobody kills. kept is how many messages it keeps: by itself 10,000, which may be less than what
+// is published within the window.
+func socketIONodes(t *testing.T, window time.Duration, kept int) (nodes []*server) {
 	t.Helper()
 	addr := freeAddr(t)
 	host, port, _ := net.SplitHostPort(addr)
@@ -102,7 +105,7 @@ func socketIONodes(t *testing.T, window time.Duration) (nodes []*server) {
 		s := &server{t: t, name: fmt.Sprint("s", i+1), http: freeAddr(t), command: []string{"node", "../../../bench/peers/server.js"}}
 		host, port, _ := net.SplitHostPort(s.http)
 		s.env = []string{"NODE_ENV=production", "HOST=" + host, "PORT=" + port, "ADAPTER=streams", "REDIS=redis://" + addr,
-			fmt.Sprint("RECOVERY=", window.Milliseconds())}
+			fmt.Sprint("RECOVERY=", window.Milliseconds()), fmt.Sprint("MAXLEN=", kept)}
 		nodes = append(nodes, s)
 	}
 	return nodes
@@ -119,6 +122,7 @@ func (s *server) start() {
 	exited := make(chan struct{})
 	go func() { cmd.Wait(); close(exited) }()
 	s.cmd, s.exited = cmd, exited
+	s.refused.begin()
 	output := s.log
 	s.t.Cleanup(func() {
 		cmd.Process.Signal(syscall.SIGKILL)
@@ -130,6 +134,7 @@ func (s *server) start() {
 }
 
 func (s *server) kill() {
+	s.refused.look(s.metrics)
 	s.cmd.Process.Kill()
 	<-s.exited
 }
