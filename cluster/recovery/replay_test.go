@@ -18,7 +18,7 @@ func (t *trio) back(c Cursor) (recovered bool) {
 func TestReplayOfAClientThatStaysIsForgotten(t *testing.T) {
 	x := newTrio(t, 3, Config{Window: 20 * time.Second, Slack: 10 * time.Second})
 	x.open(1, 0)
-	old := Cursor{1, x.nodes[1].order.last()}
+	old := Cursor{Node: 1, D: x.nodes[1].order.last()}
 	for range 10 {
 		x.publish(2, "r0")
 		x.settle()
@@ -61,10 +61,10 @@ func TestReplayOfAClientThatStaysIsForgotten(t *testing.T) {
 	}
 	x.publish(2, "r0")
 	x.settle()
-	if !x.back(Cursor{3, got}) || len(x.admitted.Replay) != 1 {
+	if !x.back(Cursor{Node: 3, D: got}) || len(x.admitted.Replay) != 1 {
 		t.Errorf("who has got all of it: %v, %d replayed", x.answers, len(x.admitted.Replay))
 	}
-	x.back(Cursor{3, x.admitted.D + 1}) // nothing was missed
+	x.back(Cursor{Node: 3, D: x.admitted.D + 1}) // nothing was missed
 	if r := m.sessions["pid0"].rec.Replay; r.Want.Rooms != nil {
 		t.Errorf("who lacked nothing has %+v", r)
 	}
@@ -74,12 +74,12 @@ func TestReplayOfAClientThatStaysIsForgotten(t *testing.T) {
 func TestPlaceInAReplayThatIsForgotten(t *testing.T) {
 	for name, place := range map[string]func(old Cursor, first uint64) Cursor{
 		"before it":        func(old Cursor, _ uint64) Cursor { return old },
-		"behind the first": func(_ Cursor, first uint64) Cursor { return Cursor{3, first + 1} },
-		"nothing":          func(_ Cursor, first uint64) Cursor { return Cursor{3, first} },
+		"behind the first": func(_ Cursor, first uint64) Cursor { return Cursor{Node: 3, D: first + 1} },
+		"nothing":          func(_ Cursor, first uint64) Cursor { return Cursor{Node: 3, D: first} },
 	} {
 		x := newTrio(t, 3, Config{Window: 20 * time.Second, Slack: 10 * time.Second})
 		x.open(1, 0)
-		old := Cursor{1, x.nodes[1].order.last()}
+		old := Cursor{Node: 1, D: x.nodes[1].order.last()}
 		for range 10 {
 			x.publish(2, "r0")
 			x.settle()

@@ -17,6 +17,7 @@ type trio struct {
 	dead      wire.NodeID
 	seq       map[wire.NodeID]wire.Frontiers
 	last      map[PID]Cursor
+	handed    map[wire.NodeID]Cursor // the last of each
 	answers   map[string]int
 	replayed  int
 	admitted  Admit // the last
@@ -31,7 +32,7 @@ type trio struct {
 }
 
 func newTrio(tb testing.TB, n int, cfg Config) *trio {
-	t := &trio{tb: tb, now: time.Second, nodes: map[wire.NodeID]*Machine{}, seq: map[wire.NodeID]wire.Frontiers{}, last: map[PID]Cursor{}, answers: map[string]int{}}
+	t := &trio{tb: tb, now: time.Second, nodes: map[wire.NodeID]*Machine{}, seq: map[wire.NodeID]wire.Frontiers{}, last: map[PID]Cursor{}, handed: map[wire.NodeID]Cursor{}, answers: map[string]int{}}
 	for id := wire.NodeID(1); id <= wire.NodeID(n); id++ {
 		cfg.ID = id
 		cfg.Wants = func(wire.NodeID, *wire.Message) bool { return true }
@@ -139,7 +140,7 @@ func (t *trio) apply(id wire.NodeID, e Effect) {
 }
 
 func (t *trio) hand(id wire.NodeID, x *wire.Message) {
-	t.nodes[id].Handed(x)
+	t.handed[id] = t.nodes[id].Handed(x)
 	if t.delivered != nil {
 		t.delivered(id, x)
 	}
@@ -255,7 +256,7 @@ func TestReplaysThatNobodyReadsHoldUpTheNext(t *testing.T) {
 	x := newTrio(t, 3, Config{UnsentBytes: limit * each * (192 + 2 + 5 + 1 + unsentOverhead)})
 	x.open(40, 600)
 	for pid := range x.last {
-		x.last[pid] = Cursor{1, x.nodes[1].order.last() - 180}
+		x.last[pid] = Cursor{Node: 1, D: x.nodes[1].order.last() - 180}
 	}
 	x.pass(100 * time.Millisecond)
 	x.kill(1)
