@@ -82,7 +82,7 @@ func (d *Delivery) Encoded(f Format, encode func(*Delivery) any) any {
 	return e.value
 }
 
-// Cursor is what a client that got d has got, in 22 characters of base64 (RFC 4648 §5): it comes
+// Cursor is what a client that got d has got, in 22 to 32 characters of base64 (RFC 4648 §5): it comes
 // back with that of the last event that has one, see Resume. It is the same for all
 // clients of the node, so it may be a part of what Encoded makes. "" for what is not
 // recovered: volatile events, those that want an answer or are for one client of this

@@ -84,7 +84,7 @@ func (s *source) wantEvents(from, to int) {
 	}
 }
 
-var eventID = regexp.MustCompile(`^([A-Za-z0-9_-]{22})?\.[A-Za-z0-9_-]{22}$`)
+var eventID = regexp.MustCompile(`^([A-Za-z0-9_-]{22,32})?\.[A-Za-z0-9_-]{22}$`)
 
 // TestStreamsResumeOnAnyNode: with the id of the last event, also of none, a client gets what it has missed, once and in
 // order, with no gap; or it is told of one.

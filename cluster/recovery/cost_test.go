@@ -87,6 +87,45 @@ func BenchmarkPublishedAndHanded(b *testing.B) {
 	}
 }
 
+// BenchmarkHanded: messages of so many other nodes, with a buddy.
+func BenchmarkHanded(b *testing.B) {
+	for _, origins := range []int{1, 3, 5, 10} {
+		b.Run(fmt.Sprint(origins, " origins"), func(b *testing.B) {
+			m := pair(b)
+			messages := make([]*wire.Message, origins)
+			for i := range messages {
+				messages[i] = wire.NewMessage(wire.Envelope{Origin: wire.NodeID(i + 2), Namespace: "/", Rooms: []string{"r"}}, nil)
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				x := messages[i%origins]
+				x.Seq++
+				m.Handed(x)
+				if i%100 == 0 {
+					m.At(m.now + TickEvery)
+					m.Tick()
+					confirm(m)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkCursorText(b *testing.B) {
+	m := pair(b)
+	for i := range 3 {
+		x := message(uint64(i+1), 0)
+		x.Origin = wire.NodeID(i + 1)
+		c := m.Handed(x)
+		b.Run(fmt.Sprint(len(c.String()), " characters"), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = c.String()
+			}
+		})
+	}
+}
+
 // Each call costs what it concerns, however many sessions there are.
 func BenchmarkJoinAmongSessions(b *testing.B) {
 	for _, n := range []int{100, 10_000} {

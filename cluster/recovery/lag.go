@@ -119,6 +119,9 @@ func (m *Machine) nameOrigins() {
 	for id := range m.order.current {
 		l.names[id] = 0
 	}
+	for i := range l.streams[:l.n] {
+		l.names[l.streams[i].Origin] = 0
+	}
 	ids := sorted(l.names)
 	slices.SortFunc(ids, func(a, b wire.NodeID) int {
 		if hashOf(a) < hashOf(b) {

@@ -50,7 +50,7 @@ type Quiet struct{ Last, Upto uint64 }
 // replayed, or nothing: then it comes back with the cursor that it came with.
 type Replay struct {
 	Old  Cursor
-	Want Want   // nothing if there are no Refs
+	Want Want   // nothing but Got if there are no Refs
 	D    uint64 // place in the order; 0 the session began here
 	// First is the cursor before that of the first replayed message. Those have numbers of their own, from replayedFrom on.
 	First uint64
@@ -64,7 +64,7 @@ func (p Replay) got(owner wire.NodeID) Replay {
 	if len(p.Refs) > 0 {
 		p.Old = Cursor{Node: owner, D: p.First}
 	}
-	p.Want, p.Refs = Want{}, nil
+	p.Want, p.Refs = Want{Got: p.Want.Got}, nil
 	return p
 }
 

@@ -17,6 +17,7 @@ type trio struct {
 	dead      wire.NodeID
 	seq       map[wire.NodeID]wire.Frontiers
 	last      map[PID]Cursor
+	handed    map[wire.NodeID]Cursor // the last of each
 	answers   map[string]int
 	replayed  int
 	admitted  Admit // the last
@@ -40,7 +41,7 @@ type underWay struct {
 }
 
 func newTrio(tb testing.TB, n int, cfg Config) *trio {
-	t := &trio{tb: tb, now: time.Second, nodes: map[wire.NodeID]*Machine{}, seq: map[wire.NodeID]wire.Frontiers{}, last: map[PID]Cursor{}, answers: map[string]int{}}
+	t := &trio{tb: tb, now: time.Second, nodes: map[wire.NodeID]*Machine{}, seq: map[wire.NodeID]wire.Frontiers{}, last: map[PID]Cursor{}, handed: map[wire.NodeID]Cursor{}, answers: map[string]int{}}
 	for id := wire.NodeID(1); id <= wire.NodeID(n); id++ {
 		cfg.ID = id
 		cfg.Wants = func(wire.NodeID, *wire.Message) bool { return true }
@@ -166,7 +167,7 @@ func (t *trio) apply(id wire.NodeID, e Effect) {
 }
 
 func (t *trio) hand(id wire.NodeID, x *wire.Message) {
-	t.nodes[id].Handed(x)
+	t.handed[id] = t.nodes[id].Handed(x)
 	if t.delivered != nil {
 		t.delivered(id, x)
 	}
