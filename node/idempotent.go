@@ -19,6 +19,7 @@ type KeyedStats struct {
 	Refused     uint64 // the key was used for another message
 	Unsure      uint64 // published though a node did not say whether it had
 	Unavailable uint64 // another try was under way for too long, or too many were
+	Limited     uint64 // refused, as one session had used its share of keys
 	Forgotten   uint64 // keys forgotten before their time: once.Limit
 	Keys        int    // remembered now
 }
@@ -32,11 +33,12 @@ type keys struct {
 
 	noticed chan struct{} // made by the first key, closed when notices come, or might
 
-	first, repeated, refused, unsure, unavailable atomic.Uint64
+	first, repeated, refused, unsure, unavailable, limited atomic.Uint64
 }
 
 // tried is a try under way.
 type tried struct {
+	n     uint64 // of its claims
 	ended chan struct{}
 	news  chan struct{} // capacity one: a notice of its key has come
 }
@@ -49,7 +51,7 @@ func (k *keys) stats() KeyedStats {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return KeyedStats{First: k.first.Load(), Repeated: k.repeated.Load(), Refused: k.refused.Load(), Unsure: k.unsure.Load(),
-		Unavailable: k.unavailable.Load(), Forgotten: k.table.Forgotten(), Keys: k.table.Len()}
+		Unavailable: k.unavailable.Load(), Limited: k.limited.Load(), Forgotten: k.table.Forgotten(), Keys: k.table.Len()}
 }
 
 // IdempotencyKey makes a message happen once, however often and at whichever nodes it is
@@ -79,6 +81,7 @@ func CheckIdempotencyKey(key string) error {
 var (
 	errOtherMessage = Errorf(CodeInvalid, "the idempotency_key was used for another message")
 	errUnderway     = Errorf(CodeUnavailable, "another try with this idempotency_key is under way")
+	errShare        = Errorf(CodeLimit, "more than %d messages with an idempotency_key in %v", keyShare, once.Window)
 	errTooManyTries = Errorf(CodeLimit, "more than %d publishes with an idempotency_key are under way", once.Limit)
 )
 
@@ -123,7 +126,7 @@ func (o Operator) sendOnce(m *wire.Message, done func(error), publish func(notic
 	}
 	n, k, h := o.node, once.KeyOf(o.namespace, o.key), once.HashOf(m)
 	send := func() error { return publish(notice(once.Notice{Key: k, Hash: h}, m.Flags)) }
-	v, err := n.attempt(k, h, send)
+	v, err := n.attempt(k, h, n.shareOf(o.from), send)
 	if v != once.Publish && v != once.Unsure && err == nil && done != nil {
 		done(nil)
 	}
@@ -131,10 +134,13 @@ func (o Operator) sendOnce(m *wire.Message, done func(error), publish func(notic
 }
 
 // attempt is one publish with a key, and what came of it.
-func (n *Node) attempt(k once.Key, h once.Hash, publish func() error) (once.Verdict, error) {
+func (n *Node) attempt(k once.Key, h once.Hash, of *keyShares, publish func() error) (once.Verdict, error) {
 	for end := time.Now().Add(once.Bound); ; {
 		v, a := n.keys.begin(k, h, n.now())
 		switch {
+		case v == once.Ask && !n.keys.take(of, n.now()):
+			n.endTry(k, a, false)
+			return once.Full, errShare
 		case v == once.Ask:
 			return n.try(k, a, end, publish)
 		case v == once.Underway && a.wait(end):
@@ -157,7 +163,7 @@ func (n *Node) try(k once.Key, a *tried, end time.Time, publish func() error) (v
 	}
 	n.endTry(k, a, published)
 	if !published && v != once.Repeated && v != once.Other { // others have noted the claim
-		n.publish(notice(once.Notice{Key: k, Released: true}, 0), false) // fails when the node ends, and its claims with it
+		n.publish(notice(once.Notice{Key: k, Released: true, N: a.n}, 0), false) // fails when the node ends, and its claims with it
 	}
 	return v, err
 }
@@ -171,7 +177,7 @@ func (k *keys) begin(key once.Key, h once.Hash, now time.Duration) (once.Verdict
 	defer k.mu.Unlock()
 	v := k.table.Begin(key, h, now)
 	if v == once.Ask {
-		k.trying[key] = &tried{ended: make(chan struct{}), news: make(chan struct{}, 1)}
+		k.trying[key] = &tried{n: k.table.Claim(key).N, ended: make(chan struct{}), news: make(chan struct{}, 1)}
 	}
 	return v, k.trying[key]
 }

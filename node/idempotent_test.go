@@ -337,3 +337,37 @@ func TestAClaimIsReleased(t *testing.T) {
 		expect(t, m, `["e",1]`)
 	})
 }
+
+// One client cannot have the keys of all others forgotten. What it has published it may repeat.
+func TestAClientHasAShareOfTheKeys(t *testing.T) {
+	alone(t, root, func(t *testing.T, n *node.Node) {
+		a, b := connect(t, n, "/"), connect(t, n, "/")
+		publish := func(c *client, key int) error {
+			return c.session.To("room").IdempotencyKey(fmt.Sprint(c.session.ID(), key)).Emit("e", 1)
+		}
+		const share = 4096
+		for i := range share {
+			if err := publish(a, i); err != nil {
+				t.Fatalf("key %d: %v", i, err)
+			}
+		}
+		if err := publish(a, share); node.CodeOf(err) != node.CodeLimit || !strings.Contains(err.Error(), "idempotency_key") {
+			t.Errorf("one too many: %v", err)
+		}
+		for name, err := range map[string]error{"again": publish(a, 0), "another client": publish(b, share),
+			"a backend": n.In("/").To("room").IdempotencyKey("k").Emit("e")} {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if s := n.Stats().Keyed; s.Limited != 1 || s.First != share+2 || s.Repeated != 1 {
+			t.Errorf("%+v", s)
+		}
+		time.Sleep(3 * time.Second) // there are 102
+		for i := range 103 {
+			if err := publish(a, share+i); (err == nil) != (i < 102) {
+				t.Errorf("key %d after 3 s: %v", i, err)
+			}
+		}
+	})
+}

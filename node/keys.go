@@ -41,6 +41,7 @@ func (n *Node) askRound(key once.Key, a *tried) {
 	k := n.keys
 	k.mu.Lock()
 	k.table.Round(key)
+	question := once.AppendClaim(nil, k.table.Claim(key))
 	k.mu.Unlock()
 	others := n.others()
 	if len(others) == 0 {
@@ -49,7 +50,6 @@ func (n *Node) askRound(key once.Key, a *tried) {
 	n.wantNotices()
 	ctx, cancel := context.WithTimeout(context.Background(), once.Patience)
 	defer cancel()
-	question := once.AppendClaim(nil, key)
 	var wg sync.WaitGroup
 	for _, node := range others {
 		if k.skips(key, node) {
@@ -170,7 +170,7 @@ func (n *Node) heardNotice(m *wire.Message) {
 
 // answerOnce answers another node that claims a key.
 func (n *Node) answerOnce(from wire.NodeID, body []byte) ([]byte, error) {
-	key, err := once.DecodeClaim(body)
+	claim, err := once.DecodeClaim(body)
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +184,6 @@ func (n *Node) answerOnce(from wire.NodeID, body []byte) ([]byte, error) {
 	k := n.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	r := k.table.Asked(from, key, n.now(), func(id wire.NodeID) bool { return slices.Contains(up, id) })
+	r := k.table.Asked(from, claim, n.now(), func(id wire.NodeID) bool { return slices.Contains(up, id) })
 	return once.AppendReply(nil, r), nil
 }

@@ -79,6 +79,8 @@ type Session struct {
 	kept      *kept               // for recovery; nil: it cannot be recovered
 	spoke     atomic.Bool         // it may have published, or its handlers
 
+	share atomic.Pointer[keyShares] // of idempotency keys; made by its first
+
 	joins   sync.Once
 	joining chan struct{} // a place for each JoinFunc that waits; made by the first
 

@@ -19,15 +19,18 @@ const (
 )
 
 // AppendClaim appends the question of a node that claims a key.
-func AppendClaim(b []byte, k Key) []byte { return append(b, k[:]...) }
+func AppendClaim(b []byte, c Claim) []byte {
+	return binary.BigEndian.AppendUint64(append(b, c.Key[:]...), c.N)
+}
 
 // DecodeClaim reads AppendClaim.
-func DecodeClaim(b []byte) (k Key, err error) {
-	if len(b) < len(k) {
-		return k, ErrMalformed
+func DecodeClaim(b []byte) (c Claim, err error) {
+	if len(b) < len(c.Key)+8 {
+		return c, ErrMalformed
 	}
-	copy(k[:], b)
-	return k, nil
+	copy(c.Key[:], b)
+	c.N = binary.BigEndian.Uint64(b[len(c.Key):])
+	return c, nil
 }
 
 // AppendReply appends an answer to a claim.
@@ -72,16 +75,19 @@ func AppendNotice(b []byte, n Notice) []byte {
 	if n.Released {
 		bits |= bitReleased
 	}
-	return append(append(append(b, bits), n.Key[:]...), n.Hash[:]...)
+	b = append(append(append(b, bits), n.Key[:]...), n.Hash[:]...)
+	return binary.BigEndian.AppendUint64(b, n.N)
 }
 
 // DecodeNotice reads AppendNotice.
 func DecodeNotice(b []byte) (n Notice, err error) {
-	if len(b) < 1+len(n.Key)+len(n.Hash) {
+	const fixed = 1 + len(n.Key) + len(n.Hash)
+	if len(b) < fixed+8 {
 		return n, ErrMalformed
 	}
 	n.Released = b[0]&bitReleased != 0
 	copy(n.Key[:], b[1:])
 	copy(n.Hash[:], b[1+len(n.Key):])
+	n.N = binary.BigEndian.Uint64(b[fixed:])
 	return n, nil
 }

@@ -75,6 +75,12 @@ const (
 	Other
 )
 
+// Claim is the question of a node that is about to publish with a key, for the N-th time that it tries with any.
+type Claim struct {
+	Key Key
+	N   uint64
+}
+
 // Reply is what a node knows of a key that another one claims.
 type Reply struct {
 	Done bool
@@ -90,4 +96,6 @@ type Notice struct {
 	Key      Key
 	Hash     Hash
 	Released bool // nothing was published, and the claimer claims it no more
+	// N is that of the claim, with Released. Notices wait behind messages, and the next claim does not: it may be there before.
+	N uint64
 }

@@ -162,7 +162,7 @@ func (n *simNode) ask() {
 		return
 	}
 	n.round++
-	round := n.round
+	round, claim := n.round, n.table.Claim(simKey)
 	n.table.Round(simKey)
 	n.left = map[int]bool{}
 	for k, other := range n.w.nodes {
@@ -170,7 +170,7 @@ func (n *simNode) ask() {
 			continue
 		}
 		n.left[k] = true
-		n.w.after(n.w.arrives(n.i, k)-n.w.now, func() { other.asked(n, round) })
+		n.w.after(n.w.arrives(n.i, k)-n.w.now, func() { other.asked(n, round, claim) })
 	}
 	n.w.after(Patience, func() {
 		if n.is(round) {
@@ -185,19 +185,19 @@ func (n *simNode) ask() {
 // is tells whether the node waits for the answers of that round.
 func (n *simNode) is(round int) bool { return !n.dead && n.round == round && n.left != nil }
 
-func (n *simNode) asked(by *simNode, round int) {
+func (n *simNode) asked(by *simNode, round int, claim Claim) {
 	w := n.w
 	if n.dead { // which is found out by dials, when the link has ended
 		w.after(300*time.Millisecond+w.upTo(300*time.Millisecond), func() {
 			if by.linked[n.i] {
-				n.asked(by, round)
+				n.asked(by, round, claim)
 			} else {
 				by.answered(n, round, Reply{}, false)
 			}
 		})
 		return
 	}
-	r := n.table.Asked(by.id, simKey, w.now, func(id wire.NodeID) bool { return n.linked[int(id)-100] })
+	r := n.table.Asked(by.id, claim, w.now, func(id wire.NodeID) bool { return n.linked[int(id)-100] })
 	w.log("node %d: asked by %d: %+v", n.i, by.i, r)
 	w.after(w.arrives(n.i, by.i)-w.now, func() { by.answered(n, round, r, true) })
 }
@@ -237,9 +237,10 @@ func (n *simNode) decide() {
 			}
 		})
 	default:
+		of := n.table.Claim(simKey).N
 		n.end(false)
 		if v == Again {
-			n.tell(Notice{Key: simKey, Released: true}, nil)
+			n.tell(Notice{Key: simKey, Released: true, N: of}, nil)
 		}
 	}
 }

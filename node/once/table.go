@@ -38,6 +38,7 @@ type Table struct {
 	known     map[Key]*list.Element // of *entry
 	order     list.List             // of *entry, the longest untouched first
 	tries     map[Key]*try          // of this node
+	number    uint64                // of the last try
 	forgotten uint64
 	broken    rule
 }
@@ -67,11 +68,13 @@ type entry struct {
 
 type claim struct {
 	by    wire.NodeID
+	n     uint64 // its number for that
 	until time.Duration
 }
 
 // try is a publish of this node under way.
 type try struct {
+	n         uint64 // grows from try to try
 	hash      Hash
 	yielded   bool // to a stronger one, in this round
 	committed bool
@@ -105,9 +108,13 @@ func (t *Table) Begin(k Key, h Hash, now time.Duration) Verdict {
 	case len(t.tries) >= t.cfg.Limit:
 		return Full
 	}
-	t.tries[k] = &try{hash: h, others: map[wire.NodeID]bool{}}
+	t.number++
+	t.tries[k] = &try{n: t.number, hash: h, others: map[wire.NodeID]bool{}}
 	return Ask
 }
+
+// Claim is what other nodes are to be asked for the try of k.
+func (t *Table) Claim(k Key) Claim { return Claim{k, t.tries[k].n} }
 
 // ended is Repeated or Other when the key has been used.
 func (t *Table) ended(k Key, h Hash, now time.Duration) (v Verdict, done bool) {
@@ -131,7 +138,8 @@ func (t *Table) End(k Key, published bool, now time.Duration) {
 
 // Asked takes note of the claim of another node, and says what this one knows. Linked
 // tells whether more may come from a node on the link to it.
-func (t *Table) Asked(from wire.NodeID, k Key, now time.Duration, linked func(wire.NodeID) bool) (r Reply) {
+func (t *Table) Asked(from wire.NodeID, c Claim, now time.Duration, linked func(wire.NodeID) bool) (r Reply) {
+	k := c.Key
 	e := t.find(k, now)
 	if e != nil && e.done {
 		return Reply{Done: true, Hash: e.hash}
@@ -152,7 +160,7 @@ func (t *Table) Asked(from wire.NodeID, k Key, now time.Duration, linked func(wi
 		}
 	}
 	if t.broken&breakClaim == 0 {
-		t.claimed(from, k, now)
+		t.claimed(from, c, now)
 	}
 	return r
 }
@@ -160,14 +168,14 @@ func (t *Table) Asked(from wire.NodeID, k Key, now time.Duration, linked func(wi
 // stronger says which of two nodes that try at once goes on.
 func stronger(a, b wire.NodeID) bool { return a < b }
 
-func (t *Table) claimed(by wire.NodeID, k Key, now time.Duration) {
-	e := t.touch(k, now)
+func (t *Table) claimed(by wire.NodeID, of Claim, now time.Duration) {
+	e := t.touch(of.Key, now)
 	e.claims = slices.DeleteFunc(e.claims, func(c claim) bool { return c.by == by || c.until <= now })
 	if len(e.claims) == maxClaims {
 		e.claims = slices.Delete(e.claims, 0, 1)
 	}
 	e.until = now + claimLife
-	e.claims = append(e.claims, claim{by, e.until})
+	e.claims = append(e.claims, claim{by, of.N, e.until})
 }
 
 // Heard takes the notice of another node.
@@ -178,7 +186,7 @@ func (t *Table) Heard(from wire.NodeID, n Notice, now time.Duration) {
 	case !n.Released:
 		t.done(n.Key, n.Hash, now)
 	case e != nil && !e.done:
-		e.claims = slices.DeleteFunc(e.claims, func(c claim) bool { return c.by == from })
+		e.claims = slices.DeleteFunc(e.claims, func(c claim) bool { return c.by == from && c.n <= n.N })
 	}
 }
 

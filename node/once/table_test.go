@@ -61,7 +61,7 @@ func TestLimits(t *testing.T) {
 	for i := range limit {
 		published(t, x, key(i), Hash{}, time.Duration(i))
 	}
-	x.Asked(2, key(limit), 10, all) // the first one is forgotten for it
+	x.Asked(2, Claim{Key: key(limit)}, 10, all) // the first one is forgotten for it
 	if x.Len() != limit || x.Forgotten() != 1 {
 		t.Errorf("%d keys, %d forgotten, want %d and 1", x.Len(), x.Forgotten(), limit)
 	}
@@ -89,23 +89,46 @@ func TestLimits(t *testing.T) {
 func TestClaims(t *testing.T) {
 	x, k := New(Config{ID: 1}), KeyOf("/", "k")
 	for by := range wire.NodeID(maxClaims + 2) {
-		x.Asked(10+by, k, 0, all)
+		x.Asked(10+by, Claim{Key: k}, 0, all)
 	}
-	if r := x.Asked(5, k, 0, all); len(r.Held) != maxClaims || r.Held[0] != 12 {
+	if r := x.Asked(5, Claim{Key: k}, 0, all); len(r.Held) != maxClaims || r.Held[0] != 12 {
 		t.Errorf("held %v, want the last %d", r.Held, maxClaims)
 	}
 	x.Heard(19, Notice{Key: k, Released: true}, 0)
-	if r := x.Asked(5, k, 0, func(id wire.NodeID) bool { return id > 16 }); !reflect.DeepEqual(r.Held, []wire.NodeID{17, 18}) {
+	if r := x.Asked(5, Claim{Key: k}, 0, func(id wire.NodeID) bool { return id > 16 }); !reflect.DeepEqual(r.Held, []wire.NodeID{17, 18}) {
 		t.Errorf("held by linked nodes: %v, want 17 and 18", r.Held)
 	}
-	if r := x.Asked(6, k, claimLife, all); r.Held != nil {
+	if r := x.Asked(6, Claim{Key: k}, claimLife, all); r.Held != nil {
 		t.Errorf("held %v after their time", r.Held)
 	}
 	x.Heard(17, Notice{Key: k, Hash: Hash{7}}, 0)
 	x.Heard(18, Notice{Key: k, Hash: Hash{8}}, 0)
 	x.Heard(18, Notice{Key: k, Released: true}, 0)
-	if r := x.Asked(5, k, 0, all); !r.Done || r.Hash != (Hash{7}) || r.Held != nil {
+	if r := x.Asked(5, Claim{Key: k}, 0, all); !r.Done || r.Hash != (Hash{7}) || r.Held != nil {
 		t.Errorf("after two notices %+v, want the first", r)
+	}
+}
+
+// A notice waits behind messages, and the next claim of the same node may come before it.
+func TestANoticeEndsNoClaimOfLater(t *testing.T) {
+	x, k := New(Config{ID: 1}), KeyOf("/", "k")
+	for n := range uint64(3) {
+		x.Asked(2, Claim{k, n + 1}, 0, all)
+	}
+	x.Heard(2, Notice{Key: k, Released: true, N: 2}, 0)
+	if r := x.Asked(5, Claim{Key: k}, 0, all); !reflect.DeepEqual(r.Held, []wire.NodeID{2}) {
+		t.Errorf("held %v, want node 2's, of its third try", r.Held)
+	}
+	x.Heard(2, Notice{Key: k, Released: true, N: 3}, 0)
+	if r := x.Asked(6, Claim{Key: k}, 0, all); !reflect.DeepEqual(r.Held, []wire.NodeID{5}) {
+		t.Errorf("held %v, want none of node 2", r.Held)
+	}
+	for _, want := range []uint64{1, 2} {
+		other := KeyOf("/", "other")
+		if x.Begin(other, Hash{}, 0); x.Claim(other).N != want {
+			t.Errorf("try %d is number %d", want, x.Claim(other).N)
+		}
+		x.End(other, false, 0)
 	}
 }
 
@@ -136,8 +159,8 @@ func TestKeysAndHashesDiffer(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(AppendReply(nil, Reply{Done: true, Hash: Hash{1}, Held: []wire.NodeID{1, 1 << 63}}))
 	f.Add(AppendReply(nil, Reply{Mine: true, Held: make([]wire.NodeID, maxClaims+1)}))
-	f.Add(AppendNotice(nil, Notice{Key: Key{1}, Hash: Hash{2}, Released: true}))
-	f.Add(AppendClaim(nil, Key{3}))
+	f.Add(AppendNotice(nil, Notice{Key: Key{1}, Hash: Hash{2}, Released: true, N: 7}))
+	f.Add(AppendClaim(nil, Claim{Key{3}, 7}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, err := DecodeReply(b); err == nil {
 			again, err := DecodeReply(AppendReply(nil, r))
@@ -169,7 +192,7 @@ func TestWhatIsShortIsMalformed(t *testing.T) {
 			t.Errorf("%d bytes of a notice", n)
 		}
 	}
-	if _, err := DecodeClaim(make([]byte, 15)); err == nil {
-		t.Error("15 bytes of a claim")
+	if _, err := DecodeClaim(make([]byte, 23)); err == nil {
+		t.Error("23 bytes of a claim")
 	}
 }
