@@ -87,6 +87,7 @@ type Session struct {
 	acks    acks                            // that the client owes
 	backlog backlog                         // of its events
 	life    life
+	answer  atomic.Pointer[Delivery] // the last with a SharedAck
 
 	// owned by the shard
 	spots   spots       // where in the groups' lists
