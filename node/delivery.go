@@ -51,10 +51,13 @@ type Delivery struct {
 	// Args is the JSON text of an ack's argument list.
 	Args        json.RawMessage
 	Attachments [][]byte
+	// Shared has that list, if it is one that others get, too; see Answerer.
+	Shared *SharedAck
 
-	ask   *ask            // of an event that is to be answered
-	place recovery.Cursor // among all that the node has handed out
-	named bool            // has an ID, though no place
+	handed chan struct{}   // closed when the Sink has Shared
+	ask    *ask            // of an event that is to be answered
+	place  recovery.Cursor // among all that the node has handed out
+	named  bool            // has an ID, though no place
 
 	encoded [formats]struct {
 		once  sync.Once
@@ -113,7 +116,10 @@ func (d *Delivery) size() int {
 	if d.Message != nil {
 		return d.Message.Size()
 	}
-	n := 64 + len(d.Args)
+	n := 64
+	if d.Shared == nil { // else it waits anyway
+		n += len(d.Args)
+	}
 	for _, a := range d.Attachments {
 		n += len(a)
 	}

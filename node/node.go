@@ -227,10 +227,17 @@ type Stats struct {
 	MovedIn, MovedOut uint64 // sessions from and to other nodes
 	Watchers          int    // sessions that watch rooms, once for each room
 	Presence          presence.Stats
+	Lists             ListStats
 	Keyed             KeyedStats
 	InboxItems        int // waiting in all shards
 	Recovery          RecoveryStats
 	History           HistoryStats
+}
+
+// ListStats are of the lists of members that are told whole.
+type ListStats struct {
+	Made, Shared uint64 // for somebody who asked; given to somebody else, too
+	Bytes        int    // of their texts that are kept, roughly
 }
 
 // Stats is a snapshot.
@@ -245,7 +252,7 @@ func (n *Node) Stats() Stats {
 		s.InboxItems += sh.waiting()
 		s.Delivered += sh.delivered.Load()
 	}
-	s.Presence, s.Watchers = n.presences.stats()
+	n.presences.stats(&s)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s.Sessions, s.Rooms = len(n.sessions), len(n.rooms)

@@ -30,20 +30,26 @@ type presences struct {
 	begun  time.Time
 
 	// mu is below Node.mu, and above the locks of cluster and of the shards.
-	mu       sync.Mutex
-	m        *presence.Machine
-	follows  map[wire.Topic]*followed
-	waits    map[wire.Topic]*followed // those that are not ready
-	address  map[wire.NodeID]string   // a session id of each node: a room that needs no interest
-	watchers int                      // of all rooms
-	scans    scans
+	mu        sync.Mutex
+	m         *presence.Machine
+	follows   map[wire.Topic]*followed
+	waits     map[wire.Topic]*followed // those that are not ready
+	address   map[wire.NodeID]string   // a session id of each node: a room that needs no interest
+	watchers  int                      // of all rooms
+	listed    map[wire.Topic]*followed // those with a list that is kept
+	listBytes int                      // of these
+	lists     ListStats
+	scans     scans
 }
 
 // followed is a room that this node follows.
 type followed struct {
-	ready   chan struct{} // closed when a list has all that it can have
-	live    int           // watchers that are in the shards' groups
-	priming map[*Session]*heldEvents
+	ready     chan struct{} // closed when a list has all that it can have
+	live      int           // watchers that are in the shards' groups
+	priming   map[*Session]*heldEvents
+	list      *listing      // the last, while it is kept
+	gathering *gathering    // who waits for the next
+	turn      chan struct{} // of who makes one; capacity one
 }
 
 // heldEvents are those behind a list that its session has not been told yet; at most maxHeld.
@@ -59,6 +65,7 @@ func (p *presences) init(n *Node) {
 	for _, s := range n.shards {
 		s.found = n.foundMembers
 	}
+	p.listed = map[wire.Topic]*followed{}
 	p.follows, p.waits, p.address = map[wire.Topic]*followed{}, map[wire.Topic]*followed{}, map[wire.NodeID]string{}
 }
 
@@ -179,6 +186,7 @@ func (n *Node) applyPresenceLocked() (more bool) {
 			delete(p.waits, t)
 		}
 	}
+	p.forgetListsLocked()
 	p.active.Store(!p.m.Idle())
 	return e.More
 }
@@ -247,8 +255,10 @@ func (s *Session) vanishLocked(reason string, returns bool) {
 	s.present = false
 }
 
-func (p *presences) stats() (s presence.Stats, watchers int) {
+func (p *presences) stats(s *Stats) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.m.Stats(), p.watchers
+	s.Presence, s.Watchers = p.m.Stats(), p.watchers
+	s.Lists = p.lists
+	s.Lists.Bytes = p.listBytes
 }

@@ -89,7 +89,8 @@ type Session struct {
 	acks    acks                            // that the client owes
 	backlog backlog                         // of its events
 	life    life
-	asking  asking // for history
+	asking  asking                   // for history
+	answer  atomic.Pointer[Delivery] // the last with a SharedAck
 
 	// owned by the shard
 	spots   spots       // where in the groups' lists

@@ -403,6 +403,9 @@ func (s *shard) tell(x *Session, d *Delivery) {
 			return
 		}
 	}
+	if d.handed != nil {
+		defer close(d.handed)
+	}
 	s.give(x, d)
 }
 

@@ -30,31 +30,44 @@ type MemberEvent struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// PresenceList is who is in a room.
+// PresenceList is who is in a room. Others may have the same: nothing of it is to be changed.
 type PresenceList struct {
 	Members []Member  // users and sockets by name, users last
 	Missing []Missing // nodes whose members may be missing, or be those of a while ago
+
+	made *listing
 }
+
+func (l *listing) list() PresenceList { return PresenceList{l.members, l.missing, l} }
 
 // MaxWatches is how many rooms a session may watch.
 const MaxWatches = 100
 
-// Limits of what a client is told at once. Each who asks has a list of its own, which waits until it is read.
+// Limits of what a client is told at once.
 const (
-	maxMembers   = 10_000
+	// MaxMembers is the most members that a client, or a page of Node.Presence, is told of a room.
+	MaxMembers   = 10_000
 	maxListBytes = 4 << 20
 )
 
-// size is what the list takes as JSON, roughly.
-func (l PresenceList) size() (bytes int) {
-	const keys = 45 // of a member, with what is around them; a socket has half of that
-	for _, m := range l.Members {
-		bytes += keys + len(m.ID) + len(m.User) + len(m.Info) + len(m.Node)
-		for _, s := range m.Sockets {
-			bytes += keys/2 + len(s.ID) + len(s.Node)
-		}
+// Ack is {ok:true, members, missing}, as clients of the relay get it, missing if there are some. It is
+// made once for all who are told the same list.
+func (l PresenceList) Ack() *SharedAck {
+	if l.made == nil {
+		_, a := answerOf(l.Members, l.Missing)
+		return a
 	}
-	return bytes
+	l.made.make()
+	return l.made.answer
+}
+
+// AppendMembers appends the members as JSON, made once, too.
+func (l PresenceList) AppendMembers(b []byte) []byte {
+	if l.made == nil {
+		return presence.AppendMembers(b, l.Members)
+	}
+	l.made.make()
+	return append(b, l.made.text...)
 }
 
 // Presence lists who is in a room, on all nodes. A room that was not listed or watched on this
@@ -78,9 +91,18 @@ func (o Operator) Presence(ctx context.Context) (PresenceList, error) {
 // Presence lists a page of the members of q.Room: see Namespace.Presence, and Sockets for
 // next and missing.
 func (n *Node) Presence(ctx context.Context, q Query) (members []Member, next string, missing []Missing, err error) {
-	q = q.normal()
-	list, next, err := n.presence(ctx, wire.Topic{Namespace: q.Namespace, Room: q.Room}, q.After, q.Limit)
+	list, next, err := n.ListPresence(ctx, q)
 	return list.Members, next, list.Missing, err
+}
+
+// ListPresence is Presence that gives the page as it is told to clients.
+func (n *Node) ListPresence(ctx context.Context, q Query) (page PresenceList, next string, err error) {
+	limit := q.Limit
+	q = q.normal()
+	if limit > MaxPage { // of the nodes' own memory
+		q.Limit = min(limit, MaxMembers)
+	}
+	return n.presence(ctx, wire.Topic{Namespace: q.Namespace, Room: q.Room}, q.After, q.Limit)
 }
 
 func (n *Node) presence(ctx context.Context, t wire.Topic, after string, limit int) (list PresenceList, next string, err error) {
@@ -90,8 +112,12 @@ func (n *Node) presence(ctx context.Context, t wire.Topic, after string, limit i
 	p := &n.presences
 	p.lock()
 	defer p.mu.Unlock()
-	if !p.m.Follows(t) { // cannot be: it lingers
+	f := p.follows[t]
+	if f == nil || !p.m.Follows(t) { // cannot be: it lingers
 		return list, "", ErrClosed
+	}
+	if after == "" && p.m.Count(t) <= limit {
+		return p.listLocked(t, f).list(), "", nil
 	}
 	list.Members, next = p.m.List(t, after, limit)
 	list.Missing = p.missing(t)
@@ -150,67 +176,56 @@ func (p *presences) follow(t wire.Topic) (ready <-chan struct{}, err error) {
 	p.active.Store(true)
 	f := p.follows[t]
 	if !already { // what there is may be of a room that has just made way, and was this one
-		f = &followed{ready: make(chan struct{}), priming: map[*Session]*heldEvents{}}
+		f = &followed{ready: make(chan struct{}), turn: make(chan struct{}, 1), priming: map[*Session]*heldEvents{}}
 		p.follows[t], p.waits[t] = f, f
 	}
 	return f.ready, nil
 }
 
-// WatchPresence lists who is in a room, as Namespace.Presence does but up to 10,000 members and 4 MiB, and from then on the session's
+// WatchPresence lists who is in a room, as Namespace.Presence does but up to MaxMembers and 4 MiB, and from then on the session's
 // client gets EventMemberJoined and EventMemberLeft with a MemberEvent, until it leaves the room or ends.
 // It need not be a member. listed is called once, before any of these events is sent: what it sends to the
 // session, an ack with the list, comes before them. Called again it begins anew,
-// with a list. A session that watches does not move to another node (Config.SessionsMove).
+// with a list. It waits for the answer before to be out, see WaitAnswered. A session that watches does not move to another node (Config.SessionsMove).
 func (s *Session) WatchPresence(ctx context.Context, room string, listed func(PresenceList)) error {
 	t := wire.Topic{Namespace: s.ns.name, Room: room}
 	if err := s.node.follow(ctx, t); err != nil {
+		return err
+	}
+	if err := s.WaitAnswered(ctx); err != nil { // before the list: what happens behind that waits, too
 		return err
 	}
 	list, err := s.prime(t)
 	if err != nil {
 		return err
 	}
-	if list.size() > maxListBytes {
+	if len(list.text) > maxListBytes {
 		s.unwatch(room)
-		return Errorf(CodeLimit, "members of the room take more than %d bytes", maxListBytes)
+		return Errorf(CodeLimit, "members of the room take more than %d bytes: GET /api/presence lists them in pages", maxListBytes)
 	}
 	defer s.release(t)
-	listed(list)
+	listed(list.list())
 	return nil
 }
 
-// prime lists the members, and holds back what becomes of them.
-func (s *Session) prime(t wire.Topic) (list PresenceList, err error) {
-	p := &s.node.presences
-	s.lockSettled()
-	p.lock()
-	for _, v := range p.m.TakeEvents() { // the list has them already
-		s.node.tellPresenceLocked(v)
-	}
-	err = s.watchLocked(t)
-	s.node.mu.Unlock() // a list takes a while
-	defer p.unlock()
-	if err == nil {
-		list.Members, _ = p.m.List(t, "", maxMembers)
-		list.Missing = p.missing(t)
-	}
-	return list, err
-}
+// errMoves is that a session is to wait for its move to end, or not to come about.
+var errMoves = errors.New("session moves")
 
 // watchLocked has the session watch a room, or begin anew. Node.mu and presences.mu are held.
-func (s *Session) watchLocked(t wire.Topic) error {
+func (s *Session) watchLocked(t wire.Topic, f *followed) error {
 	p := &s.node.presences
-	f := p.follows[t]
 	_, again := s.watching[t.Room]
 	switch {
-	case s.state == sessionClosed || f == nil || !p.m.Follows(t): // it has made way
+	case s.state == sessionClosed || p.follows[t] != f || !p.m.Follows(t): // it has made way
 		return ErrClosed
+	case s.moving != nil:
+		return errMoves
 	case f.priming[s] != nil:
 		return Errorf(CodeLimit, "room is being listed for this socket already")
 	case !again && len(s.watching) >= MaxWatches:
 		return Errorf(CodeLimit, "more than %d rooms are watched", MaxWatches)
-	case p.m.Count(t) > maxMembers:
-		return Errorf(CodeLimit, "room has more than %d members", maxMembers)
+	case p.m.Count(t) > MaxMembers:
+		return Errorf(CodeLimit, "room has more than %d members: GET /api/presence lists them in pages", MaxMembers)
 	}
 	if again {
 		f.live--

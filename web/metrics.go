@@ -203,5 +203,8 @@ func (c collector) presence(e emitter, s node.Stats) {
 	e.counter("presence_left_total", "Members that left them.", p.Left)
 	e.counter("presence_returned_total", "Members that were back before their leaving was told.", p.Returned)
 	e.counter("presence_refused_total", "Rooms not followed for a limit.", p.Refused)
-	e.counter("presence_dropped_total", "Changes and frames given up for a limit, or malformed.", p.Dropped)
+	e.counter("presence_dropped_total", "Members, changes and frames given up for a limit, or malformed.", p.Dropped)
+	e.counter("presence_lists_total", "Lists of members told whole: made for who asked, or shared with who asked before.", s.Lists.Made, "how", "made")
+	e.counter("presence_lists_total", "Lists of members told whole: made for who asked, or shared with who asked before.", s.Lists.Shared, "how", "shared")
+	e.gauge("presence_list_bytes", "Lists of members that are kept for who asks next, roughly.", s.Lists.Bytes)
 }

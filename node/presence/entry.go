@@ -2,6 +2,7 @@ package presence
 
 import (
 	"encoding/json"
+	"unicode/utf8"
 
 	"github.com/meshrt/meshrt/wire"
 )
@@ -21,7 +22,8 @@ const (
 )
 
 func (e Entry) valid() bool {
-	return e.ID != "" && len(e.ID) <= maxID && len(e.User) <= MaxUser && len(e.Info) <= MaxInfo && (len(e.Info) == 0 || wire.ValidJSON(e.Info))
+	return e.ID != "" && len(e.ID) <= maxID && len(e.User) <= MaxUser && len(e.Info) <= MaxInfo &&
+		(len(e.Info) == 0 || wire.ValidJSON(e.Info) && utf8.Valid(e.Info) && wire.CheckDepth(e.Info) == nil)
 }
 
 // key names the member that the entry is a socket of. Its first letter keeps users

@@ -296,6 +296,12 @@ func (m *Machine) endGraces() {
 	}
 }
 
+// Version rises with each change of what a list of a room has, but for what Missing says.
+func (m *Machine) Version(t wire.Topic) uint64 { return m.rooms[t].version }
+
+// Use notes that a room is asked for, as List does.
+func (m *Machine) Use(t wire.Topic) { m.use(t, m.rooms[t]) }
+
 // Count is how many members a room has that is followed.
 func (m *Machine) Count(t wire.Topic) int { return len(m.rooms[t].members) }
 

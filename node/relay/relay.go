@@ -146,28 +146,17 @@ type manner struct {
 	key      string // idempotency key; "" is none
 }
 
-// members is the answer to presence. Events of who is in Missing come when it is known.
-type members struct {
-	OK      bool          `json:"ok"`
-	Members []node.Member `json:"members"`
-	Missing []missing     `json:"missing,omitempty"`
-}
-
 type missing struct {
 	Node   string `json:"node"`
 	Reason string `json:"reason"`
 }
 
-// presence(room): who is in it, and from then on who comes and goes.
+// presence(room): who is in it, and from then on who comes and goes. Events of who is in missing come when it is known.
 func presence(e *node.Event) {
 	room, err := name(e, 0, "room")
 	if err == nil {
 		err = e.Session.WatchPresence(e.Session.Context(), room, func(list node.PresenceList) {
-			m := members{OK: true, Members: list.Members}
-			for _, x := range list.Missing {
-				m.Missing = append(m.Missing, missing(x))
-			}
-			e.Ack(m)
+			e.AckShared(list.Ack())
 		})
 	}
 	if err != nil {

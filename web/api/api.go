@@ -163,9 +163,13 @@ func (h *handler) post(do func(ctx context.Context, body []byte) error) http.Han
 	}
 }
 
-func writeJSON(w http.ResponseWriter, status int, v any) {
+func header(w http.ResponseWriter, status int) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	header(w, status)
 	json.NewEncoder(w).Encode(v) // a client that is gone needs no answer
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -58,15 +59,14 @@ type roomJSON struct {
 
 // page is the body of a list; next is the after of the next page.
 type page struct {
-	Rooms   *[]roomJSON    `json:"rooms,omitempty"`
-	Sockets *[]socketJSON  `json:"sockets,omitempty"`
-	Members *[]node.Member `json:"members,omitempty"`
-	Missing []missingJSON  `json:"missing"`
-	Next    string         `json:"next,omitempty"`
+	Rooms   *[]roomJSON   `json:"rooms,omitempty"`
+	Sockets *[]socketJSON `json:"sockets,omitempty"`
+	Missing []missingJSON `json:"missing"`
+	Next    string        `json:"next,omitempty"`
 }
 
 func (h *handler) rooms(w http.ResponseWriter, r *http.Request) {
-	q, err := query(r.URL, "namespace", "after", "limit")
+	q, err := query(r.URL, node.MaxPage, "namespace", "after", "limit")
 	if err != nil {
 		fail(w, err)
 		return
@@ -90,7 +90,7 @@ type socketJSON struct {
 }
 
 func (h *handler) sockets(w http.ResponseWriter, r *http.Request) {
-	q, err := query(r.URL, "namespace", "room", "after", "limit")
+	q, err := query(r.URL, node.MaxPage, "namespace", "room", "after", "limit")
 	if err != nil {
 		fail(w, err)
 		return
@@ -107,21 +107,30 @@ func (h *handler) sockets(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) presence(w http.ResponseWriter, r *http.Request) {
-	q, err := query(r.URL, "namespace", "room", "after", "limit")
+	q, err := query(r.URL, node.MaxMembers, "namespace", "room", "after", "limit")
 	if err != nil {
 		fail(w, err)
 		return
 	}
-	members, next, missing, err := h.node.Presence(r.Context(), q)
+	list, next, err := h.node.ListPresence(r.Context(), q)
 	if err != nil {
 		fail(w, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, page{Members: &members, Missing: missingOf(missing), Next: next})
+	writePresence(w, list, next)
+}
+
+// writePresence writes a page of members, which are JSON already for all who ask.
+func writePresence(w http.ResponseWriter, list node.PresenceList, next string) {
+	rest, _ := json.Marshal(page{Missing: missingOf(list.Missing), Next: next}) // strings always encode
+	b := list.AppendMembers([]byte(`{"members":`))
+	b = append(append(b, ','), rest[1:]...)
+	header(w, http.StatusOK)
+	w.Write(append(b, '\n')) // a client that is gone needs no answer
 }
 
 // query reads the parameters of a list and refuses those it does not know.
-func query(u *url.URL, names ...string) (q node.Query, err error) {
+func query(u *url.URL, most int, names ...string) (q node.Query, err error) {
 	params, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return q, node.Errorf(node.CodeInvalid, "query: %v", err)
@@ -136,8 +145,8 @@ func query(u *url.URL, names ...string) (q node.Query, err error) {
 		case !known[name] || len(values) != 1:
 			return q, node.Errorf(node.CodeInvalid, "query: parameters are %v, each once; not %q", names, name)
 		case name == "limit":
-			if q.Limit, err = strconv.Atoi(values[0]); err != nil || q.Limit < 1 || q.Limit > node.MaxPage {
-				return q, node.Errorf(node.CodeInvalid, "query: limit is 1 to %d, not %q", node.MaxPage, values[0])
+			if q.Limit, err = strconv.Atoi(values[0]); err != nil || q.Limit < 1 || q.Limit > most {
+				return q, node.Errorf(node.CodeInvalid, "query: limit is 1 to %d, not %q", most, values[0])
 			}
 		default:
 			*fields[name] = values[0]

@@ -41,6 +41,15 @@ func NewMessage(room []byte, binary bool) *Group {
 	return ws.NewMessage(ws.Text, room)
 }
 
+// NewAnswer is NewGroup for one message, which is head and tail. See ws.NewAnswer: tail is shared, and the group does not
+// count against Config.QueueBytes.
+func NewAnswer(head, tail []byte, binary bool) *Group {
+	if binary {
+		return ws.NewAnswer(ws.Binary, head, tail)
+	}
+	return ws.NewAnswer(ws.Text, append([]byte{byte(eio.Message)}, head...), tail)
+}
+
 // NewGroup encodes ps, mostly messages. The Data of a binary message is kept as
 // it is: the caller must not change it any more.
 func NewGroup(ps ...eio.Packet) *Group {

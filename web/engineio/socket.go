@@ -95,6 +95,14 @@ func (s *Socket) Send(g *Group) bool {
 	return true
 }
 
+// Answered is closed when no group of NewAnswer waits for the client any more, or the session has ended; nil: none
+// does now.
+func (s *Socket) Answered() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Answered()
+}
+
 // SendNow is Send and Flush, for who has nothing more for this client. Mostly nothing
 // waits for it and nobody writes: g goes to the socket without having been queued.
 func (s *Socket) SendNow(g *Group) bool {

@@ -111,6 +111,13 @@ func (c *conn) Deliver(d *node.Delivery) bool {
 	return c.send(g)
 }
 
+// Answered implements node.Answerer.
+func (c *conn) Answered() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.Answered()
+}
+
 // Flush implements node.Sink. The silent answer to a command writes nothing.
 func (c *conn) Flush() {
 	if c.queued {

@@ -1,6 +1,7 @@
 package plain
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"sync"
@@ -32,6 +33,9 @@ func (c *conn) group(d *node.Delivery) *ws.Group {
 	case node.KindEvent:
 		return formsOf(d).socket.get(func() *ws.Group { return c.server.encodeEvent(d) })
 	case node.KindAck:
+		if g := sharedAck(d); g != nil {
+			return g
+		}
 		return c.server.encodeAck(d)
 	case node.KindConnect:
 		return c.welcome(d)
@@ -127,6 +131,9 @@ func (s *Server) untold(of *endpoint, what string, err error) {
 // so that the client does not wait for ever.
 func (s *Server) encodeAck(d *node.Delivery) *ws.Group {
 	if d.AckID == silent {
+		if d.Shared != nil { // it succeeded
+			return nil
+		}
 		return encodeError(d)
 	}
 	args, err := wire.SplitArgs(d.Args)
@@ -140,6 +147,34 @@ func (s *Server) encodeAck(d *node.Delivery) *ws.Group {
 	result, _ := wire.MarshalJSON(node.Result{Error: "the answer has no form as plain JSON", Code: node.CodeUnavailable})
 	text, _ := plain.AppendAck(nil, d.AckID, wire.Args{result}, nil) // fails with attachments only
 	return answerGroup(text)
+}
+
+// sharedAck is the answer to a command with an id whose members are the same for many clients, and in memory once; nil
+// if it is not. All that is shared says ok.
+func sharedAck(d *node.Delivery) *ws.Group {
+	if d.Shared == nil || d.AckID == silent {
+		return nil
+	}
+	members, _ := d.Shared.Encoded(node.FormatPlain, membersOf).([]byte)
+	if members == nil {
+		return nil
+	}
+	return ws.NewAnswer(ws.Text, plain.AppendAckHead(nil, d.AckID), members).At(ws.Barrier)
+}
+
+// membersOf is what a frame has behind its id, nil for what is no object of members.
+func membersOf(a *node.SharedAck) any {
+	const id = 1
+	args, err := wire.SplitArgs(a.Args())
+	if err != nil || len(args) != 1 {
+		return []byte(nil)
+	}
+	frame, err := plain.AppendAck(nil, id, args, nil)
+	head := plain.AppendAckHead(nil, id)
+	if err != nil || !bytes.HasPrefix(frame, head) {
+		return []byte(nil)
+	}
+	return frame[len(head):]
 }
 
 // encodeError is the answer to a command without an id: nil when it succeeded.

@@ -33,6 +33,9 @@ func (s *socket) Deliver(d *node.Delivery) bool {
 	case node.KindEvent:
 		return s.conn.sendGroup(s.event(d), d.Message.Flags&wire.Volatile != 0)
 	case node.KindAck:
+		if d.Shared != nil {
+			return s.conn.sendGroup(s.conn.sharedGroup(s.namespace, d), false)
+		}
 		return s.conn.send(ackPacket(s.namespace, d))
 	case node.KindConnect:
 		return s.conn.send(s.conn.connectPacket(s.namespace, d))
@@ -51,6 +54,9 @@ func (s *socket) DeliverNow(d *node.Delivery) bool {
 	s.engine.Flush()
 	return ok
 }
+
+// Answered implements node.Answerer.
+func (s *socket) Answered() <-chan struct{} { return s.engine.Answered() }
 
 // Flush implements node.Sink.
 func (s *socket) Flush() { s.engine.Flush() }

@@ -64,7 +64,7 @@ var deflateTail = []byte{0, 0, 0xff, 0xff}
 
 // wants says that a frame of g may be worth compressing, and that nobody has yet.
 func (d *Deflater) wants(g *Group) bool {
-	return !g.raw && !g.deflated.done.Load() && slices.ContainsFunc(g.frames, d.takes)
+	return !g.raw && !g.deflated.done.Load() && slices.ContainsFunc(g.Frames(), d.takes)
 }
 
 func (d *Deflater) takes(f Frame) bool { return f.Opcode != Ping && len(f.Data) >= d.threshold }
@@ -136,11 +136,11 @@ type deflated struct {
 func (g *Group) deflate(d *Deflater) [][]byte {
 	g.deflated.once.Do(func() {
 		defer g.deflated.done.Store(true)
-		g.deflated.frames = make([][]byte, len(g.frames))
+		g.deflated.frames = make([][]byte, len(g.Frames()))
 		if g.raw {
 			return
 		}
-		for i, f := range g.frames {
+		for i, f := range g.Frames() {
 			g.deflated.frames[i] = d.frame(f)
 		}
 	})

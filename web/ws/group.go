@@ -27,6 +27,7 @@ type Group struct {
 	size     int
 	raw      bool
 	place    Place
+	shared   *shared // of NewAnswer: frames are made by whole
 
 	framed      bool // from the beginning: encoded is there
 	encodedOnce sync.Once
@@ -94,7 +95,12 @@ func (g *Group) With(frames ...Frame) *Group {
 }
 
 // Frames are those of the group, to be read only.
-func (g *Group) Frames() []Frame { return g.frames }
+func (g *Group) Frames() []Frame {
+	if g.shared != nil {
+		return g.whole()
+	}
+	return g.frames
+}
 
 // Size is the bytes of the messages, without frame headers. It is what counts
 // against Outbox.MaxBytes.

@@ -4,7 +4,7 @@ import "sync"
 
 // Outbox is the queue of groups for one client, bounded by bytes and by groups.
 // What Take hands out still counts until Written, or until the next Take: the
-// limits hold for all the memory that one slow client pins. It has no lock: its
+// limits hold for all the memory that one slow client pins, but for answers (NewAnswer). It has no lock: its
 // owner has one.
 type Outbox struct {
 	groups, takenGroups uint32 // of all that waits and of what was taken last; of the latter
@@ -13,6 +13,8 @@ type Outbox struct {
 	lanes               *lanes   // nil mostly
 
 	MaxBytes, MaxGroups int
+
+	answers *answers // nil mostly
 }
 
 // Empty says that nothing waits.
@@ -34,7 +36,7 @@ func (o *Outbox) WritesNow(g *Group) {
 // a group of any size: else a group over the limit would end every session it is
 // sent to, however fast the client.
 func (o *Outbox) Add(g *Group) bool {
-	if o.groups > 0 && (int(o.groups) >= o.MaxGroups || g.size > o.MaxBytes-o.bytes) {
+	if o.groups > 0 && (int(o.groups) >= o.MaxGroups || g.counts() > o.MaxBytes-o.bytes) {
 		return false
 	}
 	o.Push(g)
@@ -43,7 +45,7 @@ func (o *Outbox) Add(g *Group) bool {
 
 // Why is the limit for which Add does not take g.
 func (o *Outbox) Why(g *Group) Slow {
-	if g.size > o.MaxBytes-o.bytes {
+	if g.counts() > o.MaxBytes-o.bytes {
 		return SlowBytes
 	}
 	return SlowMessages
@@ -57,8 +59,11 @@ func (o *Outbox) Writing() bool { return o.takenGroups > 0 }
 // Push queues a group of the server's own, such as a ping, without regard to the
 // limits. Whoever uses it bounds how many can wait.
 func (o *Outbox) Push(g *Group) {
-	o.bytes += g.size
+	o.bytes += g.counts()
 	o.groups++
+	if g.shared != nil {
+		o.addAnswer()
+	}
 	if o.lanes == nil && g.place != High && g.place != Low {
 		if o.waiting == nil {
 			o.waiting = batches.Get().(*firstBatch)[:0]
@@ -99,9 +104,10 @@ func (o *Outbox) Take() []*Group {
 		return o.TakeAll()
 	}
 	next := o.next()
-	n, size := 0, 0
+	n, size, counted := 0, 0, 0
 	for n < len(*next) && n < batchGroups && size < batchBytes {
 		size += (*next)[n].size
+		counted += (*next)[n].counts()
 		n++
 	}
 	taken := (*next)[:n:n]
@@ -109,7 +115,8 @@ func (o *Outbox) Take() []*Group {
 		*next = nil
 		o.settle()
 	}
-	o.takenBytes, o.takenGroups = size, uint32(n)
+	o.takenBytes, o.takenGroups = counted, uint32(n)
+	o.takeAnswers(taken)
 	return taken
 }
 
@@ -122,6 +129,7 @@ func (o *Outbox) TakeAll() []*Group {
 	}
 	o.waiting, o.lanes = nil, nil
 	o.takenBytes, o.takenGroups = o.bytes, o.groups
+	o.takeAnswers(taken)
 	return taken
 }
 
@@ -131,7 +139,11 @@ func (o *Outbox) Written() {
 	o.bytes -= o.takenBytes
 	o.groups -= o.takenGroups
 	o.takenBytes, o.takenGroups = 0, 0
+	o.answersWritten()
 }
 
 // Drop forgets everything.
-func (o *Outbox) Drop() { *o = Outbox{MaxBytes: o.MaxBytes, MaxGroups: o.MaxGroups} }
+func (o *Outbox) Drop() {
+	o.dropAnswers()
+	*o = Outbox{MaxBytes: o.MaxBytes, MaxGroups: o.MaxGroups}
+}

@@ -175,8 +175,8 @@ func TestBatchIsLimited(t *testing.T) {
 
 // What most clients get costs what it did before there were priorities: the slice.
 func TestNormalMessagesAllocateOneSliceAndIdleClientsNothing(t *testing.T) {
-	if size := unsafe.Sizeof(Outbox{}); unsafe.Sizeof(uintptr(0)) == 8 && size > 72 {
-		t.Errorf("an Outbox has %d bytes, want 72", size)
+	if size := unsafe.Sizeof(Outbox{}); unsafe.Sizeof(uintptr(0)) == 8 && size > 80 {
+		t.Errorf("an Outbox has %d bytes, want 80", size)
 	}
 	g, high := sized(10), sized(10).At(High)
 	for name, tt := range map[string]struct {
@@ -231,5 +231,55 @@ func TestBatchesAreUsedAgainOnceTheyAreOut(t *testing.T) {
 		giveBack(batch)
 	}) > 0.1 {
 		t.Error("a queue whose batches are given back allocates")
+	}
+}
+
+// An answer of any size is queued beside what counts, and its maker learns when it is out.
+func TestAnswersDoNotCountAndAreWaitedFor(t *testing.T) {
+	answer := func(size int) *Group {
+		return NewAnswer(Text, []byte("head"), make([]byte, size)).At(Barrier)
+	}
+	isOut := func(c <-chan struct{}) bool {
+		select {
+		case <-c:
+			return true
+		default:
+			return false
+		}
+	}
+	o := Outbox{MaxBytes: 1000, MaxGroups: 10}
+	if o.Answered() != nil {
+		t.Error("an empty outbox has an answer")
+	}
+	o.Add(sized(600))
+	if !o.Add(answer(5000)) || !o.Add(sized(400)) {
+		t.Error("an answer has taken the place of others, or found none")
+	}
+	if g := sized(1); o.Add(g) || o.Why(g) != SlowBytes {
+		t.Error("with an answer more fits than without")
+	}
+	out := o.Answered()
+	for batch := o.Take(); len(batch) > 0; batch = o.Take() {
+		if isOut(out) {
+			t.Error("an answer is said to be out that is being written")
+		}
+	}
+	if !isOut(out) || o.Answered() != nil || o.bytes != 0 || !o.Idle() {
+		t.Errorf("all is written: out %v, %+v", isOut(out), o)
+	}
+	o.Add(answer(1))
+	o.Add(answer(100 << 10))
+	o.Add(answer(1))
+	out = o.Answered()
+	if o.TakeAll(); isOut(out) {
+		t.Error("out before Written")
+	}
+	if o.Written(); !isOut(out) {
+		t.Error("not out after Written")
+	}
+	o.Add(answer(1))
+	out = o.Answered()
+	if o.Drop(); !isOut(out) {
+		t.Error("who waits for a client that is gone waits for ever")
 	}
 }

@@ -60,7 +60,7 @@ func AppendAck(dst []byte, id uint64, args wire.Args, attachments [][]byte) ([]b
 			return dst, fmt.Errorf("ack as plain JSON: %w", err)
 		}
 	}
-	dst = strconv.AppendUint(append(dst, `{"type":"ack","id":`...), id, 10)
+	dst = AppendAckHead(dst, id)
 	ok, isFrame := result(args)
 	if isFrame {
 		dst = append(dst, ',')
@@ -68,6 +68,11 @@ func AppendAck(dst []byte, id uint64, args wire.Args, attachments [][]byte) ([]b
 	}
 	dst = strconv.AppendBool(append(dst, `,"ok":`...), ok)
 	return append(appendArgs(dst, args), '}'), nil
+}
+
+// AppendAckHead appends the beginning of such a frame, up to the number.
+func AppendAckHead(dst []byte, id uint64) []byte {
+	return strconv.AppendUint(append(dst, `{"type":"ack","id":`...), id, 10)
 }
 
 // result is whether an ack says that its command succeeded, and whether its one
