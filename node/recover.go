@@ -239,8 +239,9 @@ func (r *recoverer) unsentLocked(x *recovery.Machine) {
 	x.Unsent(r.unsent.bytes)
 }
 
-// drainPatience is how long a node that stops waits for its mirrors. It is more than a change of them takes.
-const drainPatience = 3 * time.Second
+// drainPatience is how long a node that stops waits for its mirrors, and for who takes what it mirrors of nodes that have died: 64 MiB
+// of each at most. It is more than a change of mirrors takes.
+const drainPatience = 5 * time.Second
 
 // drain returns when the others have all that is kept here, some time after stop has ended, or when run ends.
 func (n *Node) drain(stop, run context.Context) {

@@ -307,7 +307,7 @@ func TestNodeThatStopsHandsItsSessionsOn(t *testing.T) {
 	})
 }
 
-const drainPatience = 3 * time.Second
+const drainPatience = 5 * time.Second
 
 // A node that stops waits for nobody for long.
 func TestNodeStopsThoughItsMirrorIsDead(t *testing.T) {

@@ -64,5 +64,11 @@ func (s *Server) comers() http.Handler {
 	mux.Handle(path, s.socketio.Engine())
 	mux.Handle(s.cfg.WSPath, s.plain)
 	mux.HandleFunc(s.cfg.SSEPath, s.plain.ServeEvents)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() { // whoever asks goes on to the next node
+			http.Error(w, "draining", http.StatusServiceUnavailable)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }

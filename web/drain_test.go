@@ -70,3 +70,37 @@ func TestDrainedServerHasNoClientsAndRunsOn(t *testing.T) {
 		}
 	})
 }
+
+// Who comes to a server that drains, or to a second one, is served by one that does not, and may poll through any; where all drain it is
+// refused. Pages and requests of open sessions are no business of others.
+func TestClientsThatComeToADrainingServerAreTakenElsewhere(t *testing.T) {
+	onBoxes(t, 3, Config{Drain: time.Second}, func(t *testing.T, b []*box) {
+		b[0].Drain()
+		b[1].Drain()
+		time.Sleep(2 * time.Second)
+		for _, at := range b[:2] {
+			p := open(t, at, at) // each asks one of the others first, and b[2] in the end
+			p.post(b[1], `421["join","r"]`)
+			p.want(b[0], `200 431[{"ok":true}]`)
+			if got := b[2].forward.Owner(p.sid); got != b[2].node.ID() {
+				t.Errorf("the session is of node %v, want %v", got, b[2].node.ID())
+			}
+		}
+		if n := b[2].socketio.Stats().Engine.Open["polling"]; n != 2 {
+			t.Errorf("%d sessions, want 2", n)
+		}
+		for path, want := range map[string]int{"/readyz": 503, "/socket.io/socket.io.none": 404, "/socket.io/?EIO=4&transport=gopher": 503, "/ws": 503} {
+			if status, body := b[0].clients.Get(path); status != want {
+				t.Errorf("%s: %d %s, want %d", path, status, body, want)
+			}
+		}
+		b[2].Drain()
+		time.Sleep(10 * time.Second)
+		if status, body := b[0].clients.Get("/socket.io/?EIO=4&transport=polling"); status != 503 {
+			t.Errorf("all drain: %d %s", status, body)
+		}
+		if status, body := b[0].clients.Get("/sse?room=r"); status != 200 || !strings.HasPrefix(body, ": \"server shutting down\"\nretry: ") {
+			t.Errorf("all drain, an event stream: %d %s", status, body)
+		}
+	})
+}

@@ -198,7 +198,10 @@ func (m *Machine) takeHandOn(from wire.NodeID, f HandOn) {
 	switch {
 	case m.speaksFor(f.Origin) && m.mirrors[f.Origin].gen >= f.Gen:
 		answer.Speaks = true
-	case f.Origin == m.id || m.draining || p != nil && p.gen > f.Gen || f.Part.Reset && m.fullOfDead(from):
+	case f.Origin == m.id || m.draining || p != nil && p.gen > f.Gen:
+		answer.Full = true
+	case f.Part.Reset && m.fullOfDead(from):
+		m.stats.Full++
 		answer.Full = true
 	case p != nil && !p.down: // it may be alive, and go on with other mirrors
 		answer.Lost = true

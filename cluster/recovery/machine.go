@@ -145,7 +145,7 @@ type Stats struct {
 	Gathers   uint64 // times that messages were fetched for sessions that had come
 	TooMany   uint64 // recoveries that were refused as more than Recoveries and Waiting were on their way
 	TooMuch   uint64 // ... as more than HoldBytes were held, or too many messages to replay
-	Full      uint64 // nodes that were refused, as Mirrors are mirrored
+	Full      uint64 // nodes that were refused, as Mirrors are mirrored, or dead ones that were handed on
 	Evicted   uint64 // dead nodes that were forgotten before their time
 	Coming    int    // recoveries that go on or wait
 	Held      int    // bytes of messages for them

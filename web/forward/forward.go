@@ -148,7 +148,9 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		return nil
 	}
 	f.follow(ctx)
-	f.Move(lastMove)
+	if f.passingNow() > 0 {
+		f.Move(lastMove)
+	}
 	f.sayGoodbye()
 	f.waitIdle(endTimeout)
 	f.end()

@@ -1,0 +1,131 @@
+package recovery
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/meshrt/meshrt/wire"
+)
+
+// bereft is a number of nodes of which 1 has died, with 50 sessions and 400 messages, and mirror speaks for it.
+func bereft(t *testing.T, n int, cfg Config) (x *trio, mirror wire.NodeID) {
+	x = newTrio(t, n, cfg)
+	x.open(50, 400)
+	x.pass(100 * time.Millisecond)
+	x.kill(1)
+	for id, m := range x.nodes {
+		if id != 1 && m.speaksFor(1) {
+			mirror = id
+		}
+	}
+	if mirror == 0 || len(x.nodes[mirror].mirrors[1].sessions) != 50 {
+		t.Fatalf("%v mirrors the dead node: that tests nothing", mirror)
+	}
+	return x, mirror
+}
+
+// heirs are those that speak for node 1.
+func (t *trio) heirs() (ids []wire.NodeID) {
+	for _, id := range sorted(t.nodes) {
+		if id != 1 && t.nodes[id].speaksFor(1) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func TestWhatIsHandedOnIsWhole(t *testing.T) {
+	x, from := bereft(t, 4, Config{})
+	old := x.nodes[from].mirrors[1]
+	x.nodes[from].Drain()
+	if x.nodes[from].Drained() {
+		t.Error("drained before anybody else speaks for the dead one")
+	}
+	x.pass(time.Second)
+	heirs := x.heirs()
+	if len(heirs) != 2 || !x.nodes[from].Drained() {
+		t.Fatalf("%v speak for the dead one, drained %v", heirs, x.nodes[from].Drained())
+	}
+	for _, id := range heirs {
+		of := x.nodes[id].mirrors[1]
+		if of.gen != old.gen || len(of.sessions) != 50 || of.log.heads() != old.log.heads() || of.log.bytes != old.log.bytes ||
+			of.order.first != old.order.first || of.order.last() != old.order.last() || len(of.met) != len(old.met) || !of.closed {
+			t.Errorf("node %v has other things than node %v had", id, from)
+		}
+		for k := range of.log.streams {
+			if got, want := of.log.streams[k].dropped, old.log.streams[k].dropped; got != want {
+				t.Errorf("node %v has left out up to %d of stream %d, want %d", id, got, k, want)
+			}
+		}
+	}
+}
+
+// Frames that are lost are sent again, and who drains as well takes nothing.
+func TestHandingOnGoesOnElsewhere(t *testing.T) {
+	x, from := bereft(t, 4, Config{FrameEntries: 3})
+	heir := x.nodes[from].heir(1)
+	n := 0
+	x.lose = func(f Frame) bool {
+		switch f.(type) {
+		case HandOn, HandedOn:
+			n++
+			return n%7 == 0
+		}
+		return false
+	}
+	x.nodes[from].Drain()
+	x.pass(40 * time.Millisecond)
+	if h := x.nodes[from].hands.now; h == nil || h.to != heir {
+		t.Fatalf("under way is %+v, want it to %v", h, heir)
+	}
+	x.nodes[heir].Drain()
+	x.lose = nil
+	x.pass(3 * time.Second)
+	if heirs := x.heirs(); len(heirs) != 2 || heirs[0] == heir || heirs[1] == heir || !x.nodes[from].Drained() || !x.nodes[heir].Drained() {
+		t.Errorf("%v speak for the dead one, without %v; drained %v", heirs, heir, x.nodes[from].Drained())
+	}
+	if n == 0 {
+		t.Error("that tests nothing")
+	}
+}
+
+// Who mirrors as many dead nodes as he may takes no more, and nobody waits for him.
+func TestAFullNodeInheritsNothing(t *testing.T) {
+	x, from := bereft(t, 3, Config{Mirrors: 2})
+	heir := x.nodes[from].heir(1)
+	m := x.nodes[heir]
+	for id := wire.NodeID(10); id < 12; id++ {
+		m.peers[id] = &peer{down: true, since: m.now}
+		m.mirrors[id] = &mirror{gen: 1}
+	}
+	x.nodes[from].Drain()
+	x.pass(time.Second)
+	if got := x.heirs(); len(got) != 1 || !x.nodes[from].Drained() || len(m.hands.taking) > 0 || m.Stats().Full != 1 {
+		t.Errorf("%v speak for the dead one, drained %v, %d on their way", got, x.nodes[from].Drained(), len(m.hands.taking))
+	}
+}
+
+// What is said to be handed on may make no sense.
+func TestStrayPartsAreNotKept(t *testing.T) {
+	x := newTrio(t, 3, Config{})
+	m := x.nodes[2]
+	for i, f := range []HandOn{
+		{Origin: 2, Gen: 9, Part: Mirror{Reset: true}},                                                      // itself
+		{Origin: 3, Gen: 9, Part: Mirror{Reset: true}},                                                      // it is alive
+		{Origin: 7, Gen: 9, Part: Mirror{Epoch: 5, From: State{D: 7}}},                                      // in the midst
+		{Origin: 7, Gen: 9, Whole: State{D: 9}, Part: Mirror{Epoch: 5, Reset: true}},                        // begins ...
+		{Origin: 8, Gen: 9, Whole: State{D: 9}, Part: Mirror{Epoch: 6, From: State{D: 1}}},                  // ... and goes on as another one
+		{Origin: 7, Gen: 9, Whole: State{D: 9}, Part: Mirror{Epoch: 5, From: State{D: 8}, To: State{D: 9}}}, // with a hole
+	} {
+		m.Frame(1, f)
+		x.settle()
+		if m.mirrors[f.Origin] != nil && m.mirrors[f.Origin].gen == 9 || m.peers[7] != nil || m.peers[8] != nil {
+			t.Errorf("part %d: %v", i, fmt.Sprintf("%+v", f))
+		}
+	}
+	m.Unlinked(1)
+	if len(m.hands.taking) > 0 {
+		t.Error("a part is kept whose sender is gone")
+	}
+}
