@@ -10,7 +10,7 @@ func (m *Machine) Handed(x *wire.Message) Cursor {
 		g.live(x)
 	}
 	r := RefOf(x)
-	return m.ahead(r, m.order.add(r, m.now))
+	return m.ahead(r, m.placed(r))
 }
 
 // Reached says that a dead origin's messages up to heads have been handed out.
@@ -22,7 +22,7 @@ func (m *Machine) Reached(origin wire.NodeID, heads wire.Frontiers) {
 func (m *Machine) reach(origin wire.NodeID, heads wire.Frontiers) {
 	for k, seq := range heads {
 		if r := (Ref{origin, wire.Stream(k), seq}); !m.order.current.Has(r) {
-			m.order.add(r, m.now)
+			m.placed(r)
 		}
 	}
 }
@@ -59,7 +59,7 @@ func (m *Machine) fenceTick() {
 
 // Passed says that a barrier has come, in its place among the messages of its stream.
 func (m *Machine) Passed(r Ref, round uint64) {
-	m.order.add(r, m.now)
+	m.placed(r)
 	if left, ok := m.fence.waiting[r.Origin]; ok && round == m.fence.round {
 		if left &^= 1 << r.Stream; left > 0 {
 			m.fence.waiting[r.Origin] = left

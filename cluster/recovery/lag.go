@@ -21,11 +21,26 @@ type lag struct {
 	known int
 }
 
-// lagging is a stream, with its last message and the place of that.
+// lagging is a stream: how far it is in the order, and the place of the last message that was handed out.
 type lagging struct {
 	Ref
 	d    uint64
 	name uint // see lag.names
+}
+
+// placed gives r the next place in the order.
+func (m *Machine) placed(r Ref) uint64 {
+	m.lag.raise(r)
+	return m.order.add(r, m.now)
+}
+
+// raise: a mirror may know of r by the next place, so nothing less may be said of its stream.
+func (l *lag) raise(r Ref) {
+	for i := range l.streams[:l.n] {
+		if s := &l.streams[i]; s.Origin == r.Origin && s.Stream == r.Stream {
+			s.Seq = max(s.Seq, r.Seq)
+		}
+	}
 }
 
 // ahead is the cursor of place d, the last, at which r was handed out.
@@ -35,7 +50,7 @@ func (m *Machine) ahead(r Ref, d uint64) Cursor {
 		m.nameOrigins()
 	}
 	m.lag.trim()
-	m.lag.add(r, d)
+	m.lag.add(Ref{r.Origin, r.Stream, m.order.current[r.Origin][r.Stream]}, d)
 	if len(m.feeds) == 0 || d > maxPlace {
 		return c
 	}
@@ -69,7 +84,7 @@ func (l *lag) trim() {
 func (l *lag) add(r Ref, d uint64) {
 	for i := range l.streams[:l.n] {
 		if s := &l.streams[i]; s.Origin == r.Origin && s.Stream == r.Stream {
-			s.Seq, s.d = r.Seq, d
+			s.d = d
 			return
 		}
 	}
@@ -139,7 +154,8 @@ func (m *Machine) nameOrigins() {
 }
 
 // got is what a client has whose cursor says v, and is behind all that this mirror knows of the order. Of each number it takes the least that
-// is not less than the own one and ends with the same bits: if so much was handed out that there is a higher one, the rest comes again.
+// is not less than the own one and ends with the same bits: if so much was handed out that there is a higher one, the rest comes again. One that
+// would be half way round is none, in case that it was meant to be less.
 func (x *mirror) got(owner wire.NodeID, v Lag) (refs []Ref) {
 	n, f, ok := v.form()
 	if !ok {
@@ -154,7 +170,7 @@ func (x *mirror) got(owner wire.NodeID, v Lag) (refs []Ref) {
 			continue
 		}
 		at := x.order.current[origin][stream]
-		if more := (low - at) & (1<<f.number - 1); more > 0 {
+		if more := (low - at) & (1<<f.number - 1); more > 0 && more < 1<<(f.number-1) {
 			refs = append(refs, Ref{origin, stream, at + more})
 		}
 	}

@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -63,6 +64,28 @@ func TestWhatACursorSaidGoesWithTheSession(t *testing.T) {
 	}
 }
 
+// A barrier raises what a mirror knows of a stream, too: what a cursor says is not less, or it would be read as the next number with those bits.
+func TestACursorSaysHowFarTheOrderIs(t *testing.T) {
+	m, x := pair(t), &mirror{order: newOrder(), met: map[wire.NodeID]wire.Frontiers{2: {}, 3: {}}}
+	for seq := uint64(5); seq < 200; seq += 5 {
+		for _, origin := range []wire.NodeID{2, 3} {
+			y := message(seq, 0)
+			y.Origin = origin
+			c := m.Handed(y)
+			want := []Ref{{2, 0, m.order.current[2][0]}, {3, 0, m.order.current[3][0]}}
+			got := x.got(1, c.Lag)
+			if slices.SortFunc(got, func(a, b Ref) int { return cmp.Compare(a.Origin, b.Origin) }); origin == 3 && !slices.Equal(got, want) {
+				t.Fatalf("a mirror that has %v takes %v for said, want %v", x.order.current, got, want)
+			}
+			m.Passed(Ref{2, 0, seq + 1}, 99)
+		}
+		x.order.add(Ref{2, 0, seq + 1}, 0) // its confirmation is lost
+		if c := m.Handed(message(seq, 0)); slices.ContainsFunc(x.got(1, c.Lag), func(r Ref) bool { return r.Origin == 2 }) {
+			t.Fatalf("a mirror that has %v takes %v for said", x.order.current, x.got(1, c.Lag))
+		}
+	}
+}
+
 // Where a mirror has the places a cursor says nothing, or what is new.
 func TestACursorSaysNoMoreThanIsNew(t *testing.T) {
 	x, cursors := unconfirmed(t, 3, []wire.NodeID{1, 2, 3})
@@ -115,8 +138,8 @@ func TestALieOfACursorIsItsClientsOwn(t *testing.T) {
 	lie := x.handed[1]
 	lie.D += 1000
 	n, f, _ := lie.Lag.form()
-	for range n { // each stream is as far as can be said
-		lie.Lag[1] |= 1<<f.number - 1
+	for i := range uint(n) { // each stream is about as far as can be said
+		lie.Lag[1] += 1 << (i*f.bits() + f.number - 2)
 	}
 	x.kill(1)
 	x.nodes[3].Recover("pid0", lie)
@@ -182,7 +205,9 @@ func TestNumbersAreFoundByTheirLastBits(t *testing.T) {
 		{65535, 65536, 65536},
 		{65000, 65000, 0},
 		{65000, 70000, 70000},
-		{1 << 40, 1<<40 + 65535, 1<<40 + 65535},
+		{1 << 40, 1<<40 + 32767, 1<<40 + 32767},
+		{1 << 40, 1<<40 + 32768, 0},
+		{100, 99, 0},
 		{10, 10 + 65536, 0},
 		{10, 12 + 65536, 12},
 	} {
