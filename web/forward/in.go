@@ -111,23 +111,28 @@ func (f *Forwarder) handler(own, opens http.Handler) http.Handler {
 			return
 		}
 		defer release()
-		f.counts.serving.Add(1)
-		defer f.counts.serving.Add(-1)
-		defer f.counts.in[served].Add(1)
-		first := r.URL.Query().Get("sid") == ""
-		leaving, done := conn.from.serve(r, first)
-		defer done()
-		stay := stay{ended: make(chan struct{})}
-		r = r.WithContext(ws.WithGuest(r.Context(), &stay))
-		handler := own
-		if first {
-			bound, unbind := conn.bind(r, leaving)
-			defer unbind()
-			handler, r = opens, bound
-		}
-		handler.ServeHTTP(w, engineio.Detour{Leaving: leaving, Lost: conn.lost}.Request(r))
-		stay.wait()
+		f.serveOne(w, r, conn, own, opens)
 	})
+}
+
+// serveOne serves a request of a client, until what it has begun is over.
+func (f *Forwarder) serveOne(w http.ResponseWriter, r *http.Request, conn *inConn, own, opens http.Handler) {
+	f.counts.serving.Add(1)
+	defer f.counts.serving.Add(-1)
+	defer f.counts.in[served].Add(1)
+	first := r.URL.Query().Get("sid") == ""
+	leaving, done := conn.from.serve(r, first)
+	defer done()
+	stay := stay{ended: make(chan struct{})}
+	r = r.WithContext(ws.WithGuest(r.Context(), &stay))
+	handler := own
+	if first {
+		bound, unbind := conn.bind(r, leaving)
+		defer unbind()
+		handler, r = opens, bound
+	}
+	handler.ServeHTTP(w, engineio.Detour{Leaving: leaving, Lost: conn.lost}.Request(r))
+	stay.wait()
 }
 
 // stay is a websocket that goes on when its request has been served. Its place is
