@@ -29,7 +29,7 @@ func BenchmarkPresence(b *testing.B) {
 	}
 	list := func(b *testing.B, room string) {
 		count := 0
-		for q := (node.Query{Room: room, Limit: node.MaxPage}); ; {
+		for q := (node.Query{Room: room, Limit: node.MaxMembers}); ; {
 			page, next, missing, err := nodes[1].Presence(b.Context(), q)
 			if err != nil || len(missing) > 0 {
 				b.Fatal(err, missing)

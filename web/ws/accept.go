@@ -45,7 +45,7 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg *Config) (*Conn, error) 
 	// Not together with the first frame: Node's ws hands over both in one go, and who waits for "open" before
 	// it listens would always miss that frame.
 	greeting := []encoded{{head: answer(w.Header(), r, deflate)}}
-	if err := c.tap.writeFrames(greeting, false, time.Now().Add(patience(conn, cfg.WriteTimeout))); err != nil {
+	if err := c.tap.writeFrames(greeting, false, patience(conn, cfg.WriteTimeout)); err != nil {
 		Cut(conn)
 		return nil, fmt.Errorf("answer the handshake: %w", err)
 	}

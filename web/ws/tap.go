@@ -55,19 +55,20 @@ func (c *tap) heard() time.Time { return c.opened.Add(time.Duration(c.last.Load(
 
 const opClose = 0x8 // RFC 6455, section 5.2
 
-// writeFrames writes frames until deadline, and changes them. They begin within one if
+// writeFrames writes frames, and changes them. They have timeout, and as long again for each 64 KiB of a
+// frame that is larger. They begin within one if
 // torn: then out is held already. As long as the socket takes it they go out together.
 // When it is full each is waited for by itself, so that a pong waits for no more than
 // one.
-func (c *tap) writeFrames(frames []encoded, torn bool, deadline time.Time) error {
+func (c *tap) writeFrames(frames []encoded, torn bool, timeout time.Duration) error {
+	deadline := time.Now().Add(timeout)
 	for len(frames) > 0 {
 		if !torn {
 			c.out.lock()
 		}
 		var err error
 		if frames, torn = after(frames, c.tryLocked(frames)); len(frames) > 0 {
-			c.writeBy(deadline)
-			err = c.writeLocked(frames[0].head, frames[0].data)
+			deadline, err = c.writeLong(frames[0], deadline, timeout)
 			frames, torn = frames[1:], false
 		}
 		c.out.unlock()
@@ -76,6 +77,22 @@ func (c *tap) writeFrames(frames []encoded, torn bool, deadline time.Time) error
 		}
 	}
 	return nil
+}
+
+// writeLong writes one frame by a deadline, which is later for a large one, and gives that for what follows.
+func (c *tap) writeLong(f encoded, deadline time.Time, timeout time.Duration) (time.Time, error) {
+	c.writeBy(deadline)
+	err := c.writeLocked(f.head)
+	for first := true; len(f.data) > 0 && err == nil; first = false {
+		if !first {
+			deadline = time.Now().Add(timeout)
+			c.writeBy(deadline)
+		}
+		n := min(len(f.data), batchBytes)
+		err = c.writeLocked(f.data[:n])
+		f.data = f.data[n:]
+	}
+	return deadline, err
 }
 
 // writeLocked writes pieces of one frame, whatever time it takes. What failed may be

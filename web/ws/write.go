@@ -3,7 +3,6 @@ package ws
 import (
 	"errors"
 	"net"
-	"time"
 )
 
 // pending is a batch that Take has handed out and that is not out yet.
@@ -60,7 +59,7 @@ func (c *Conn) writePending() error {
 	if p.rest == nil {
 		p.rest = c.encode(nil, p.batch)
 	}
-	err := c.tap.writeFrames(p.rest, p.torn, time.Now().Add(c.cfg.WriteTimeout))
+	err := c.tap.writeFrames(p.rest, p.torn, c.cfg.WriteTimeout)
 	p.rest, p.torn = nil, false
 	if err == nil {
 		c.written(p.batch)

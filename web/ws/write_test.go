@@ -89,6 +89,31 @@ func TestBatchMayTakeTheWriteTimeout(t *testing.T) {
 	})
 }
 
+// The write timeout is for 64 KiB, of a large message too: a list that a client has asked for takes as long as it
+// takes on a slow way.
+func TestLargeMessageHasTheTimeoutForEachPart(t *testing.T) {
+	const size, part = 1 << 20, 64 << 10
+	inBubble(t, limits, nil, func(t *testing.T, h *host) {
+		_, in, s := h.rawOpen()
+		s.send(strings.Repeat("x", size))
+		io.ReadFull(in, make([]byte, 10)) // its head
+		for range size / part {
+			time.Sleep(limits.WriteTimeout * 3 / 4)
+			if _, err := io.ReadFull(in, make([]byte, part)); err != nil || s.cause() != 0 {
+				t.Fatalf("%v, cause %d", err, s.cause())
+			}
+		}
+		s.send(strings.Repeat("x", size))
+		time.Sleep(limits.WriteTimeout / 2)
+		io.ReadFull(in, make([]byte, part+10))
+		start := time.Now()
+		time.Sleep(limits.WriteTimeout)
+		if got := s.cause(); got != ws.CauseSlow || s.served.Sub(start) != limits.WriteTimeout {
+			t.Errorf("cause %d after %v, want slow after %v", got, s.served.Sub(start), limits.WriteTimeout)
+		}
+	})
+}
+
 // A pong waits as long as any write. The client is slow then, and has not broken a
 // rule.
 func TestPongThatFindsNoPlaceMakesTheClientSlow(t *testing.T) {
