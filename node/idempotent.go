@@ -125,21 +125,24 @@ func (o Operator) sendOnce(m *wire.Message, done func(error), publish func(notic
 		return err
 	}
 	n, k, h := o.node, once.KeyOf(o.namespace, o.key), once.HashOf(m)
-	send := func() error { return publish(notice(once.Notice{Key: k, Hash: h}, m.Flags)) }
+	send := func() (once.Place, error) {
+		err := publish(notice(once.Notice{Key: k, Hash: h}, m.Flags))
+		return once.Place{Origin: n.ID(), Stream: m.Flags.Stream(), Seq: m.Seq}, err
+	}
 	v, err := n.attempt(k, h, n.shareOf(o.from), send)
-	if v != once.Publish && v != once.Unsure && err == nil && done != nil {
-		done(nil)
+	if v == once.Repeated && done != nil {
+		n.whenCopied(k, m, o.local, done)
 	}
 	return err
 }
 
 // attempt is one publish with a key, and what came of it.
-func (n *Node) attempt(k once.Key, h once.Hash, of *keyShares, publish func() error) (once.Verdict, error) {
+func (n *Node) attempt(k once.Key, h once.Hash, of *keyShares, publish func() (once.Place, error)) (once.Verdict, error) {
 	for end := time.Now().Add(once.Bound); ; {
 		v, a := n.keys.begin(k, h, n.now())
 		switch {
 		case v == once.Ask && !n.keys.take(of, n.now()):
-			n.endTry(k, a, false)
+			n.endTry(k, a, false, once.Place{})
 			return once.Full, errShare
 		case v == once.Ask:
 			return n.try(k, a, end, publish)
@@ -151,17 +154,17 @@ func (n *Node) attempt(k once.Key, h once.Hash, of *keyShares, publish func() er
 }
 
 // try asks the other nodes, and publishes if it is this one's turn.
-func (n *Node) try(k once.Key, a *tried, end time.Time, publish func() error) (v once.Verdict, err error) {
+func (n *Node) try(k once.Key, a *tried, end time.Time, publish func() (once.Place, error)) (v once.Verdict, err error) {
 	v = n.askAgain(k, a, end)
-	published := false
+	published, at := false, once.Place{}
 	if v == once.Publish || v == once.Unsure {
-		err = publish()
+		at, err = publish()
 		published = err == nil
 	}
 	if err == nil {
 		err = n.keys.outcome(v)
 	}
-	n.endTry(k, a, published)
+	n.endTry(k, a, published, at)
 	if !published && v != once.Repeated && v != once.Other { // others have noted the claim
 		n.publish(notice(once.Notice{Key: k, Released: true, N: a.n}, 0), false) // fails when the node ends, and its claims with it
 	}
@@ -183,10 +186,10 @@ func (k *keys) begin(key once.Key, h once.Hash, now time.Duration) (once.Verdict
 }
 
 // endTry lets those of this node go on who wait for a try.
-func (n *Node) endTry(key once.Key, a *tried, published bool) {
+func (n *Node) endTry(key once.Key, a *tried, published bool, at once.Place) {
 	k := n.keys
 	k.mu.Lock()
-	k.table.End(key, published, n.now())
+	k.table.End(key, published, at, n.now())
 	delete(k.trying, key)
 	k.mu.Unlock()
 	close(a.ended)

@@ -371,3 +371,42 @@ func TestAClientHasAShareOfTheKeys(t *testing.T) {
 		}
 	})
 }
+
+// The answer to a repeated publish promises what that to the first does.
+func TestARepeatedPublishIsAnsweredWhenTheFirstHasCopies(t *testing.T) {
+	seen := map[bool]bool{} // that there was a copy
+	for range 40 {
+		if len(seen) == 2 {
+			return
+		}
+		const other = 1 // it mirrors what the first node publishes, or the third one does
+		togetherWith(t, 3, recovering, root, func(t *testing.T, b *lab) {
+			m := member(t, b)
+			publishes(b, 0, "first", "e") // all want notices from now on
+			time.Sleep(time.Second)
+			expect(t, m, `["e",1]`)
+			b.net.Cut(b.hosts[0], b.hosts[other])
+			b.net.Cut(b.hosts[other], b.hosts[0])
+			var first error
+			var wg sync.WaitGroup
+			publish := func(i int) error {
+				return b.nodes[i].In("/").To("room").Timeout(6*time.Second).IdempotencyKey("k").EmitSafe(t.Context(), "e", 2)
+			}
+			wg.Go(func() { first = publish(0) })
+			time.Sleep(1100 * time.Millisecond) // it has not waited for who is cut off
+			linked, again := 2, [2]error{}
+			wg.Go(func() { again[0] = publish(0) })
+			wg.Go(func() { again[1] = publish(linked) })
+			wg.Wait()
+			if s := b.nodes[0].Stats().Keyed; s.Repeated != 1 || b.nodes[linked].Stats().Keyed.Repeated != 1 {
+				t.Fatalf("%+v, %+v, want one repeated at each", s, b.nodes[linked].Stats().Keyed)
+			}
+			if (first == nil) != (again[0] == nil) || (first == nil) != (again[1] == nil) {
+				t.Errorf("the first was answered %v, repeated ones %v", first, again)
+			}
+			seen[first == nil] = true
+			b.net.HealAll()
+		})
+	}
+	t.Error("it was never the one that is cut off, or always")
+}

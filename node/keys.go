@@ -156,10 +156,13 @@ func (n *Node) heardNotice(m *wire.Message) {
 		n.log.Warn("notice of another node makes no sense", "peer", m.Origin, "err", err)
 		return
 	}
-	k := n.keys
+	k, at := n.keys, once.Place{}
+	if m.Seq > 1 { // right behind its message
+		at = once.Place{Origin: m.Origin, Stream: m.Flags.Stream(), Seq: m.Seq - 1}
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.table.Heard(m.Origin, of, n.now())
+	k.table.Heard(m.Origin, of, at, n.now())
 	if a := k.trying[of.Key]; a != nil {
 		select {
 		case a.news <- struct{}{}:

@@ -59,17 +59,18 @@ const MaxNamespace = 255
 
 // Node is the hub of one process.
 type Node struct {
-	cfg     Config
-	log     *slog.Logger
-	cluster *cluster.Cluster
-	shards  []*shard
-	next    atomic.Uint32 // shard for the next connection
-	asks    atomic.Uint64 // the last ack id
-	passing atomic.Int64  // answers on their way to other nodes
-	stats   counters
-	servers servers
-	keys    *keys
-	started time.Time
+	cfg       Config
+	log       *slog.Logger
+	cluster   *cluster.Cluster
+	shards    []*shard
+	next      atomic.Uint32 // shard for the next connection
+	asks      atomic.Uint64 // the last ack id
+	passing   atomic.Int64  // answers on their way to other nodes
+	stats     counters
+	servers   servers
+	keys      *keys
+	copyWaits atomic.Int64 // repeated publishes that wait for copies
+	started   time.Time
 
 	histories histories
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/meshrt/meshrt/cluster"
+	"github.com/meshrt/meshrt/cluster/recovery"
 	"github.com/meshrt/meshrt/wire"
 )
 
@@ -25,7 +26,7 @@ func (n *Node) askAll(ctx context.Context, method string, body []byte, got func(
 }
 
 // lists are the methods that tell and change nothing: they need not wait for messages.
-var lists = map[string]bool{"count": true, "rooms": true, "sockets": true, "history": true}
+var lists = map[string]bool{"count": true, "rooms": true, "sockets": true, "history": true, "copied": true}
 
 // askNodes asks other nodes at once and gives each answer to got, which runs on
 // several goroutines. It returns when all have answered, died or timed out,
@@ -121,6 +122,8 @@ func (r remote) HandleRequest(ctx context.Context, from wire.NodeID, method stri
 		return answer(body, n.takeMovedEnd)
 	case onceMethod:
 		return n.answerOnce(from, body)
+	case "copied":
+		return answer(body, func(r recovery.Ref) (any, error) { return n.isCopiedHere(r), nil })
 	case "acks":
 		return answer(body, func(q ackRequest) (any, error) { return n.answerAsk(from, q) })
 	}

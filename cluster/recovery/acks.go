@@ -147,6 +147,20 @@ func (m *Machine) everywhere() (have State, ok bool) {
 	return have, !m.unsure && (len(m.set) > 0 || m.alone())
 }
 
+// Copied tells whether a message is where it outlives its node: an own one as Acked would say it, and of another node one that this
+// node has as its mirror.
+func (m *Machine) Copied(r Ref) bool {
+	if r.Stream >= wire.Streams {
+		return false
+	}
+	if r.Origin == m.id {
+		have, ok := m.everywhere()
+		return ok && r.Seq <= have.Log[r.Stream]
+	}
+	x := m.mirrors[r.Origin]
+	return x != nil && m.speaksFor(r.Origin) && r.Seq <= x.log.heads()[r.Stream]
+}
+
 // alone tells whether nobody could mirror this node. One that has just started waits for its first buddy.
 func (m *Machine) alone() bool {
 	for _, p := range m.peers {

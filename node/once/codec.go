@@ -48,7 +48,8 @@ func AppendReply(b []byte, r Reply) []byte {
 	for _, id := range held {
 		b = binary.BigEndian.AppendUint64(b, uint64(id))
 	}
-	return b
+	b = append(binary.BigEndian.AppendUint64(b, uint64(r.At.Origin)), byte(r.At.Stream))
+	return binary.BigEndian.AppendUint64(b, r.At.Seq)
 }
 
 // DecodeReply reads AppendReply.
@@ -60,12 +61,15 @@ func DecodeReply(b []byte) (r Reply, err error) {
 	r.Done, r.Mine = b[0]&bitDone != 0, b[0]&bitMine != 0
 	copy(r.Hash[:], b[1:])
 	n := int(b[fixed-1])
-	if b = b[fixed:]; n > maxClaims || len(b) < 8*n {
+	const place = 8 + 1 + 8
+	if b = b[fixed:]; n > maxClaims || len(b) < 8*n+place || b[8*n+8] >= wire.Streams {
 		return Reply{}, ErrMalformed
 	}
 	for i := range n {
 		r.Held = append(r.Held, wire.NodeID(binary.BigEndian.Uint64(b[8*i:])))
 	}
+	b = b[8*n:]
+	r.At = Place{wire.NodeID(binary.BigEndian.Uint64(b)), wire.Stream(b[8]), binary.BigEndian.Uint64(b[9:])}
 	return r, nil
 }
 

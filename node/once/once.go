@@ -81,11 +81,19 @@ type Claim struct {
 	N   uint64
 }
 
+// Place is where a message was published: the Seq-th of a stream of a node.
+type Place struct {
+	Origin wire.NodeID
+	Stream wire.Stream
+	Seq    uint64
+}
+
 // Reply is what a node knows of a key that another one claims.
 type Reply struct {
 	Done bool
-	Hash Hash // of what was published, with Done
-	Mine bool // it publishes itself now, or is about to
+	Hash Hash  // of what was published, with Done
+	At   Place // ... zero if it is not known
+	Mine bool  // it publishes itself now, or is about to
 	// Held are others that have claimed it, and that the node may hear more of.
 	Held []wire.NodeID
 }

@@ -13,6 +13,7 @@ type round struct {
 	answered []wire.NodeID
 	done     bool
 	hash     Hash
+	at       Place
 	mine     bool
 	silent   bool // a node said nothing
 	unheard  bool // a node is not to be waited for
@@ -35,7 +36,7 @@ func (t *Table) Answered(k Key, from wire.NodeID, r Reply) {
 		y.others[from] = true
 	}
 	if r.Done {
-		x.done, x.hash = true, r.Hash
+		x.done, x.hash, x.at = true, r.Hash, r.At
 	}
 	x.mine = x.mine || r.Mine
 	if t.broken&breakHeld == 0 {
@@ -67,7 +68,7 @@ func (t *Table) Decide(k Key, patient bool, now time.Duration) Verdict {
 		return v
 	}
 	if r := &x.round; r.done {
-		t.done(k, r.hash, now)
+		t.done(k, r.hash, r.at, now)
 		v, _ := t.ended(k, x.hash, now)
 		return v
 	}

@@ -257,7 +257,7 @@ func (n *simNode) publish(unsure bool) {
 }
 
 func (n *simNode) end(published bool) {
-	n.table.End(simKey, published, n.w.now)
+	n.table.End(simKey, published, Place{}, n.w.now)
 	n.w.answers++
 	again := n.waiting
 	n.waiting = 0
@@ -283,7 +283,7 @@ func (n *simNode) tell(of Notice, p *publication) {
 			if p != nil {
 				p.seen[k] = true
 			}
-			other.table.Heard(n.id, of, w.now)
+			other.table.Heard(n.id, of, Place{}, w.now)
 		})
 	}
 }

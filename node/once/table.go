@@ -61,7 +61,8 @@ const (
 type entry struct {
 	key    Key
 	done   bool
-	hash   Hash // with done
+	hash   Hash  // with done
+	at     Place // ...
 	until  time.Duration
 	claims []claim
 }
@@ -127,13 +128,21 @@ func (t *Table) ended(k Key, h Hash, now time.Duration) (v Verdict, done bool) {
 	return Repeated, true
 }
 
-// End is the end of the try that Begin began: with published its message is out.
-func (t *Table) End(k Key, published bool, now time.Duration) {
+// End is the end of the try that Begin began: with published its message is out, at a place.
+func (t *Table) End(k Key, published bool, at Place, now time.Duration) {
 	x := t.tries[k]
 	delete(t.tries, k)
 	if published {
-		t.done(k, x.hash, now)
+		t.done(k, x.hash, at, now)
 	}
+}
+
+// Where is the place of what was published with a key; zero when that is not known.
+func (t *Table) Where(k Key, now time.Duration) (at Place) {
+	if e := t.find(k, now); e != nil && e.done {
+		at = e.at
+	}
+	return at
 }
 
 // Asked takes note of the claim of another node, and says what this one knows. Linked
@@ -142,7 +151,7 @@ func (t *Table) Asked(from wire.NodeID, c Claim, now time.Duration, linked func(
 	k := c.Key
 	e := t.find(k, now)
 	if e != nil && e.done {
-		return Reply{Done: true, Hash: e.hash}
+		return Reply{Done: true, Hash: e.hash, At: e.at}
 	}
 	if e != nil {
 		for _, c := range e.claims {
@@ -178,23 +187,23 @@ func (t *Table) claimed(by wire.NodeID, of Claim, now time.Duration) {
 	e.claims = append(e.claims, claim{by, of.N, e.until})
 }
 
-// Heard takes the notice of another node.
-func (t *Table) Heard(from wire.NodeID, n Notice, now time.Duration) {
+// Heard takes the notice of another node, behind what was published at a place.
+func (t *Table) Heard(from wire.NodeID, n Notice, at Place, now time.Duration) {
 	e := t.find(n.Key, now)
 	switch {
 	case t.broken&breakDone != 0:
 	case !n.Released:
-		t.done(n.Key, n.Hash, now)
+		t.done(n.Key, n.Hash, at, now)
 	case e != nil && !e.done:
 		e.claims = slices.DeleteFunc(e.claims, func(c claim) bool { return c.by == from && c.n <= n.N })
 	}
 }
 
 // done remembers a publish. The first one counts, should there be two.
-func (t *Table) done(k Key, h Hash, now time.Duration) {
+func (t *Table) done(k Key, h Hash, at Place, now time.Duration) {
 	e := t.touch(k, now)
 	if !e.done {
-		e.done, e.hash, e.claims = true, h, nil
+		e.done, e.hash, e.at, e.claims = true, h, at, nil
 	}
 	e.until = now + t.cfg.Window
 }

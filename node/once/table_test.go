@@ -21,7 +21,7 @@ func published(t *testing.T, x *Table, k Key, h Hash, now time.Duration) {
 	if v := x.Decide(k, true, now); v != Publish {
 		t.Fatalf("decide: %d", v)
 	}
-	x.End(k, true, now)
+	x.End(k, true, Place{}, now)
 }
 
 func TestAKeyIsRememberedForTheWindow(t *testing.T) {
@@ -48,7 +48,7 @@ func TestOneTryOfANodeAtATime(t *testing.T) {
 			t.Errorf("try %d: %d, want %d", i, v, want)
 		}
 	}
-	x.End(k, false, 0)
+	x.End(k, false, Place{}, 0)
 	if v := x.Begin(k, Hash{9}, 0); v != Ask {
 		t.Errorf("after one that published nothing: %d, want Ask", v)
 	}
@@ -72,7 +72,7 @@ func TestLimits(t *testing.T) {
 	if x.Forgotten() != 2 {
 		t.Errorf("%d forgotten, want 2", x.Forgotten())
 	}
-	x.Heard(2, Notice{Key: key(8)}, Window+time.Hour)
+	x.Heard(2, Notice{Key: key(8)}, Place{}, Window+time.Hour)
 	if x.Len() != 1 || x.Forgotten() != 2 {
 		t.Errorf("after the window %d keys, %d forgotten, want 1 and 2", x.Len(), x.Forgotten())
 	}
@@ -94,16 +94,16 @@ func TestClaims(t *testing.T) {
 	if r := x.Asked(5, Claim{Key: k}, 0, all); len(r.Held) != maxClaims || r.Held[0] != 12 {
 		t.Errorf("held %v, want the last %d", r.Held, maxClaims)
 	}
-	x.Heard(19, Notice{Key: k, Released: true}, 0)
+	x.Heard(19, Notice{Key: k, Released: true}, Place{}, 0)
 	if r := x.Asked(5, Claim{Key: k}, 0, func(id wire.NodeID) bool { return id > 16 }); !reflect.DeepEqual(r.Held, []wire.NodeID{17, 18}) {
 		t.Errorf("held by linked nodes: %v, want 17 and 18", r.Held)
 	}
 	if r := x.Asked(6, Claim{Key: k}, claimLife, all); r.Held != nil {
 		t.Errorf("held %v after their time", r.Held)
 	}
-	x.Heard(17, Notice{Key: k, Hash: Hash{7}}, 0)
-	x.Heard(18, Notice{Key: k, Hash: Hash{8}}, 0)
-	x.Heard(18, Notice{Key: k, Released: true}, 0)
+	x.Heard(17, Notice{Key: k, Hash: Hash{7}}, Place{}, 0)
+	x.Heard(18, Notice{Key: k, Hash: Hash{8}}, Place{}, 0)
+	x.Heard(18, Notice{Key: k, Released: true}, Place{}, 0)
 	if r := x.Asked(5, Claim{Key: k}, 0, all); !r.Done || r.Hash != (Hash{7}) || r.Held != nil {
 		t.Errorf("after two notices %+v, want the first", r)
 	}
@@ -115,11 +115,11 @@ func TestANoticeEndsNoClaimOfLater(t *testing.T) {
 	for n := range uint64(3) {
 		x.Asked(2, Claim{k, n + 1}, 0, all)
 	}
-	x.Heard(2, Notice{Key: k, Released: true, N: 2}, 0)
+	x.Heard(2, Notice{Key: k, Released: true, N: 2}, Place{}, 0)
 	if r := x.Asked(5, Claim{Key: k}, 0, all); !reflect.DeepEqual(r.Held, []wire.NodeID{2}) {
 		t.Errorf("held %v, want node 2's, of its third try", r.Held)
 	}
-	x.Heard(2, Notice{Key: k, Released: true, N: 3}, 0)
+	x.Heard(2, Notice{Key: k, Released: true, N: 3}, Place{}, 0)
 	if r := x.Asked(6, Claim{Key: k}, 0, all); !reflect.DeepEqual(r.Held, []wire.NodeID{5}) {
 		t.Errorf("held %v, want none of node 2", r.Held)
 	}
@@ -128,7 +128,7 @@ func TestANoticeEndsNoClaimOfLater(t *testing.T) {
 		if x.Begin(other, Hash{}, 0); x.Claim(other).N != want {
 			t.Errorf("try %d is number %d", want, x.Claim(other).N)
 		}
-		x.End(other, false, 0)
+		x.End(other, false, Place{}, 0)
 	}
 }
 
