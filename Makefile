@@ -90,7 +90,7 @@ e2e: build deps
 # SCENARIO=recovery kills nodes of three on this machine under 300 official clients, and needs
 # neither root nor Linux; PEER=socketio does that to Socket.IO with its adapter for Redis streams. FAULT=restart restarts
 # the nodes instead, each in turn with SIGTERM: nobody may notice. Its balancer asks /readyz, BALANCER=blind does not.
-# FAULT=cut ends connections alone.
+# FAULT=cut ends connections alone. BREAK=drop, double, reorder or claim has clients lie: that must be noticed.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 ifeq ($(SCENARIO),recovery)
 torture: build deps
