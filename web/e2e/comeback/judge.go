@@ -105,6 +105,7 @@ const (
 type verdict struct {
 	published, acked, received int
 	lost, reordered, foreign   int
+	missed                     int // by clients that were told so, as they were not recovered
 	twice, twiceUnasked        int // the latter without a loss of the connection that explains it
 	reconnects, within         int // of clients that had been connected; those within the window
 	recovered, never           int
@@ -140,9 +141,14 @@ func (h *history) judge() *verdict {
 		h.judgeAbsences(v, i, c)
 		got := h.judgeReceipts(v, i, c)
 		for _, m := range byRoom[i%h.rooms] {
-			if _, has := got[m]; !has && m.from != i && c.owed(h.sent[m].at) {
+			at := h.sent[m].at
+			switch _, has := got[m]; {
+			case has || m.from == i:
+			case c.owed(at):
 				v.lost++
-				v.problem("client %d lacks message %v, published %s, at %d", i, m, c.near(h.sent[m].at), h.sent[m].at)
+				v.problem("client %d lacks message %v, published %s, at %d", i, m, c.near(at), at)
+			case c.missed(at):
+				v.missed++
 			}
 		}
 	}
@@ -215,6 +221,11 @@ func (c *client) owed(at int64) bool {
 		}
 		return at >= a.from-lateBefore && (a.joined == 0 || at <= a.joined+earlyAfter)
 	})
+}
+
+// missed tells whether a client that was not recovered was away at that time.
+func (c *client) missed(at int64) bool {
+	return slices.ContainsFunc(c.absences, func(a absence) bool { return !a.recovered && at >= a.from && (a.joined == 0 || at <= a.joined) })
 }
 
 // lostSoonAfter tells whether the connection was lost between the two times that a message

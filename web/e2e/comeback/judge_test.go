@@ -32,7 +32,7 @@ func (h *history) got(i int, numbers ...int) {
 
 // The judge must see each kind of mistake, and take nothing for one that is none.
 func TestJudgeSeesWhatIsWrong(t *testing.T) {
-	type counts struct{ Lost, Reordered, Foreign, Twice, Unasked, Never int }
+	type counts struct{ Lost, Reordered, Foreign, Twice, Unasked, Never, Missed int }
 	for name, tt := range map[string]struct {
 		happens func(h *history)
 		want    counts
@@ -67,6 +67,12 @@ func TestJudgeSeesWhatIsWrong(t *testing.T) {
 			h.joined(3, 116_000)
 			h.got(3, 0, 1)
 		}, counts{}},
+		"new, and it missed what came meanwhile": {func(h *history) {
+			h.lost(3, 103_500)
+			h.connected(3, 106_200, false, true)
+			h.joined(3, 106_500)
+			h.got(3, 0, 1, 2, 3, 8)
+		}, counts{Missed: 3}},
 		"lost again on the way back": {func(h *history) {
 			h.lost(3, 103_500)
 			h.lost(3, 104_000)
@@ -78,7 +84,7 @@ func TestJudgeSeesWhatIsWrong(t *testing.T) {
 		h := run()
 		tt.happens(h)
 		v := h.judge()
-		if got := (counts{v.lost, v.reordered, v.foreign, v.twice, v.twiceUnasked, v.never}); !reflect.DeepEqual(got, tt.want) {
+		if got := (counts{v.lost, v.reordered, v.foreign, v.twice, v.twiceUnasked, v.never, v.missed}); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v, want %+v: %q", name, got, tt.want, v.problems)
 		}
 	}

@@ -18,12 +18,12 @@ func (v *verdict) table(name, fault string, faults int) string {
 	}
 	column := map[string]string{"kill": "kill -9", "restart": "rolling restarts", "cut": "cuts"}[fault]
 	row("servers", column, "reconnects", "recovered", "of those within the window", "most within 1 s", "away, p50, p99", "published", "with ack", "ack, p50, p99", "received",
-		"lost", "out of order", "twice", "not for them")
-	b.WriteString(strings.Repeat("|---", 15) + "|\n")
+		"lost", "out of order", "twice", "not for them", "missed, and told so")
+	b.WriteString(strings.Repeat("|---", 16) + "|\n")
 	row(name, faults, v.reconnects, v.recovered, fmt.Sprintf("%.2f %%", 100*v.share()), fmt.Sprintf("%.1f %%", 100*v.worst),
 		fmt.Sprintf("%v, %v", percentile(v.outages, 0.5), percentile(v.outages, 0.99)),
 		v.published, v.acked, fmt.Sprintf("%v, %v", percentile(v.ackTimes, 0.5), percentile(v.ackTimes, 0.99)), v.received,
-		v.lost, v.reordered, v.twice, v.foreign)
+		v.lost, v.reordered, v.twice, v.foreign, v.missed)
 	return b.String()
 }
 
