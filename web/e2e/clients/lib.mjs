@@ -73,6 +73,7 @@ export async function plain(url) {
   const command = (name, args) => {
     switch (name) {
       case "join": case "leave": case "presence": return { room: args[0] };
+      case "history": return { room: args[0], ...args[1] };
       case "publish": return { room: args[0], event: args[1], args: args.slice(2) };
       case "broadcast": return { event: args[0], args: args.slice(1) };
       case "direct": return { to: args[0], event: args[1], args: args.slice(2) };
