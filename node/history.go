@@ -125,7 +125,7 @@ func (q historyQuery) normal(opt HistoryOptions) (historyQuery, error) {
 		return q, Errorf(CodeInvalid, "since is a number of milliseconds ago, not %v", opt.Within)
 	case opt.After != "":
 		if _, ok := parseHistoryID(opt.After); !ok {
-			return q, Errorf(CodeInvalid, "since is the id of no message: %.60q", opt.After)
+			return q, Errorf(CodeInvalid, "since is a number of milliseconds ago, or the id of a message, not %.60q", opt.After)
 		}
 	}
 	q.Within = opt.Within.Microseconds()
@@ -143,12 +143,12 @@ func (n *Node) history(ctx context.Context, q historyQuery, opt HistoryOptions) 
 		return h, err
 	}
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, historyPatience)
-	defer cancel()
 	if err := n.histories.enter(ctx); err != nil {
 		return h, err
 	}
 	defer n.histories.leave()
+	ctx, cancel := context.WithTimeout(ctx, historyPatience)
+	defer cancel()
 	defer func() { n.histories.note(h, time.Since(start)) }()
 	var past pasts
 	own := n.localHistory(q)

@@ -8,8 +8,10 @@ import (
 
 // Limits of History: it makes all nodes look and one copy much, and any client may ask.
 const (
-	// maxHistories are asked for at a time on a node; those beyond it wait in line, for historyPatience at most.
+	// maxHistories are asked for at a time on a node; those beyond it wait in line, for so long at most: many come at
+	// once when a node has died.
 	maxHistories = 32
+	historyLine  = 5 * time.Second
 	// A client has historyBurst at once, and one more each historyEvery; what is over waits, and what the client says next
 	// waits for it, so that it is slowed down and loses nothing.
 	historyBurst = 100
@@ -50,6 +52,8 @@ func (x *histories) enter(ctx context.Context) error {
 		return nil
 	default:
 	}
+	ctx, cancel := context.WithTimeout(ctx, historyLine)
+	defer cancel()
 	select {
 	case x.places <- struct{}{}:
 		return nil

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,8 +10,7 @@ func TestHistoriesAtATimeAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var x histories
 		x.init()
-		ctx, cancel := context.WithTimeout(t.Context(), historyPatience)
-		defer cancel()
+		ctx := t.Context()
 		for range maxHistories {
 			if err := x.enter(ctx); err != nil {
 				t.Fatal(err)
@@ -31,8 +29,8 @@ func TestHistoriesAtATimeAreLimited(t *testing.T) {
 			t.Errorf("the place that was free: %v", err)
 		}
 		start := time.Now()
-		if err := x.enter(ctx); CodeOf(err) != CodeUnavailable || time.Since(start) != historyPatience || x.stats().Refused != 1 {
-			t.Errorf("%v after %v, %d counted, want a refusal after %v", err, time.Since(start), x.stats().Refused, historyPatience)
+		if err := x.enter(ctx); CodeOf(err) != CodeUnavailable || time.Since(start) != historyLine || x.stats().Refused != 1 {
+			t.Errorf("%v after %v, %d counted, want a refusal after %v", err, time.Since(start), x.stats().Refused, historyLine)
 		}
 	})
 }

@@ -66,7 +66,9 @@ func (*deaf) Flush()                      {}
 func (*deaf) Close(bool)                  {}
 
 // realNodes are nodes on a network in memory that are joined, on the real clock.
-func realNodes(b *testing.B, count int) (nodes []*node.Node) {
+func realNodes(b *testing.B, count int) []*node.Node { return realNodesWith(b, count, node.Config{}) }
+
+func realNodesWith(b *testing.B, count int, of node.Config) (nodes []*node.Node) {
 	network := clustertest.NewNetwork(1)
 	var first *clustertest.Host
 	for i := range count {
@@ -79,7 +81,8 @@ func realNodes(b *testing.B, count int) (nodes []*node.Node) {
 		} else {
 			cfg.Seeds = []string{first.Advertise().String()}
 		}
-		n, err := node.New(node.Config{Cluster: cfg})
+		of.Cluster = cfg
+		n, err := node.New(of)
 		if err != nil {
 			b.Fatal(err)
 		}

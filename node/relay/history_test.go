@@ -101,24 +101,24 @@ var ids = regexp.MustCompile(`"id":"([^"]*)"`)
 
 func TestHistoryRefuses(t *testing.T) {
 	history(t, time.Minute, func(n *node.Node, ask func(...string) string) {
-		for args, code := range map[string]string{
-			`"elsewhere"`:               "forbidden",
-			`""`:                        "invalid",
-			`7`:                         "invalid",
-			`"r" 7`:                     "invalid",
-			`"r" {"limit":0}`:           "invalid",
-			`"r" {"limit":1001}`:        "invalid",
-			`"r" {"limit":"x"}`:         "invalid",
-			`"r" {"since":0}`:           "invalid",
-			`"r" {"since":-1}`:          "invalid",
-			`"r" {"since":1e300}`:       "invalid",
-			`"r" {"since":"x"}`:         "invalid",
-			`"r" {"since":""}`:          "invalid",
-			`"r" {"before":"x"}`:        "invalid",
-			`"` + n.ID().String() + `"`: "forbidden",
+		for args, want := range map[string][2]string{
+			`"elsewhere"`:               {"forbidden", "join it first"},
+			`""`:                        {"invalid", "room"},
+			`7`:                         {"invalid", "room"},
+			`"r" 7`:                     {"invalid", "object"},
+			`"r" {"limit":0}`:           {"invalid", "limit"},
+			`"r" {"limit":1001}`:        {"invalid", "limit"},
+			`"r" {"limit":"x"}`:         {"invalid", "limit"},
+			`"r" {"since":0}`:           {"invalid", "since"},
+			`"r" {"since":-1}`:          {"invalid", "since"},
+			`"r" {"since":1e300}`:       {"invalid", "since"},
+			`"r" {"since":"x"}`:         {"invalid", "since"},
+			`"r" {"since":""}`:          {"invalid", "since"},
+			`"r" {"before":"x"}`:        {"invalid", "before"},
+			`"` + n.ID().String() + `"`: {"forbidden", "join it first"},
 		} {
-			if got := ask(strings.Fields(args)...); !strings.Contains(got, `"code":"`+code+`"`) {
-				t.Errorf("%s: got %s, want %s", args, got, code)
+			if got := ask(strings.Fields(args)...); !strings.Contains(got, `"code":"`+want[0]+`"`) || !strings.Contains(got, want[1]) {
+				t.Errorf("%s: got %s, want %s and to hear of %s", args, got, want[0], want[1])
 			}
 		}
 	})

@@ -54,7 +54,7 @@ func historyQuery(u *url.URL) (q node.Query, opt node.HistoryOptions, err error)
 		}
 		params.Del("since")
 	}
-	q, err = query(&url.URL{RawQuery: params.Encode()}, node.MaxPage, "namespace", "room", "limit")
+	q, err = query(&url.URL{RawQuery: params.Encode()}, node.MaxHistory, "namespace", "room", "limit", "since")
 	if q.Namespace == "" {
 		q.Namespace = "/"
 	}

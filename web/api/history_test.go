@@ -32,10 +32,11 @@ func TestHistoryIsListed(t *testing.T) {
 				t.Errorf("%s: %d %s, want %s", query, status, got, want)
 			}
 		}
-		for _, bad := range []string{"", "room=", "room=x&limit=0", "room=x&limit=1001", "room=x&since=0", "room=x&since=-5", "room=x&since=x",
-			"room=x&since=1&since=2", "room=x&after=y", "room=x&namespace=y", "%zz"} {
-			if status, got := s.Get("/api/history?" + bad); status != 400 {
-				t.Errorf("%s: %d %s", bad, status, got)
+		for bad, wrong := range map[string]string{"": "room", "room=": "room", "room=x&limit=0": "limit", "room=x&limit=1001": "limit", "room=x&limit=x": "limit",
+			"room=x&since=0": "since", "room=x&since=-5": "since", "room=x&since=x": "since", "room=x&since=1&since=2": "since",
+			"room=x&after=y": "namespace room limit since", "room=x&namespace=y": "namespace", "%zz": "zz", "room=" + strings.Repeat("x", 256): "room"} {
+			if status, got := s.Get("/api/history?" + bad); status != 400 || !strings.Contains(got, wrong) {
+				t.Errorf("%s: %d %s, want to hear of %s", bad, status, got, wrong)
 			}
 		}
 	})
