@@ -191,9 +191,9 @@ func (n *recoveryNode) say(room, text string) {
 func (n *recoveryNode) connect(pid recovery.PID, room string) {
 	sid := string(wire.NewSessionID(n.ID()))
 	n.drive(func() {
-		n.sessions[pid] = &recoverySession{rooms: map[string]bool{room: true, sid: true}, joined: map[string]bool{}}
+		n.sessions[pid] = &recoverySession{rooms: map[string]bool{"": true, room: true, sid: true}, joined: map[string]bool{}}
 		n.x.Open(pid, sid, "/", "")
-		for _, r := range []string{room, sid} {
+		for _, r := range []string{"", room, sid} {
 			n.enter(r, func() { n.x.Join(pid, r) })
 		}
 	})
