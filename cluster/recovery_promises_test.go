@@ -126,7 +126,8 @@ func (p *clientPromises) phantom(w *world, c *simClient, m *wire.Message) {
 		case r == nil || r.gone && r.goneAt < at:
 		case at >= r.asked:
 			return
-		case w.mayBeEarly(m.Origin, r, at):
+		// "or what was not acked by a dead node with two mirrors, of which one has it"
+		case w.mayBeEarly(m.Origin, r, at), w.cfg.Copies > 2 && w.nodes[m.Origin].dead && p.copies[sentAs(m)] < 2:
 			p.early++
 			return
 		default:

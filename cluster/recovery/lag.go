@@ -12,7 +12,8 @@ import (
 type lag struct {
 	streams   [maxLag]lagging
 	n         int
-	confirmed uint64
+	confirmed uint64 // all have it that may speak for this node now
+	sure      uint64 // ... and those that are about to
 	unsaid    uint64 // the place of the last message for whose stream there was no room
 
 	// names are how many bits of its hash tell an origin from all others that are known; of so many peers and origins.
@@ -54,24 +55,30 @@ func (m *Machine) ahead(r Ref, d uint64) Cursor {
 	if len(m.feeds) == 0 || d > maxPlace {
 		return c
 	}
-	if c.Lag = m.lag.said(); m.lag.unsaid > m.lag.confirmed || int(c.Lag[0]>>lagCount) < m.lag.n {
+	if c.Lag = m.lag.said(); m.lag.unsaid > m.lag.sure || int(c.Lag[0]>>lagCount) < m.lag.n {
 		m.stats.Vague++
 	}
 	return c
 }
 
-// confirmed notes up to where all have the order that may speak for this node. While that is in doubt it stays what it was.
+// confirmed notes up to where all have the order that may speak for this node. While that is in doubt it stays what it was. A new buddy
+// may be far behind the others when it becomes one of them.
 func (m *Machine) confirmed() {
+	l := &m.lag
 	if have, ok := m.everywhere(); ok {
-		m.lag.confirmed = have.D
+		l.confirmed = have.D
+	}
+	l.sure = l.confirmed
+	for _, b := range m.feeds {
+		l.sure = min(l.sure, b.acked.D)
 	}
 }
 
-// trim lets go of what mirrors have.
+// trim lets go of what all mirrors have.
 func (l *lag) trim() {
 	n := 0
 	for i := range l.streams[:l.n] {
-		if s := &l.streams[i]; s.d > l.confirmed {
+		if s := &l.streams[i]; s.d > l.sure {
 			if i > n {
 				l.streams[n] = *s
 			}
@@ -81,19 +88,29 @@ func (l *lag) trim() {
 	l.n = n
 }
 
+// add has r at place d. When there is no room what mirrors have that may speak now goes before what they have not.
 func (l *lag) add(r Ref, d uint64) {
+	first := 0
 	for i := range l.streams[:l.n] {
 		if s := &l.streams[i]; s.Origin == r.Origin && s.Stream == r.Stream {
 			s.d = d
 			return
+		} else if s.d < l.streams[first].d {
+			first = i
 		}
 	}
-	if l.n == maxLag {
+	at := l.n
+	switch {
+	case at < maxLag:
+		l.n++
+	case l.streams[first].d <= l.confirmed:
+		at = first
+		l.unsaid = max(l.unsaid, l.streams[first].d)
+	default:
 		l.unsaid = d
 		return
 	}
-	l.streams[l.n] = lagging{r, d, l.names[r.Origin]}
-	l.n++
+	l.streams[at] = lagging{r, d, l.names[r.Origin]}
 }
 
 // said has as many streams as have a name of the bits that there are for so many.
