@@ -61,13 +61,13 @@ func (l PresenceList) Ack() *SharedAck {
 	return l.made.answer
 }
 
-// AppendMembers appends the members as JSON, made once, too.
-func (l PresenceList) AppendMembers(b []byte) []byte {
+// MembersJSON is the members as JSON, made once, too: not to be changed.
+func (l PresenceList) MembersJSON() json.RawMessage {
 	if l.made == nil {
-		return presence.AppendMembers(b, l.Members)
+		return presence.AppendMembers(nil, l.Members)
 	}
 	l.made.make()
-	return append(b, l.made.text...)
+	return l.made.text
 }
 
 // Presence lists who is in a room, on all nodes. A room that was not listed or watched on this

@@ -77,3 +77,19 @@ func BenchmarkFirstList(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkList puts 10,000 members in order and lists them.
+func BenchmarkList(b *testing.B) {
+	m := New(Config{Self: 1, Name: "node1"})
+	if err := m.Watch(lobby); err != nil {
+		b.Fatal(err)
+	}
+	for _, e := range benchEntries(1, 10_000) {
+		m.Join(lobby, e)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		m.rooms[lobby].sorted = nil
+		m.List(lobby, "", 10_000)
+	}
+}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -123,10 +124,11 @@ func (h *handler) presence(w http.ResponseWriter, r *http.Request) {
 // writePresence writes a page of members, which are JSON already for all who ask.
 func writePresence(w http.ResponseWriter, list node.PresenceList, next string) {
 	rest, _ := json.Marshal(page{Missing: missingOf(list.Missing), Next: next}) // strings always encode
-	b := list.AppendMembers([]byte(`{"members":`))
-	b = append(append(b, ','), rest[1:]...)
+	rest[0] = ','
 	header(w, http.StatusOK)
-	w.Write(append(b, '\n')) // a client that is gone needs no answer
+	io.WriteString(w, `{"members":`) // a client that is gone needs no answer
+	w.Write(list.MembersJSON())
+	w.Write(append(rest, '\n'))
 }
 
 // query reads the parameters of a list and refuses those it does not know.

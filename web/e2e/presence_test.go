@@ -225,3 +225,23 @@ func TestTenThousandMembersAreListedByEachNode(t *testing.T) {
 		t.Logf("%s: %v lists made, %v shared, peak memory %d MiB", n.name, n.metric(`meshrt_presence_lists_total{how="made"}`), n.metric(`meshrt_presence_lists_total{how="shared"}`), n.peak()>>20)
 	}
 }
+
+// A list that is larger than all that may wait for a client reaches clients of every kind, compressed or not, and none is
+// cut for it.
+func TestListsLargerThanTheQueueReachEveryKindOfClient(t *testing.T) {
+	need(t, "node")
+	needPackages(t)
+	const members, talk = 2000, 4
+	n := alone(t, 0, "-queue-bytes", "65536", "-compression")
+	crowd(t, []*node{n}, members, []string{"lobby"})
+	var got map[string][]int
+	script(t, time.Minute, "kinds.mjs", map[string]any{"url": "http://" + n.HTTP, "talk": talk}, &got)
+	for kind, r := range got {
+		if want := []int{members, members, 5 * talk, 0}; !slices.Equal(r, want) {
+			t.Errorf("%s: two lists, what was said, ends: %v, want %v", kind, r, want)
+		}
+	}
+	if len(got) != 5 {
+		t.Errorf("%d kinds of clients", len(got))
+	}
+}
