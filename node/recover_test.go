@@ -133,6 +133,35 @@ func TestClientIsNotRecovered(t *testing.T) {
 	})
 }
 
+// Official clients keep the place that they had in the session before, until they get an event: refused once, they are not again, whichever
+// node that place was of; and to be refused fetches nothing.
+func TestPlaceOfASessionBeforeIsNone(t *testing.T) {
+	togetherWith(t, 2, recovering, root, func(t *testing.T, b *lab) {
+		for _, home := range []int{0, 1} {
+			old := connect(t, b.nodes[home], "/")
+			emit(t, b.nodes[0].In("/"), "e", 0, 3)
+			time.Sleep(time.Second)
+			old.session.Lost("transport close")
+			time.Sleep(window + 2*time.Second)
+			before := b.nodes[0].Stats().Recovery.Gathers
+			c := refused(t, b.nodes[0], old, "nobody knows the session")
+			if got := b.nodes[0].Stats().Recovery.Gathers; c.cursor == "" || got != before {
+				t.Fatalf("cursor %q, gathered %d times", c.cursor, got-before)
+			}
+			for _, n := range b.nodes { // and there has its next connection
+				c.session.Lost("transport close")
+				emit(t, b.nodes[1].In("/").Volatile(), "volatile", 0, 1)
+				next := recovered(t, n, c)
+				expect(t, next, "connect")
+				c = next
+			}
+			c.session.Lost("transport close")
+			emit(t, b.nodes[1].In("/"), "e", 3, 5)
+			expect(t, recovered(t, b.nodes[1], c), append([]string{"connect"}, numbered("e", 3, 5)...)...)
+		}
+	})
+}
+
 func TestMadeUpSecretIsANewSession(t *testing.T) {
 	single(t, nil, func(t *testing.T, n *node.Node) {
 		victim := connect(t, n, "/")

@@ -138,7 +138,12 @@ func (m *Machine) giveOwn(from wire.NodeID, f Take, s *session) {
 		}
 		claim = s.to.granted.Record.Claim
 	}
-	w, since, ok := m.resolve(&s.rec, m.id, &m.order, f.Cursor)
+	elsewhere := s.state == given && (s.to.to != 0 || s.to.granted.Record.Contested) // one to whom it was given may have it still
+	c := f.Cursor
+	if !elsewhere {
+		c = s.rec.ofThis(c, m.id)
+	}
+	w, since, ok := m.resolve(&s.rec, m.id, &m.order, c)
 	if s.state == live {
 		m.do(Close{f.PID, "taken over"})
 	}
@@ -149,9 +154,7 @@ func (m *Machine) giveOwn(from wire.NodeID, f Take, s *session) {
 	}
 	rec := s.rec.clone()
 	rec.Claim = Claim{claim.N + 1, from}
-	if s.state == given && (s.to.to != 0 || s.to.granted.Record.Contested) {
-		rec.Contested = true // one to whom it was given may be alive
-	}
+	rec.Contested = rec.Contested || elsewhere
 	m.become(s, given)
 	s.to = hold{from, Granted{f.ID, rec, w, m.now - since}}
 	m.send(from, s.to.granted)
@@ -160,8 +163,11 @@ func (m *Machine) giveOwn(from wire.NodeID, f Take, s *session) {
 func (m *Machine) giveMirrored(from wire.NodeID, f Take, owner wire.NodeID) {
 	x := m.mirrors[owner]
 	rec := x.sessions[f.PID].clone()
-	claim := rec.Claim
-	if h, ok := x.held[f.PID]; ok {
+	claim, c := rec.Claim, f.Cursor
+	h, held := x.held[f.PID]
+	if !held {
+		c = rec.ofThis(c, owner)
+	} else {
 		if h.to == from && h.granted.ID == f.ID {
 			m.send(from, h.granted)
 			return
@@ -172,7 +178,7 @@ func (m *Machine) giveMirrored(from wire.NodeID, f Take, owner wire.NodeID) {
 		}
 		claim = h.granted.Record.Claim
 	}
-	w, since, ok := m.resolve(&rec, owner, &x.order, f.Cursor)
+	w, since, ok := m.resolve(&rec, owner, &x.order, c)
 	if !ok {
 		m.send(from, Denied{f.ID, true})
 		return

@@ -93,3 +93,55 @@ func TestPlaceInAReplayThatIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+// A place of before a session began says that its client has got nothing of it.
+func TestPlaceOfASessionBefore(t *testing.T) {
+	for name, c := range map[string]Cursor{"none": {}, "of another node": {Node: 2, D: 7}, "of a node of before": {Node: 99, D: 1},
+		"of a replay here": {Node: 1, D: replayedFrom + 3}, "of a replay elsewhere": {Node: 2, D: replayedFrom}, "of the owner": {Node: 1, D: 2}} {
+		for _, dead := range []bool{false, true} {
+			x := newTrio(t, 3, Config{})
+			for range 5 {
+				x.publish(2, "r0")
+				x.settle()
+			}
+			x.open(1, 0)
+			x.publish(2, "r0")
+			x.settle()
+			x.pass(time.Second)
+			if dead {
+				x.kill(1)
+			}
+			if !x.back(c) || len(x.admitted.Replay) != 1 {
+				t.Errorf("%s, owner dead %v: %v, %d replayed, want 1", name, dead, x.answers, len(x.admitted.Replay))
+			}
+		}
+	}
+}
+
+// A place of who had the session since is no place of before it began.
+func TestPlaceOfADeadNodeThatHadTheSession(t *testing.T) {
+	x := newTrio(t, 4, Config{})
+	x.open(1, 0)
+	x.publish(2, "r0")
+	x.settle()
+	x.lose = func(f Frame) bool { // the owner does not hear that node 4 has it
+		_, is := f.(Done)
+		return is
+	}
+	x.nodes[4].Recover("pid0", x.last["pid0"])
+	x.settle()
+	x.pass(time.Second)
+	if x.answers["recovered"] != 1 {
+		t.Fatal(x.answers)
+	}
+	c := Cursor{Node: 4, D: x.admitted.D + 1}
+	x.kill(4)
+	x.nodes[1].take(3, Take{ID: 1, PID: "pid0", Cursor: c})
+	for _, e := range x.nodes[1].Take() {
+		if sent, is := e.(Send); is {
+			if _, is := sent.Frame.(Granted); is {
+				t.Errorf("given away with that cursor: %+v", sent.Frame)
+			}
+		}
+	}
+}

@@ -38,6 +38,15 @@ func (m *Machine) resolveCursor(rec *Record, owner wire.NodeID, o *order, c Curs
 	return m.resolvePlace(rec, owner, o, c.D)
 }
 
+// ofThis is c for a session that has been its owner's alone, and zero if c is of one before: the official client keeps its last place
+// until it gets an event, and has got nothing of this one. Of a session that was given to somebody, c may be his.
+func (r *Record) ofThis(c Cursor, owner wire.NodeID) Cursor {
+	if r.Replay.D == 0 && (c.Node != owner || c.D >= replayedFrom) {
+		return Cursor{}
+	}
+	return c
+}
+
 // quietSince tells whether c is the cursor of which Quiet speaks.
 func (r *Record) quietSince(c Cursor, owner wire.NodeID) bool {
 	switch {
