@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package e2e
 
@@ -90,7 +90,8 @@ func TestLateJoinersUnderLoadMissNothing(t *testing.T) {
 			if killed {
 				homes = []int{0, 1}
 			}
-			p := startScript(t, 2*time.Minute, "late.mjs", map[string]any{"urls": urls(nodes), "rate": 100, "joiners": 40, "homes": homes})
+			p := startScript(t, 2*time.Minute, "late.mjs", map[string]any{"urls": urls(nodes), "rate": 100, "joiners": 40, "homes": homes, "kills": killed,
+				"snippet": newReadme(t).block("const held = [], seen")})
 			p.event("half")
 			if killed {
 				nodes[2].kill()

@@ -124,17 +124,23 @@ func (r *readme) complete() {
 // snippet writes a JavaScript block of the README to a file. The second box of
 // make run is on this machine, so it runs as it is.
 func (r *readme) snippet(start, prelude string) string {
+	code := r.block(start)
+	f, err := os.CreateTemp(r.clients, "readme-*.mjs")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { os.Remove(f.Name()) })
+	fmt.Fprint(f, prelude, code)
+	f.Close()
+	return f.Name()
+}
+
+// block is a JavaScript block of the README that starts so.
+func (r *readme) block(start string) string {
+	r.t.Helper()
 	for _, block := range strings.Split(r.text, "```js\n")[1:] {
-		code, _, _ := strings.Cut(block, "```")
-		if strings.HasPrefix(code, start) {
-			f, err := os.CreateTemp(r.clients, "readme-*.mjs")
-			if err != nil {
-				r.t.Fatal(err)
-			}
-			r.t.Cleanup(func() { os.Remove(f.Name()) })
-			fmt.Fprint(f, prelude, code)
-			f.Close()
-			return f.Name()
+		if code, _, _ := strings.Cut(block, "```"); strings.HasPrefix(code, start) {
+			return code
 		}
 	}
 	r.t.Fatalf("no snippet that starts with %q", start)

@@ -27,7 +27,7 @@ async function join(c, idOf) {
 }
 async function official(url) {
   const c = await socketio(url);
-  c.listen = (f) => c.socket.onAny((event, ...args) => f(event, args, args.at(-1).split(".")[1])); // CURSOR.ID
+  c.listen = (f) => c.socket.onAny((event, ...args) => f(event, args, String(args.at(-1)).split(".")[1])); // CURSOR.ID
   return c;
 }
 async function bare(url) {
@@ -35,9 +35,19 @@ async function bare(url) {
   c.listen = (f) => c.ws.on("message", (text) => { const m = JSON.parse(text); if (m.type === "event") f(m.event, m.args, m.id); });
   return c;
 }
+
+// byReadme comes by the snippet of README.md, which shows what it has with console.log.
+const byReadme = new (Object.getPrototypeOf(async () => {}).constructor)("socket", "console", options.snippet);
+async function joinByReadme(url) {
+  const c = await socketio(url);
+  const s = { past: [], known: new Set(), live: [], complete: false, kind: "README" };
+  await byReadme(c.socket, { log: (event, k, i) => event === "number" && s.past.push([k, i]) });
+  s.complete = !options.kills; // it does not say what is missing
+  shown.push(s);
+}
 const homes = options.homes.map((i) => urls[i]);
 const half = joiners / 2;
-const come = async (i) => join(await (i % 2 ? bare : official)(homes[i % homes.length]));
+const come = async (i) => i % 4 === 2 ? joinByReadme(homes[i % homes.length]) : join(await (i % 2 ? bare : official)(homes[i % homes.length]));
 for (let i = 0; i < half; i++) await Promise.all([come(i), sleep(40)]);
 await say("half"); // a node may be killed now
 for (let i = half; i < joiners; i++) await Promise.all([come(i), sleep(40)]);
