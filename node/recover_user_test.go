@@ -156,3 +156,57 @@ func TestWhatHandlersSayOnTheWayBackCounts(t *testing.T) {
 		}
 	})
 }
+
+// Whose mirrors are late can come back all the same, as the same user.
+func TestUserOfAClientThatDidNotWaitForMirrors(t *testing.T) {
+	togetherWith(t, 3, recovering, both(root, named(nil)), func(t *testing.T, b *lab) {
+		for i := 1; i < 3; i++ {
+			b.net.SetDelay(b.hosts[0], b.hosts[i], 3*time.Second)
+		}
+		a, err := as(t, b.nodes[0], "ann", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 1; i < 3; i++ {
+			b.net.SetDelay(b.hosts[0], b.hosts[i], 0)
+		}
+		time.Sleep(10 * time.Second)
+		emit(t, b.nodes[0].In("/").To(a.session.ID()), "e", 0, 1)
+		time.Sleep(time.Second)
+		expect(t, a, "connect", `["e",0]`)
+		a.session.Lost("transport close")
+		emit(t, b.nodes[0].In("/").To(a.session.ID()), "e", 1, 2)
+		if c, err := as(t, b.nodes[1], "bob", a); err != nil || c.session.Recovered() {
+			t.Errorf("another user: %v, recovered %v", err, c.session.Recovered())
+		}
+		c, err := as(t, b.nodes[1], "ann", a)
+		if err != nil || !c.session.Recovered() {
+			t.Fatalf("%v, refused %v", err, b.nodes[1].Stats().Recovery.Refused)
+		}
+		expect(t, c, "connect", `["e",1]`)
+	})
+}
+
+// While the handlers run nobody knows whose a session is, and nobody gets it should its node die.
+func TestSessionOfNobodyKnownYet(t *testing.T) {
+	var pid string
+	slow := func(n *node.Node) {
+		n.Namespace("/").OnConnect(func(s *node.Session) error {
+			if pid == "" {
+				pid = s.PID()
+				time.Sleep(2 * time.Second)
+			}
+			return nil
+		})
+	}
+	togetherWith(t, 3, recovering, both(root, slow), func(t *testing.T, b *lab) {
+		go b.nodes[0].Open(context.Background(), node.SessionConfig{Namespace: "/", Sink: &client{t: t}})
+		time.Sleep(time.Second)
+		b.hosts[0].Kill()
+		time.Sleep(noticed)
+		s, err := b.nodes[1].Open(context.Background(), node.SessionConfig{Namespace: "/", Sink: &client{t: t}, Resume: node.Resume{PID: pid}})
+		if got := b.nodes[1].Stats().Recovery.Refused["of another user"]; err != nil || s.Recovered() || got != 1 {
+			t.Errorf("%v, recovered %v, refused %d", err, s.Recovered(), got)
+		}
+	})
+}

@@ -48,7 +48,7 @@ func (r Resume) parse() (pid recovery.PID, c recovery.Cursor, ok bool) {
 // PID is the secret by which the client gets this session back, for Config.Recovery after its
 // connection has ended: 22 characters of base64. It is for the client's eyes alone, not
 // for logs and lists. It stays the same when a session is recovered. "" when there is no
-// recovery, in general or for this session: one that has come while other nodes did not answer has none.
+// recovery, in general or for this session.
 func (s *Session) PID() string {
 	if s.kept == nil {
 		return ""

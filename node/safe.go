@@ -13,11 +13,18 @@ import (
 // client is served all the same, by a session that can be recovered once they have it.
 const keepPatience = 2 * time.Second
 
+// unknownUser is who nobody can be: names of users are valid UTF-8. Mirrors must not take a session for one of no user while its handlers run.
+const unknownUser = "\xff"
+
 // beKept has the machine keep a new session, and makes it a member of its namespace when its
 // place in the order is known for sure: what comes behind it is not lost with this node.
 func (s *Session) beKept(ctx context.Context) error {
 	r := s.node.recovery
 	done := make(chan struct{})
+	user := ""
+	if len(s.ns.connectHandlers()) > 0 {
+		user = unknownUser
+	}
 	r.drive(func(x *recovery.Machine) {
 		pid, left := s.kept.pid, 2
 		if s.state != sessionOpening {
@@ -25,7 +32,7 @@ func (s *Session) beKept(ctx context.Context) error {
 			return
 		}
 		r.open.add(s)
-		x.Open(pid, string(s.id), s.ns.name, "")
+		x.Open(pid, string(s.id), s.ns.name, user)
 		for _, room := range []string{"", string(s.id)} {
 			s.awaitLocked(&s.kept.joins, room, func(err error) {
 				if left--; left == 0 && err == nil && s.outside() {
@@ -41,18 +48,20 @@ func (s *Session) beKept(ctx context.Context) error {
 	return s.awaitKept(ctx, done)
 }
 
-// userKept returns when mirrors know who the client of a new session is: it must not have its PID before.
+// userKept returns when mirrors know who the client of a new session is: it would not get it back before.
 func (s *Session) userKept(ctx context.Context) error {
-	if s.kept == nil {
+	if s.kept == nil || len(s.ns.connectHandlers()) == 0 {
 		return nil
 	}
 	r := s.node.recovery
 	done := make(chan struct{})
 	r.drive(func(x *recovery.Machine) {
-		if user, _ := s.userLocked(); user == "" || !r.open.has(s) {
+		if !r.open.has(s) {
 			close(done)
 			return
 		}
+		user, _ := s.userLocked()
+		x.SetUser(s.kept.pid, user)
 		s.awaitLocked(&s.kept.joins, "", func(error) { close(done) })
 		x.Join(s.kept.pid, "")
 	})
@@ -76,7 +85,7 @@ func (s *Session) awaitKept(ctx context.Context, done <-chan struct{}) error {
 }
 
 // serve serves a session that has waited for its mirrors in vain. It has the secret: who has none could never come back, while mirrors
-// have most sessions a moment later. But one of which they may know all but its user cannot be recovered.
+// have most sessions a moment later.
 func (s *Session) serve(done <-chan struct{}) {
 	r := s.node.recovery
 	r.drive(func(x *recovery.Machine) {
@@ -85,17 +94,11 @@ func (s *Session) serve(done <-chan struct{}) {
 			return
 		default:
 		}
-		switch {
-		case s.state != sessionOpening:
-			return
-		case s.outside():
+		if s.state == sessionOpening && s.outside() {
 			x.Begin(s.kept.pid)
 			s.enterLocked()
-		default:
-			r.endLocked(s, false)
-			s.kept = nil
+			r.stats.Unkept++
 		}
-		r.stats.Unkept++
 	})
 }
 
