@@ -472,7 +472,7 @@ func kindFor(broken recovery.Rule) uint64 {
 	switch broken {
 	case recovery.BreakHeld | recovery.BreakHeal:
 		return byCrash
-	case recovery.BreakGen, recovery.BreakClose:
+	case recovery.BreakGen:
 		return byBereaving
 	case recovery.BreakJoint, recovery.BreakHandover:
 		return byCrowd
@@ -480,7 +480,7 @@ func kindFor(broken recovery.Rule) uint64 {
 		return byAmbush
 	case recovery.BreakDoubt:
 		return byFreezing
-	case recovery.BreakTailParts:
+	case recovery.BreakTailParts, recovery.BreakClose:
 		return byCrash
 	case recovery.BreakUnable:
 		return byStranger
