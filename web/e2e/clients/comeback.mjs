@@ -31,7 +31,7 @@ class Client {
     this.epoch = this.sent = this.seen = 0;
     this.kept = "";
     this.secret = false; // of a session
-    this.member = false;
+    this.joined = this.member = false;
     this.breaks = id < 10 ? breaks : "";
     this.socket = io(url, { forceNew: true, ...(transports && { transports }) });
     this.socket.on("connect", () => this.connected());
@@ -74,9 +74,9 @@ class Client {
     const recovered = claims || Boolean(this.socket.recovered);
     tell("C", this.id, Date.now(), Number(recovered), Number(this.secret));
     this.secret = Boolean(this.socket._pid);
-    if (claims) this.join(this.epoch);
-    else if (recovered) this.member = true;
-    else this.join(this.epoch);
+    if (!recovered) this.joined = false;
+    if (recovered && this.joined && !claims) this.member = true;
+    else this.join(this.epoch); // again, if the answer to the last was lost
   }
 
   join(epoch) {
@@ -84,7 +84,7 @@ class Client {
       if (epoch !== this.epoch || !this.socket.connected) return;
       if (err || !ack.ok) return setTimeout(() => this.join(epoch), 500);
       tell("J", this.id, Date.now());
-      this.member = true;
+      this.joined = this.member = true;
     });
   }
 
