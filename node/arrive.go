@@ -89,7 +89,7 @@ func (s *Session) arriveLocked(rooms []string) (version uint64) {
 	}
 	join("")
 	for _, r := range rooms {
-		s.rooms[r] = struct{}{}
+		s.rooms[r] = n.lastPlace()
 		join(r)
 	}
 	return version

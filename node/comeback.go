@@ -203,7 +203,7 @@ func (s *Session) comeLocked(rec recovery.Record) (version uint64) {
 		if room == "" || room == rec.SID {
 			continue
 		}
-		s.rooms[room], s.kept.enters[room] = struct{}{}, struct{}{}
+		s.rooms[room], s.kept.enters[room] = n.lastPlace(), struct{}{}
 		version = max(version, n.countInLocked(wire.Topic{Namespace: s.ns.name, Room: room}, s.shard))
 	}
 	return version

@@ -33,6 +33,9 @@ type HistoryOptions struct {
 	// After is the ID of a message of an earlier History: only those behind it. Of its publisher these are exactly those; of
 	// others those of the second before may come again.
 	After string
+	// Unseen leaves out what the session has got itself since it joined the room, and what it gets later: who asks when it has joined misses nothing and
+	// has nothing twice. Of a session that was recovered it is what was published before it came to its node. For Session.History only.
+	Unseen bool
 }
 
 // History is the recent past of a room.
@@ -70,7 +73,7 @@ func (n *Node) History(ctx context.Context, namespace, room string, opt HistoryO
 // History is Namespace.History for a member of the room, CodeForbidden for others, and without
 // what was not for this session: its own publishes, and what excepts it or one of its rooms. What has been delivered to it has
 // the same Delivery.ID. More than 20 a second, or 100 at once, wait.
-func (s *Session) History(ctx context.Context, room string, opt HistoryOptions) (History, error) {
+func (s *Session) History(ctx context.Context, room string, opt HistoryOptions) (h History, err error) {
 	if err := s.checkRoom(room); err != nil {
 		return History{}, err
 	}
@@ -81,7 +84,29 @@ func (s *Session) History(ctx context.Context, room string, opt HistoryOptions) 
 	if !slices.Contains(rooms, room) {
 		return History{}, Errorf(CodeForbidden, "only members of a room are told its history: join it first")
 	}
-	return s.node.history(ctx, historyQuery{Namespace: s.ns.name, Room: room, Except: append(rooms, string(s.id))}, opt)
+	q := historyQuery{Namespace: s.ns.name, Room: room, Except: append(rooms, string(s.id))}
+	if opt.Unseen {
+		if q.Until, q.got, err = s.unseen(room); err != nil {
+			return History{}, err
+		}
+	}
+	return s.node.history(ctx, q, opt)
+}
+
+// unseen is what does not come to the session live, see recovery.Machine.Unseen.
+func (s *Session) unseen(room string) (until recovery.Vector, got map[recovery.Ref]bool, err error) {
+	n := s.node
+	if err := n.checkHistory(); err != nil {
+		return nil, nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s.kept != nil {
+		if until, got, ok := n.recovery.atLocked().Unseen(s.kept.pid, room, s.rooms[room]); ok {
+			return until, got, nil
+		}
+	}
+	return nil, nil, Errorf(CodeInvalid, "what is unseen is known when the join of the room is acknowledged, of sessions that can be recovered")
 }
 
 // checkHistory says that recovery is off, if it is: without it nothing is kept.
@@ -99,6 +124,8 @@ type (
 		Limit           int
 		Within          int64 // microseconds; 0 is no bound
 		Except          []string
+		Until           recovery.Vector // nothing behind it, in streams that it has
+		got             map[recovery.Ref]bool
 	}
 	historyPage struct {
 		Entries []historyEntry // newest first
@@ -154,7 +181,7 @@ func (n *Node) history(ctx context.Context, q historyQuery, opt HistoryOptions) 
 	own := n.localHistory(q)
 	h.Missing = scatter(ctx, n, n.others(), "history", q, own, func(_ string, page historyPage) { past.add(page) })
 	h.Missing = sortMissing(append(h.Missing, n.lost(past.origins)...))
-	list := past.merge()
+	list := slices.DeleteFunc(past.merge(), func(e historyEntry) bool { return q.got[e.ref()] })
 	if list, h.More = newest(list, q.Limit); past.more {
 		h.More = true
 	}
@@ -215,14 +242,19 @@ func (n *Node) localHistory(q historyQuery) (page historyPage) {
 
 // skips tells which messages are not for who asks.
 func (q historyQuery) skips() func(*wire.Message) bool {
-	if len(q.Except) == 0 {
+	if len(q.Except)+len(q.Until) == 0 {
 		return nil
 	}
 	of := make(map[string]bool, len(q.Except))
 	for _, r := range q.Except {
 		of[r] = true
 	}
-	return func(m *wire.Message) bool { return slices.ContainsFunc(m.Except, func(r string) bool { return of[r] }) }
+	return func(m *wire.Message) bool {
+		if at, has := q.Until[m.Origin]; has && m.Seq > at[m.Flags.Stream()] {
+			return true
+		}
+		return slices.ContainsFunc(m.Except, func(r string) bool { return of[r] })
+	}
 }
 
 func (e historyEntry) ref() recovery.Ref {

@@ -52,7 +52,7 @@ func (l *late) came(h node.History) (shown []string, twice int) {
 }
 
 // joinLate joins a room, and asks for its history when that is acked.
-func joinLate(t *testing.T, n *node.Node) (*late, *node.Session, node.History) {
+func joinLate(t *testing.T, n *node.Node, unseen bool) (*late, *node.Session, node.History) {
 	t.Helper()
 	l := &late{}
 	s, err := n.Open(context.Background(), node.SessionConfig{Namespace: "/", Sink: l, Affinity: n.NewAffinity()})
@@ -62,15 +62,15 @@ func joinLate(t *testing.T, n *node.Node) (*late, *node.Session, node.History) {
 	if err := s.Join(t.Context(), "room"); err != nil {
 		t.Fatal(err)
 	}
-	h, err := s.History(t.Context(), "room", node.HistoryOptions{Limit: node.MaxHistory})
+	h, err := s.History(t.Context(), "room", node.HistoryOptions{Limit: node.MaxHistory, Unseen: unseen})
 	if err != nil || len(h.Missing) > 0 || h.More {
 		t.Fatal(h.Missing, h.More, err)
 	}
 	return l, s, h
 }
 
-// Who joins while others talk, asks for the history when the join is acked, and drops what it has by the id, has
-// everything once and in the order of each publisher: on a node with members and on one without.
+// Who joins while others talk, asks for the history when the join is acked, and drops what it has by the id or asks for what is
+// unseen, has everything once and in the order of each publisher: on a node with members and on one without.
 func TestLateJoinersHaveNoHoleAndNoDouble(t *testing.T) {
 	recoveringTogether(t, 3, func(t *testing.T, b *lab) {
 		const all = 300
@@ -93,10 +93,14 @@ func TestLateJoinersHaveNoHoleAndNoDouble(t *testing.T) {
 		}
 		var stay []func(exactly bool)
 		twice := 0
-		for i := range 30 {
-			l, s, h := joinLate(t, b.nodes[i%3])
+		for i := range 60 {
+			unseen := i%2 == 1
+			l, s, h := joinLate(t, b.nodes[i%3], unseen)
 			check := func(exactly bool) {
 				shown, doubles := l.came(h)
+				if unseen && doubles > 0 {
+					t.Errorf("joiner %d: %d came live and as unseen", i, doubles)
+				}
 				twice += doubles
 				for k := range b.nodes {
 					name := fmt.Sprint("p", k)
@@ -106,7 +110,7 @@ func TestLateJoinersHaveNoHoleAndNoDouble(t *testing.T) {
 					}
 				}
 			}
-			if pause(40); i < 20 { // the next one at this node is its first member
+			if pause(20); i < 40 { // the next one at this node is its first member
 				check(false)
 				s.Close("bye")
 			} else {

@@ -176,6 +176,14 @@ func (r *recoverer) place(x *recovery.Machine, m *wire.Message, d *Delivery) {
 	}
 }
 
+// lastPlace is that of the last message that was handed out here, 0 without recovery: who joins a room gets what has a later one. mu is held.
+func (n *Node) lastPlace() uint64 {
+	if n.recovery == nil {
+		return 0
+	}
+	return n.recovery.last
+}
+
 // receiveLocked takes a message of another node.
 func (r *recoverer) receiveLocked(m *wire.Message, d *Delivery) {
 	if round, is := wire.RoundOf(m); is {

@@ -92,7 +92,7 @@ func (s *Session) join(rooms []string) (version uint64, err error) {
 			version = max(version, n.rooms[t].version)
 			continue
 		}
-		s.rooms[r] = struct{}{}
+		s.rooms[r] = n.lastPlace()
 		version = max(version, n.countInLocked(t, s.shard))
 		s.addLocked(&turn, item{op: opJoin, topic: t}) // outside, too: what comes waits
 		if s.present {

@@ -65,7 +65,7 @@ type Session struct {
 
 	// guarded by Node.mu
 	state   sessionState
-	rooms   map[string]struct{}
+	rooms   map[string]uint64 // since which place, see Node.lastPlace
 	moving  *moving     // a move to another node is under way
 	movedTo wire.NodeID // where it lives now
 
@@ -159,7 +159,7 @@ func (n *Node) openNew(ctx context.Context, cfg SessionConfig) (*Session, error)
 
 func (n *Node) newSession(id wire.SessionID, ns *Namespace, cfg SessionConfig) *Session {
 	s := &Session{id: id, node: n, ns: ns, shard: n.shards[int(cfg.Affinity)%len(n.shards)],
-		sink: cfg.Sink, handshake: cfg.Handshake, since: time.Now(), rooms: map[string]struct{}{}}
+		sink: cfg.Sink, handshake: cfg.Handshake, since: time.Now(), rooms: map[string]uint64{}}
 	if _, ok := cfg.Sink.(Recaller); ok {
 		s.handshake.Query, s.handshake.Header = nil, nil
 	}

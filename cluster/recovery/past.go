@@ -33,6 +33,29 @@ type PastQuery struct {
 	Skip   func(*wire.Message) bool // nil: none
 }
 
+// unseenWalk is how many messages at most a node may hand out between the join of a session and its ack, of which Unseen tells
+// that they came live.
+const unseenWalk = 64 << 10
+
+// Unseen tells of a member of a room what does not come to it live. That is what is not behind until, in streams that are in it, and was not handed out
+// before the session was Joined but behind place asked, from which on its client gets what comes: these it got. False when
+// it is not Joined.
+func (m *Machine) Unseen(pid PID, room string, asked uint64) (until Vector, got map[Ref]bool, ok bool) {
+	s := m.sessions[pid]
+	if s == nil || s.state != live || s.rec.Rooms[room] == 0 {
+		return nil, nil, false
+	}
+	joined := s.rec.Rooms[room]
+	if until, _, ok = m.order.at(joined); !ok { // it is so long ago that all that is kept came live
+		return m.order.base.clone(), nil, true
+	}
+	got = map[Ref]bool{}
+	for d := max(asked+1, m.order.first, joined-min(joined, unseenWalk)); d <= joined; d++ {
+		got[m.order.entry(d).Ref] = true
+	}
+	return until, got, true
+}
+
 // Past is a walk from the newest message to a room to the oldest, in the own log and those of nodes without a link
 // that are mirrored here.
 type Past struct {

@@ -16,7 +16,7 @@ type past struct {
 	Missing  []missing         `json:"missing"`
 }
 
-// history(room, {limit, since}): what was published lately, for members. It waits for other nodes, and
+// history(room, {limit, since, unseen}): what was published lately, for members. It waits for other nodes, and
 // the client's next events wait for it.
 func history(e *node.Event) {
 	if !e.HasAck {
@@ -60,7 +60,7 @@ func historyOptions(e *node.Event) (opt node.HistoryOptions, err error) {
 	}
 	var object map[string]json.RawMessage // a struct would take "LIMIT" for "limit"
 	if json.Unmarshal(e.Args[1], &object) != nil {
-		return opt, node.Errorf(node.CodeInvalid, "history takes an object as argument 2: limit and since")
+		return opt, node.Errorf(node.CodeInvalid, "history takes an object as argument 2: limit, since and unseen")
 	}
 	for k, v := range object {
 		switch {
@@ -71,8 +71,12 @@ func historyOptions(e *node.Event) (opt node.HistoryOptions, err error) {
 			}
 		case k == "since":
 			err = since(v, &opt)
+		case k == "unseen":
+			if json.Unmarshal(v, &opt.Unseen) != nil {
+				err = node.Errorf(node.CodeInvalid, "unseen is true or false, not %.40s", v)
+			}
 		default:
-			err = node.Errorf(node.CodeInvalid, "history knows no %.40q: there are limit and since", k)
+			err = node.Errorf(node.CodeInvalid, "history knows no %.40q: there are limit, since and unseen", k)
 		}
 		if err != nil {
 			return opt, err

@@ -91,7 +91,7 @@ func TestLateJoinersUnderLoadMissNothing(t *testing.T) {
 				homes = []int{0, 1}
 			}
 			p := startScript(t, 2*time.Minute, "late.mjs", map[string]any{"urls": urls(nodes), "rate": 100, "joiners": 40, "homes": homes, "kills": killed,
-				"snippet": newReadme(t).block("const held = [], seen")})
+				"snippet": newReadme(t).block("const held = []")})
 			p.event("half")
 			if killed {
 				nodes[2].kill()

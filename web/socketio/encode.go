@@ -47,15 +47,13 @@ func (m *marked) without(d *node.Delivery) *engineio.Group {
 	return m.bare
 }
 
-// markOf is what the list of an event has behind the arguments, as JSON: its cursor, a dot, and the id by which
-// clients know it again in the history of its room. The official
+// markOf is what the list of an event has behind the arguments, as JSON: its cursor. The official
 // client takes any string at the end, also the name of an event without arguments, for the
 // place up to which it has got everything. So an event without a cursor that ends with a string has
 // null behind it. One that wants an answer ends with a function there.
 func markOf(d *node.Delivery, p sio.Packet) string {
 	if cursor := d.Cursor(); cursor != "" {
-		mark := append(append(append(make([]byte, 0, 64), '"'), cursor...), '.')
-		return string(append(d.AppendID(mark), '"'))
+		return `"` + cursor + `"`
 	}
 	if rest, ok := bytes.CutSuffix(p.Data, []byte("]")); ok && d.AckID == 0 && bytes.HasSuffix(bytes.TrimRight(rest, " \t\r\n"), []byte(`"`)) {
 		return "null"

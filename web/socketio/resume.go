@@ -3,7 +3,6 @@ package socketio
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 
 	"github.com/meshrt/meshrt/node"
 )
@@ -30,7 +29,7 @@ func resumeOf(auth json.RawMessage) (r node.Resume) {
 	}
 	r.PID = *pid
 	if offset != nil {
-		r.Cursor, _, _ = strings.Cut(*offset, ".") // see markOf
+		r.Cursor = *offset
 	}
 	return r
 }

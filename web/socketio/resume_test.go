@@ -19,7 +19,6 @@ func TestWhatIsNoSessionOfBeforeMakesANewOne(t *testing.T) {
 		`{"token":"x"}`:                      {},
 		`{"pid":"p","offset":"o","token":1}`: {PID: "p", Cursor: "o"},
 		`{"pid":"p"}`:                        {PID: "p"},
-		`{"pid":"p","offset":"o.id"}`:        {PID: "p", Cursor: "o"},
 		`{"pid":"p","offset":null}`:          {PID: "p"},
 		`{"pid":"p","offset":"what a user said"}`: {PID: "p", Cursor: "what a user said"},
 		`{"pid":"p","offset":7}`:                  {},

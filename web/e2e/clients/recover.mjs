@@ -79,7 +79,7 @@ await sleep(200); // what comes twice would come late
 done({
   recovered, same: id === back, count, before, refused, numbers: messages().map((m) => m[1]),
   // What a handler gets of a message: its arguments and the place of it.
-  cursors: messages().filter((m) => /^[\w-]{22,32}\.[a-v0-9]{13}-[0-2]-[a-z0-9]+$/.test(m.at(-1))).length,
+  cursors: messages().filter((m) => typeof m.at(-1) === "string" && /^[\w-]{22,32}$/.test(m.at(-1))).length,
   lengths: [...new Set(messages().map((m) => m.length))], binary: messages().filter((m) => m[1] % 5 === 4 && Buffer.isBuffer(m[2]) && m[2][0] === m[1] % 256).length,
   fromItself: client.got.filter((m) => m[0] === "own").length, ok: own.ok && direct.ok, connectFirst: order[0] === "connect",
   reasons: client.disconnects, transport: manager.engine.transport.name,
