@@ -66,8 +66,8 @@ type Session struct {
 	// guarded by Node.mu
 	state   sessionState
 	rooms   map[string]uint64 // since which place, see Node.lastPlace
-	moving  *moving     // a move to another node is under way
-	movedTo wire.NodeID // where it lives now
+	moving  *moving           // a move to another node is under way
+	movedTo wire.NodeID       // where it lives now
 
 	movedFrom wire.NodeID         // where it lived before
 	owing     int                 // so many answers that node may wait for; set before it is open, then the reader's

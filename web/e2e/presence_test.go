@@ -118,10 +118,14 @@ func crowd(t *testing.T, nodes []*node, count int, rooms []string) {
 				t.Cleanup(func() { conn.Close() })
 				conn.SetDeadline(time.Now().Add(30 * time.Second))
 				c := &cycler{conn, bufio.NewReaderSize(conn, 512)}
-				if err := c.websocket("/ws", `{"type":"welcome"`); err == nil {
+				err = c.websocket("/ws", `{"type":"welcome"`)
+				if err == nil {
 					err = c.write(joins)
 				}
-				if err := c.expect(`{"type":"ack","id":1,"ok":true`); err != nil {
+				if err == nil {
+					err = c.expect(`{"type":"ack","id":1,"ok":true`)
+				}
+				if err != nil {
 					t.Error(err)
 				}
 				conn.SetDeadline(time.Time{})

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/meshrt/meshrt/node"
@@ -101,13 +102,8 @@ func event(cmd plain.Command) *node.Event {
 
 // past is the second argument of history.
 func past(cmd plain.Command) json.RawMessage {
-	object := map[string]json.RawMessage{}
-	if cmd.Limit != nil {
-		object["limit"] = cmd.Limit
-	}
-	if cmd.Since != nil {
-		object["since"] = cmd.Since
-	}
+	object := map[string]json.RawMessage{"limit": cmd.Limit, "since": cmd.Since, "unseen": cmd.Unseen}
+	maps.DeleteFunc(object, func(_ string, v json.RawMessage) bool { return v == nil })
 	text, _ := wire.MarshalJSON(object) // of texts that are valid
 	return text
 }

@@ -38,8 +38,8 @@ type Command struct {
 	// empty when there is none.
 	Key  string
 	Args wire.Args // of the event or ack, valid JSON
-	// Limit and Since are JSON texts, which are not checked, of history; nil when they are not there.
-	Limit, Since json.RawMessage
+	// Limit, Since and Unseen are JSON texts, which are not checked, of history; nil when they are not there.
+	Limit, Since, Unseen json.RawMessage
 }
 
 // member is a set of the members that a type of command must have.
@@ -119,7 +119,7 @@ func (c *Command) read(m map[string]json.RawMessage) error {
 		}
 	}
 	if need&mayLook != 0 {
-		c.Limit, c.Since = m["limit"], m["since"]
+		c.Limit, c.Since, c.Unseen = m["limit"], m["since"], m["unseen"]
 	}
 	if need&needTo != 0 {
 		if c.To, err = nameMember(m, "to"); err != nil {
