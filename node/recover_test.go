@@ -172,7 +172,7 @@ func TestMadeUpSecretIsANewSession(t *testing.T) {
 			{PID: pid + "A"}:                "malformed",
 			{PID: strings.Repeat("\n", 22)}: "malformed",
 			{PID: pid, Cursor: "offset"}:    "malformed",
-			{PID: "AAAAAAAAAAAAAAAAAAAAAA", Cursor: victim.session.ID()}: "malformed",
+			{PID: "AAAAAAAAAAAAAAAAAAAAAA", Cursor: "what a user said last"}: "malformed",
 		} {
 			c := &client{t: t}
 			s, err := n.Open(t.Context(), node.SessionConfig{Namespace: "/", Sink: c, Resume: made})
