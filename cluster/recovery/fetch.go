@@ -43,7 +43,7 @@ func (m *Machine) seen() map[wire.NodeID]Member {
 			k.Mirrors = m.mirrors[id].gen
 		}
 		if p.down && p.tail != nil && p.tail.done {
-			k.Heads, k.Dead = m.order.current[id], max(m.now-p.since, 1)
+			k.Heads, k.Dead = p.tail.heads, max(m.now-p.since, 1)
 		}
 		all[id] = k
 	}

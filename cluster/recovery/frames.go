@@ -207,7 +207,7 @@ type Member struct {
 	Unable  bool   // it has no recovery: what it published is nowhere
 	Gen     uint64 // of its buddies
 	Mirrors uint64 // generation as of which the sender mirrors it, and may speak for it; 0 it does not
-	// Of one that is dead, and of which the sender has got all that was for it: how far that was, and for how long it is dead.
+	// Of one that is dead, and of which the sender has got all that was for it: how far its mirror had it, and for how long it is dead.
 	Heads wire.Frontiers
 	Dead  time.Duration
 }

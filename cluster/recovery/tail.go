@@ -15,6 +15,7 @@ type tail struct {
 	at      wire.Frontiers // up to there it has given what this node wants
 	retry   retry
 	done    bool
+	heads   wire.Frontiers // of the mirror's log: what is behind them has no copy, or is no message
 }
 
 // beginTail begins when this node has closed id's stream: what comes of id now comes from mirrors.
@@ -174,6 +175,6 @@ func (m *Machine) takeTailEntries(from wire.NodeID, f TailEntries) {
 		m.send(from, FetchTail{f.Origin, f.Nonce, f.To})
 		return
 	}
-	p.tail.done = true
+	p.tail.done, p.tail.heads = true, f.Heads
 	m.do(Completed{f.Origin, f.Heads})
 }
