@@ -275,7 +275,7 @@ func (m *Machine) found(from wire.NodeID, f Found) {
 }
 
 func (m *Machine) granted(f Granted) {
-	if a := m.asking[f.ID]; a != nil && a.phase == taking {
+	if a := m.asking[f.ID]; a != nil && a.phase == taking && f.Record.PID == a.pid {
 		a.arrive(f)
 	}
 }
@@ -344,6 +344,7 @@ func (a *attempt) better(f, g Found) bool {
 // arrive: the session is this node's.
 func (a *attempt) arrive(f Granted) {
 	m := a.m
+	f.Record.PID = a.pid // lists that outlive the session hold this one, and not the frame
 	a.phase, a.granted, a.since = arriving, f, m.now-f.Since
 	m.do(Arrive{f.Record.clone()})
 }

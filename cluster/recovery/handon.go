@@ -161,7 +161,7 @@ func (m *Machine) handedOn(from wire.NodeID, f HandedOn) {
 	h.next = m.now + 4*retryEvery
 	switch {
 	case f.Lost:
-		h.next = m.now + retryEvery
+		h.sent, h.next = h.whole, m.now+retryEvery // what is left would be in vain
 		return
 	case f.Full:
 		m.hands.refuse(f.Origin, from)

@@ -129,3 +129,28 @@ func TestStrayPartsAreNotKept(t *testing.T) {
 		t.Error("a part is kept whose sender is gone")
 	}
 }
+
+// Who does not take the dead one for dead is told the beginning of it now and then, and not all again and again.
+func TestWhatIsNotTakenIsNotSentInVain(t *testing.T) {
+	x, from := bereft(t, 4, Config{FrameEntries: 1})
+	heir := x.nodes[from].heir(1)
+	x.nodes[heir].peers[1].down = false
+	n := 0
+	x.lose = func(f Frame) bool {
+		if _, is := f.(HandOn); is {
+			n++
+		}
+		return false
+	}
+	x.nodes[from].Drain()
+	const times = 8
+	x.pass(times * retryEvery)
+	if n == 0 || n > times*maxFlight {
+		t.Errorf("%d parts are sent in vain, want %d at most", n, times*maxFlight)
+	}
+	x.nodes[heir].peers[1].down = true
+	x.pass(time.Second)
+	if !x.nodes[heir].speaksFor(1) || !x.nodes[from].Drained() {
+		t.Errorf("it speaks for the dead one %v, drained %v", x.nodes[heir].speaksFor(1), x.nodes[from].Drained())
+	}
+}

@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"sort"
+	"strings"
 
 	"github.com/meshrt/meshrt/wire"
 )
@@ -23,8 +24,8 @@ type rooms struct {
 const (
 	// roomSlot is its part of the map, which is half empty at worst: a key of 40 and a pointer.
 	roomSlot = 112
-	// perRoom is for its struct, and what the allocator rounds its name up by.
-	perRoom = 48
+	// perRoom is for its struct, and what the allocator rounds its name up by, of which the key has a copy.
+	perRoom = 64
 	// fewRooms is how many a map may have had that is not worth making anew.
 	fewRooms = 64
 )
@@ -40,7 +41,7 @@ func (x *rooms) add(key roomKey, place uint64) {
 			x.of = map[roomKey]*places{}
 		}
 		at = &places{}
-		x.of[key] = at
+		x.of[key.clone()] = at
 		x.most = max(x.most, len(x.of))
 		x.bytes += key.bytes()
 	}
@@ -78,6 +79,16 @@ func (x *rooms) shrink() {
 		of[key] = at
 	}
 	x.of, x.most = of, len(of)
+}
+
+// clone holds nothing of the message that k is of: its strings may be views of a frame, and the room outlives that.
+func (k roomKey) clone() roomKey {
+	name := k.Namespace + k.Room
+	if k.Namespace == "" || k.Room == "" {
+		name = strings.Clone(name) // to add nothing copies nothing
+	}
+	k.Namespace, k.Room = name[:len(k.Namespace)], name[len(k.Namespace):]
+	return k
 }
 
 func (k roomKey) bytes() int { return perRoom + len(k.Namespace) + len(k.Room) }

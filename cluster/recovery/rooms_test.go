@@ -73,6 +73,38 @@ func TestIndexTakesNoMoreThanIsCounted(t *testing.T) {
 	}
 }
 
+// A room is found under a name of its own: it outlives the message that brought it, of whose frame that one's are views.
+func TestRoomsHoldNoFrames(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector takes memory of its own")
+	}
+	const rooms, large = 20, 1 << 20
+	for _, namespace := range []string{"", "/"} {
+		var h history
+		took := heapAfter(func() {
+			for i := range uint64(rooms) {
+				m := &wire.Message{Envelope: &wire.Envelope{Origin: 7, Namespace: namespace, Rooms: []string{fmt.Sprint("room ", i)}}, Seq: i + 1, Payload: make([]byte, large)}
+				b := wire.AppendData(nil, m, true)
+				m, err := wire.DecodeData(b[4:], 7) // behind its length
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.add(m, 0)
+			}
+			for i := range uint64(rooms) {
+				m := message(rooms+i+1, 0, fmt.Sprint("room ", i))
+				m.Namespace = namespace
+				h.add(m, 1)
+			}
+			h.trim(1, large)
+		})
+		if n := h.streams[0].entries.len(); n != rooms || len(h.rooms.of) != rooms || took > large {
+			t.Errorf("%d small messages to %d rooms take %d bytes", n, len(h.rooms.of), took)
+		}
+		runtime.KeepAlive(&h)
+	}
+}
+
 // At the limit one message goes for each that comes, and the index counts.
 func TestLogBytesIsALimitOfMessagesAndIndex(t *testing.T) {
 	const limit = 100_000
