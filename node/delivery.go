@@ -100,15 +100,10 @@ func (d *Delivery) Cursor() string {
 // ID is that of the message in Namespace.History: who gets one from there and live has it twice. "" for
 // what has no Cursor, and so is in no history. It is the same at all nodes and at most 32 characters.
 func (d *Delivery) ID() string {
-	return string(d.AppendID(make([]byte, 0, maxHistoryID)))
-}
-
-// AppendID appends ID.
-func (d *Delivery) AppendID(dst []byte) []byte {
 	if d.place.D == 0 && !d.named {
-		return dst
+		return ""
 	}
-	return appendHistoryID(dst, recovery.RefOf(d.Message))
+	return historyID(recovery.RefOf(d.Message))
 }
 
 // size is what d costs while it waits, in bytes.

@@ -275,15 +275,11 @@ const maxHistoryID = 32
 
 // historyID is how clients see a Ref.
 func historyID(r recovery.Ref) string {
-	return string(appendHistoryID(make([]byte, 0, maxHistoryID), r))
+	id := append(r.Origin.Append(make([]byte, 0, maxHistoryID)), '-', '0'+byte(r.Stream), '-')
+	return string(strconv.AppendUint(id, r.Seq, 36))
 }
 
-func appendHistoryID(dst []byte, r recovery.Ref) []byte {
-	dst = append(r.Origin.Append(dst), '-', '0'+byte(r.Stream), '-')
-	return strconv.AppendUint(dst, r.Seq, 36)
-}
-
-// parseHistoryID reads what appendHistoryID made. Clients can make up any id: it chooses among what they may see.
+// parseHistoryID reads what historyID made. Clients can make up any id: it chooses among what they may see.
 func parseHistoryID(id string) (r recovery.Ref, ok bool) {
 	parts := strings.Split(id, "-")
 	if len(parts) < 3 || len(id) > maxHistoryID {

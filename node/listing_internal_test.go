@@ -1,11 +1,14 @@
 package node
 
 import (
+	"encoding/json"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 	"unsafe"
+	"weak"
 
 	"github.com/meshrt/meshrt/wire"
 )
@@ -118,3 +121,26 @@ func TestKeptListsAreLetGo(t *testing.T) {
 }
 
 func watched(room string) wire.Topic { return wire.Topic{Namespace: "/", Room: room} }
+
+// A client has asked when the room was as it is no more: its session does not keep that list.
+func TestSessionKeepsNoAnswerThatIsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := running(t, 1)
+		n.Namespace("/")
+		s := member(t, n, deaf{}, 0, "lobby")
+		answer := func() weak.Pointer[SharedAck] {
+			a := &SharedAck{args: json.RawMessage("[]")}
+			(&Event{Session: s, HasAck: true, AckID: 1}).AckShared(a)
+			return weak.Make(a)
+		}
+		old := answer()
+		synctest.Wait()
+		runtime.GC()
+		if old.Value() != nil {
+			t.Error("it is kept")
+		}
+		if err := s.WaitAnswered(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

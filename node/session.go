@@ -89,8 +89,8 @@ type Session struct {
 	acks    acks                            // that the client owes
 	backlog backlog                         // of its events
 	life    life
-	asking  asking                   // for history
-	answer  atomic.Pointer[Delivery] // the last with a SharedAck
+	asking  asking                        // for history
+	answer  atomic.Pointer[chan struct{}] // Delivery.handed of the last with a SharedAck, which may be large: it is not kept
 
 	// owned by the shard
 	spots   spots       // where in the groups' lists

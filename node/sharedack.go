@@ -39,19 +39,19 @@ func (e *Event) AckShared(a *SharedAck) {
 	if !e.HasAck || e.acked.Swap(true) {
 		return
 	}
-	d := &Delivery{Kind: KindAck, AckID: e.AckID, Args: a.args, Shared: a, handed: make(chan struct{})}
-	e.Session.answer.Store(d)
-	e.Session.tell(d)
+	handed := make(chan struct{})
+	e.Session.answer.Store(&handed)
+	e.Session.tell(&Delivery{Kind: KindAck, AckID: e.AckID, Args: a.args, Shared: a, handed: handed})
 }
 
 // WaitAnswered returns when the client has been sent what AckShared gave it, so that one answer at most
 // waits for a client that asks and does not read. ErrClosed: the session or its node has ended.
 func (s *Session) WaitAnswered(ctx context.Context) error {
-	d := s.answer.Load()
-	if d == nil {
+	handed := s.answer.Load()
+	if handed == nil {
 		return nil
 	}
-	if err := s.until(ctx, d.handed); err != nil {
+	if err := s.until(ctx, *handed); err != nil {
 		return err
 	}
 	if a, ok := s.sink.(Answerer); ok {
@@ -61,7 +61,7 @@ func (s *Session) WaitAnswered(ctx context.Context) error {
 			}
 		}
 	}
-	s.answer.CompareAndSwap(d, nil)
+	s.answer.CompareAndSwap(handed, nil)
 	return nil
 }
 

@@ -90,6 +90,16 @@ func (h *hijacker) Write(b []byte) (int, error) {
 	return h.ResponseWriter.Write(b)
 }
 
+// FlushError is for http.ResponseController. HTTP/2 cuts a stream at its deadline, also when nothing is written.
+func (h *hijacker) FlushError() error {
+	rc := http.NewResponseController(h.ResponseWriter)
+	err := rc.Flush()
+	if h.x.opens && h.x.in.ProtoMajor > 1 {
+		rc.SetWriteDeadline(time.Time{})
+	}
+	return err
+}
+
 // lettingGo is how long what a client has opened here may go on when the node that has its connection leaves. Sessions of
 // Engine.IO end at once, in order; others know nothing of leaving.
 const lettingGo = time.Second

@@ -3,6 +3,7 @@ package forward
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 )
@@ -79,6 +80,51 @@ func TestWhatWasOpenedEndsWithTheNodeOnItsWay(t *testing.T) {
 			t.Errorf("the client got %v", a)
 		}
 		<-r.Context().Done()
+	})
+}
+
+// hasty is a ResponseWriter as of HTTP/2, which ends a request at its deadline, also when nothing is being written.
+type hasty struct {
+	*httptest.ResponseRecorder
+	end  context.CancelFunc
+	late *time.Timer
+}
+
+func (h *hasty) SetWriteDeadline(t time.Time) error {
+	if h.late != nil {
+		h.late.Stop()
+	}
+	if h.late = nil; !t.IsZero() {
+		h.late = time.AfterFunc(time.Until(t), h.end)
+	}
+	return nil
+}
+
+// Nor does a stream end in which nothing is said for long.
+func TestSilentStreamOverHTTP2GoesOn(t *testing.T) {
+	inLab(t, 2, Config{}, func(t *testing.T, l *lab) {
+		x, y := l.all[0], l.all[1]
+		y.opens = func(w http.ResponseWriter, r *http.Request) {
+			w.Write([]byte("hello"))
+			http.NewResponseController(w).Flush()
+			park(w, r)
+		}
+		ctx, end := context.WithCancel(t.Context())
+		defer end()
+		r := httptest.NewRequestWithContext(ctx, "GET", "/stream", nil)
+		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			defer func() { recover() }() // the proxy's way to break off
+			x.Open(&hasty{ResponseRecorder: httptest.NewRecorder(), end: end}, r)
+		}()
+		time.Sleep(2 * defaultWriteTimeout)
+		if ctx.Err() != nil {
+			t.Error("it was cut, and nobody was slow")
+		}
+		end()
+		<-over
 	})
 }
 
