@@ -189,12 +189,13 @@ func TestUserOfAClientThatDidNotWaitForMirrors(t *testing.T) {
 
 // While the handlers run nobody knows whose a session is, and nobody gets it should its node die.
 func TestSessionOfNobodyKnownYet(t *testing.T) {
-	var pid string
+	pids := make(chan string, 1)
 	slow := func(n *node.Node) {
 		n.Namespace("/").OnConnect(func(s *node.Session) error {
-			if pid == "" {
-				pid = s.PID()
+			select {
+			case pids <- s.PID():
 				time.Sleep(2 * time.Second)
+			default: // the second
 			}
 			return nil
 		})
@@ -204,6 +205,8 @@ func TestSessionOfNobodyKnownYet(t *testing.T) {
 		time.Sleep(time.Second)
 		b.hosts[0].Kill()
 		time.Sleep(noticed)
+		pid := <-pids
+		pids <- "" // the handlers of who comes now do not wait
 		s, err := b.nodes[1].Open(context.Background(), node.SessionConfig{Namespace: "/", Sink: &client{t: t}, Resume: node.Resume{PID: pid}})
 		if got := b.nodes[1].Stats().Recovery.Refused["of another user"]; err != nil || s.Recovered() || got != 1 {
 			t.Errorf("%v, recovered %v, refused %d", err, s.Recovered(), got)
