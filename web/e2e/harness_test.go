@@ -165,10 +165,10 @@ func (n *node) start() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-exited:
-		case <-time.After(10 * time.Second):
+		case <-time.After(30 * time.Second):
 			cmd.Process.Kill()
 			<-exited
-			n.t.Errorf("%s did not end within 10 s of SIGTERM", n.name)
+			n.t.Errorf("%s did not end within 30 s of SIGTERM", n.name)
 		}
 		if n.t.Failed() {
 			n.t.Logf("log of %s:\n%s", n.name, n.log)
