@@ -281,8 +281,10 @@ func (m *Machine) answerMirrored(a *attempt, version uint64) {
 			return
 		}
 		m.drop(a)
-		if a.target != m.id {
-			m.send(a.target, Done{a.pid})
+		for _, id := range sorted(a.found) { // others than who was asked may speak for the owner of before, too
+			if a.found[id].Kind != FoundNothing {
+				m.send(id, Done{a.pid, a.granted.Record.Claim})
+			}
 		}
 		m.do(Recovered{a.pid})
 	})

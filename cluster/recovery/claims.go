@@ -188,13 +188,17 @@ func (m *Machine) giveMirrored(from wire.NodeID, f Take, owner wire.NodeID) {
 	m.send(from, x.held[f.PID].granted)
 }
 
-// given: whoever took a session has it, and its mirrors too. What is here is old now.
-func (m *Machine) given(to wire.NodeID, pid PID) {
+// given: whoever took a session has it, and its mirrors too. What is here is old now, also where another mirror was asked for it: with that
+// record the session would come back without all that it has been since.
+func (m *Machine) given(to wire.NodeID, f Done) {
+	pid := f.PID
 	if s := m.sessions[pid]; s != nil && s.state == given && s.to.to == to {
 		m.End(pid)
 	}
-	for _, x := range m.mirrors {
-		if h, ok := x.held[pid]; ok && h.to == to {
+	for id, x := range m.mirrors {
+		h, held := x.held[pid]
+		rec := x.sessions[pid]
+		if held && h.to == to || !held && rec != nil && m.closed(id) && rec.Claim.Less(f.Claim) {
 			delete(x.held, pid)
 			delete(x.sessions, pid)
 		}

@@ -40,7 +40,7 @@ const (
 	kindClaims
 	kindHandOn
 	kindHandedOn
-	// 23 and 24 were of clients without a session. The next is 25.
+	// The next is 25.
 )
 
 // AppendFrame appends f as another node reads it with DecodeFrame. There is no limit of its size here: frames

@@ -269,8 +269,9 @@ func (f *Fetched) code(c *coder) {
 }
 
 func (f *Done) code(c *coder) {
-	more := c.begin(kindDone, 1)
+	more := c.begin(kindDone, 2)
 	text(c, &f.PID)
+	c.claim(&f.Claim)
 	c.skip(more)
 }
 

@@ -164,10 +164,13 @@ type Denied struct {
 	Final bool
 }
 
-// Done: the sender has a session that the receiver gave to it, and mirrors have it too. Release:
+// Done: the sender has a session that the receiver gave to it, or could have given, with this claim, and mirrors have it too. Release:
 // it will not have it.
 type (
-	Done    struct{ PID PID }
+	Done struct {
+		PID   PID
+		Claim Claim
+	}
 	Release struct{ PID PID }
 )
 

@@ -154,3 +154,29 @@ func TestWhatIsNotTakenIsNotSentInVain(t *testing.T) {
 		t.Errorf("it speaks for the dead one %v, drained %v", x.nodes[heir].speaksFor(1), x.nodes[from].Drained())
 	}
 }
+
+// What both had of a session is old when somebody has it: who speaks for the dead one, too, and was not asked for it.
+func TestASessionThatHasMovedIsNobodysWhoHasInherited(t *testing.T) {
+	x, from := bereft(t, 4, Config{})
+	x.nodes[from].Drain()
+	x.pass(time.Second)
+	heirs := x.heirs()
+	at := 9 - from - heirs[0] - heirs[1] + from // the one of 2, 3 and 4 that is none
+	if len(heirs) != 2 || at < 2 || at > 4 {
+		t.Fatalf("%v speak for the dead one", heirs)
+	}
+	m := x.nodes[at]
+	m.Recover("pid0", x.last["pid0"])
+	x.pass(time.Second)
+	m.Join("pid0", "new")
+	x.pass(time.Second)
+	x.publish(at, "new")
+	c := x.handed[at]
+	m.End("pid0") // a gap, or it has outgrown
+	x.pass(time.Second)
+	x.nodes[heirs[1]].Recover("pid0", c)
+	x.pass(time.Second)
+	if x.answers["recovered"] != 1 || x.answers["nobody knows the session"] != 1 {
+		t.Errorf("%v, want that it is recovered once, and refused then", x.answers)
+	}
+}

@@ -425,7 +425,7 @@ func (m *Machine) sessionFrame(from wire.NodeID, f Frame) {
 	case Claims:
 		m.takeClaims(from, f)
 	case Done:
-		m.given(from, f.PID)
+		m.given(from, f)
 	case Release:
 		m.released(from, f.PID)
 	case Found:
