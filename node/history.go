@@ -67,6 +67,9 @@ func (n *Node) History(ctx context.Context, namespace, room string, opt HistoryO
 	if err := n.In(namespace).To(room).check(); err != nil {
 		return History{}, err
 	}
+	if opt.Unseen {
+		return History{}, Errorf(CodeInvalid, "what is unseen is known of a session only: ask by Session.History")
+	}
 	return n.history(ctx, historyQuery{Namespace: namespace, Room: room}, opt)
 }
 
