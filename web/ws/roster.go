@@ -115,22 +115,41 @@ func (r *Roster[K, S]) Draining() bool {
 
 // DrainOver lets nobody in any more and ends the sessions one by one in random
 // order, so that their clients do not all connect elsewhere at once: over d, or
-// sooner at 50 a second. With d = 0 all end at once, and when ctx ends those that
-// are left. It blocks so long.
+// sooner at 50 a second. Those that end by themselves meanwhile take no time: when a
+// proxy has cut all, there is nobody to spare. With d = 0 all end at once, and when ctx
+// ends those that are left. It blocks so long.
 func (r *Roster[K, S]) DrainOver(ctx context.Context, d time.Duration, end func(S)) {
-	sessions := r.Drain() // a map's values come in random order
-	took := min(d, time.Duration(len(sessions))*(time.Second/drainRate))
-	began := time.Now()
-	for i, s := range sessions {
-		due := time.Duration(float64(took) * float64(i) / float64(len(sessions)))
+	keys := r.drain() // a map's keys come in random order
+	took := min(d, time.Duration(len(keys))*(time.Second/drainRate))
+	began, ended := time.Now(), 0
+	for _, k := range keys {
+		due := time.Duration(float64(took) * float64(ended) / float64(len(keys)))
 		if ahead := due - time.Since(began); ahead >= drainTick {
 			select {
 			case <-time.After(ahead):
 			case <-ctx.Done():
 			}
 		}
-		end(s)
+		if s, ok := r.get(k); ok {
+			end(s)
+			ended++
+		}
 	}
+}
+
+// drain is Drain that returns the keys.
+func (r *Roster[K, S]) drain() []K {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.draining = true
+	return slices.Collect(maps.Keys(r.sessions))
+}
+
+func (r *Roster[K, S]) get(key K) (s S, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, ok = r.sessions[key]
+	return s, ok
 }
 
 // Wait returns when every request has left. It comes after Drain.

@@ -55,3 +55,31 @@ func TestDrainOverSpreadsTheEnds(t *testing.T) {
 		})
 	}
 }
+
+func TestDrainOverWaitsForNobodyWhoHasGone(t *testing.T) {
+	for _, tt := range []struct {
+		sessions, stay  int
+		atLeast, atMost time.Duration
+	}{
+		{3333, 0, time.Second, time.Second + 2*drainTick},
+		{100, 0, time.Second, time.Second + 2*drainTick},
+		{10_000, 1000, 2800 * time.Millisecond, 3 * time.Second}, // 500 a second all the time; 50 or so went before
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var r Roster[int, int]
+			for i := range tt.sessions {
+				r.Add(i, i)
+			}
+			began := time.Now()
+			time.AfterFunc(time.Second, func() {
+				for i := tt.stay; i < tt.sessions; i++ {
+					r.Remove(i)
+				}
+			})
+			r.DrainOver(t.Context(), 20*time.Second, func(int) {})
+			if took := time.Since(began); took < tt.atLeast || took > tt.atMost {
+				t.Errorf("%d sessions, of which all but %d went after a second, took %v", tt.sessions, tt.stay, took)
+			}
+		})
+	}
+}
