@@ -183,8 +183,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { n.runServerEvents(gctx); return nil })
 	g.Go(func() error { n.runCounts(gctx); return nil })
-	g.Go(func() error { n.runPresence(gctx); return nil })
-	g.Go(func() error { return n.cluster.Run(gctx) })
+	present, toldAll := context.WithCancel(context.WithoutCancel(gctx))
+	g.Go(func() error { defer toldAll(); n.runPresence(gctx); return nil }) // then the cluster says goodbye
+	g.Go(func() error { return n.cluster.Run(present) })
 	if n.recovery != nil {
 		g.Go(func() error { n.runRecovery(gctx); return nil })
 		g.Go(func() error { n.drain(ctx, gctx); cancel(); return nil })

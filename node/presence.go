@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -106,6 +107,9 @@ func (n *Node) runPresence(ctx context.Context) {
 			case <-changed:
 				again = false
 			case <-ctx.Done():
+				p.lock()
+				p.m.Hurry()
+				p.mu.Unlock()
 				n.stepPresence()
 				return
 			}
@@ -224,23 +228,23 @@ func (s *Session) presentLocked(rooms ...string) {
 	}
 }
 
-// absentLocked says that it has left a room.
-func (s *Session) absentLocked(room, reason string, returns bool) {
+// absentLocked says that it has left rooms.
+func (s *Session) absentLocked(reason string, returns bool, rooms ...string) {
 	p := &s.node.presences
-	if !s.present || !p.active.Load() {
+	if len(rooms) == 0 || !s.present || !p.active.Load() {
 		return
 	}
 	p.lock()
 	defer p.unlock()
-	p.m.Leave(wire.Topic{Namespace: s.ns.name, Room: room}, string(s.id), reason, returns)
+	for _, r := range rooms {
+		p.m.Leave(wire.Topic{Namespace: s.ns.name, Room: r}, string(s.id), reason, returns)
+	}
 }
 
 // appearLocked says that the session is open: whoever is told of it may write to it.
 func (s *Session) appearLocked() {
 	s.present = true
-	for r := range s.rooms {
-		s.presentLocked(r)
-	}
+	s.presentLocked(s.toldLocked()...)
 }
 
 // vanishLocked says that it is not, and that its client watches nothing. With returns it may be
@@ -249,10 +253,17 @@ func (s *Session) vanishLocked(reason string, returns bool) {
 	for r := range s.watching {
 		s.unwatchLocked(r)
 	}
-	for r := range s.rooms {
-		s.absentLocked(r, reason, returns)
-	}
+	s.absentLocked(reason, returns, s.toldLocked()...)
 	s.present = false
+}
+
+// toldLocked are its rooms, if any room is followed. They are told together: thousands of clients that are cut at once would
+// stand in line for presences.mu, behind links and the goroutine, for each of their rooms.
+func (s *Session) toldLocked() (rooms []string) {
+	if s.node.presences.active.Load() {
+		rooms = slices.Collect(maps.Keys(s.rooms))
+	}
+	return rooms
 }
 
 func (p *presences) stats(s *Stats) {

@@ -190,7 +190,7 @@ func (s *Session) leave(rooms []string, add func() func(error)) {
 			if s.outside() {
 				delete(s.kept.enters, r)
 			}
-			s.absentLocked(r, presence.ReasonLeft, false)
+			s.absentLocked(presence.ReasonLeft, false, r)
 			t := wire.Topic{Namespace: s.ns.name, Room: r}
 			n.countOutLocked(t)
 			s.addLocked(&turn, item{op: opLeave, topic: t})

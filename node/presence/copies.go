@@ -145,7 +145,6 @@ const reasonUnknown = "transport close"
 func (m *Machine) replace(t wire.Topic, r *room, from wire.NodeID, c *copied, next *set, reason string, returns bool) {
 	old := c.set
 	c.set = next
-	r.changes(max(len(entriesOf(next))-len(entriesOf(old)), len(entriesOf(old))-len(entriesOf(next))))
 	if len(r.members) == 0 { // the others have as many, or so
 		r.members = make(map[string]*member, min(len(entriesOf(next))*(1+len(m.nodes)), maxHint))
 	}

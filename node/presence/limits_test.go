@@ -156,3 +156,84 @@ func TestManyAtOnceDoNotKeepTheOrder(t *testing.T) {
 		t.Errorf("the list has %q", got)
 	}
 }
+
+// Thousands of members that leave one by one, as when their clients are cut, are told together: a few frames of each room, and
+// none later than deltaEvery. Few changes wait for nobody.
+func TestChangesOfAStormAreToldTogether(t *testing.T) {
+	const members, rooms = 1000, 20
+	d := newDesk(t, Config{})
+	topic := func(r int) wire.Topic { return wire.Topic{Namespace: "/", Room: fmt.Sprint("room", r)} }
+	for r := range rooms {
+		d.m.Watch(topic(r))
+		d.m.wanted(2, topic(r), 0)
+	}
+	for _, x := range d.m.Unscanned() {
+		d.m.Scanned(x)
+	}
+	d.after(0)
+	step := func() (deltas int) {
+		before := d.m.Stats().Deltas
+		d.after(0)
+		return int(d.m.Stats().Deltas - before)
+	}
+	for i := range freeDeltas {
+		d.m.Join(topic(i%rooms), Entry{ID: fmt.Sprint(i)})
+		if got := step(); got != 1 {
+			t.Fatalf("change %d is told in %d frames at once, want 1", i, got)
+		}
+	}
+	d.now += deltaEvery
+	deltas, told := 0, d.now
+	for i := range members {
+		for r := range rooms {
+			d.m.Join(topic(r), Entry{ID: fmt.Sprint("m", i)})
+		}
+		if got := step(); got > 0 {
+			deltas, told = deltas+got, d.now
+		} else if due := d.m.Due(); due <= d.now || due > told+deltaEvery {
+			t.Fatalf("at %v, what waits since %v is due at %v", d.now, told, due)
+		}
+		d.now += 100 * time.Microsecond
+	}
+	if most := freeDeltas + rooms*(2+members*100/20_000); deltas > most {
+		t.Errorf("%d changes in 100 ms were told in %d frames, want %d at most", members*rooms, deltas, most)
+	}
+	d.m.Join(topic(0), Entry{ID: "now or soon"})
+	step()
+	d.m.Join(topic(0), Entry{ID: "soon"})
+	waits := step() == 0
+	d.m.Hurry()
+	if got := step(); !waits || got == 0 {
+		t.Errorf("a change waits: %v; in a hurry %d frames are told", waits, got)
+	}
+	d.now += 3 * deltaEvery
+	step()
+	d.m.Join(topic(0), Entry{ID: "calm"})
+	if got := step(); got != 1 {
+		t.Errorf("a change in calm is told in %d frames at once, want 1", got)
+	}
+}
+
+// The order of a room's members is not kept when nobody lists them: each change would move half of it.
+func TestOrderIsNotKeptWhenNobodyLists(t *testing.T) {
+	d := newDesk(t, Config{})
+	for i := range 1000 {
+		d.join(fmt.Sprintf("%03d", i), "")
+	}
+	d.keys()
+	for i := range maxMoves {
+		if d.leave(fmt.Sprintf("%03d", i), "left"); d.m.rooms[lobby].sorted == nil {
+			t.Fatalf("the order is gone after %d changes", i+1)
+		}
+	}
+	if d.leave("999", "left"); d.m.rooms[lobby].sorted != nil {
+		t.Errorf("%d changes have moved the order", maxMoves+1)
+	}
+	keys := d.keys()
+	if len(keys) != 1000-maxMoves-1 || !slices.IsSorted(keys) {
+		t.Errorf("lists %d members, in order: %v", len(keys), slices.IsSorted(keys))
+	}
+	if d.leave("998", "left"); d.m.rooms[lobby].sorted == nil || len(d.keys()) != len(keys)-1 {
+		t.Error("the order of a list is gone after one change")
+	}
+}

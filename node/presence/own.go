@@ -150,7 +150,7 @@ func (m *Machine) note(t wire.Topic, o *own, c change) {
 	if !o.whole || len(o.watchers) == 0 {
 		return
 	}
-	m.dirty[t] = struct{}{}
+	m.changed[t] = struct{}{}
 	if len(o.pending) == maxPending { // nobody sends them: all are told anew, once somebody does
 		m.stats.Dropped += maxPending
 		o.pending = nil
@@ -237,6 +237,7 @@ func (m *Machine) emitDeltas(t wire.Topic, o *own) {
 		base = f.Version
 		m.out.Send = append(m.out.Send, Send{Namespace: t.Namespace, Rooms: []string{t.Room}, Payload: f.encode()})
 		m.stats.Deltas++
+		m.deltas++
 	}
 }
 
@@ -281,6 +282,7 @@ func (m *Machine) dropOwn() {
 			m.free(o.set)
 			delete(m.own, t)
 			delete(m.dirty, t)
+			delete(m.changed, t)
 		}
 	}
 }

@@ -68,6 +68,9 @@ func (s *sim) start() {
 	s.ids++
 	n := &simNode{sim: s, id: wire.NodeID(s.ids), interest: map[wire.Topic]bool{}, to: map[wire.NodeID]*simLine{}, watched: map[wire.Topic]map[string]Member{}}
 	n.m = New(Config{Self: n.id, Name: fmt.Sprint("n", s.ids)})
+	if s.rng.IntN(2) == 0 {
+		n.m.prompt = 1 // it has most changes wait
+	}
 	for _, o := range s.nodes {
 		if !o.dead {
 			n.to[o.id], o.to[n.id] = &simLine{}, &simLine{}

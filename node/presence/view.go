@@ -20,6 +20,7 @@ type room struct {
 	copies   map[wire.NodeID]*copied
 	members  map[string]*member
 	sorted   []*member // in order of keys; nil until there is a list
+	moves    int       // changes that have kept the order since then
 	watchers int
 	used     time.Duration // when somebody asked last
 	begun    time.Duration
@@ -202,7 +203,7 @@ func (m *Machine) enter(t wire.Topic, r *room, node wire.NodeID, e Entry) {
 		x = &member{key: key, one: [1]socket{s}}
 		x.sockets = x.one[:]
 		r.members[key] = x
-		if r.sorted != nil {
+		if r.changed(); r.sorted != nil {
 			i, _ := r.find(key)
 			r.sorted = slices.Insert(r.sorted, i, x)
 		}
@@ -256,6 +257,7 @@ func (m *Machine) exit(t wire.Topic, r *room, node wire.NodeID, e Entry, reason 
 
 func (m *Machine) gone(t wire.Topic, r *room, x *member) {
 	delete(r.members, x.key)
+	r.changed()
 	if i, found := r.find(x.key); found {
 		r.sorted = slices.Delete(r.sorted, i, i+1)
 	}
@@ -287,7 +289,7 @@ func (m *Machine) endGraces() {
 		if r == nil {
 			continue
 		}
-		if r.changes(n); r.members[g.key] != nil && r.members[g.key].until == g.at {
+		if r.members[g.key] != nil && r.members[g.key].until == g.at {
 			m.gone(g.topic, r, r.members[g.key])
 		}
 	}
@@ -310,6 +312,7 @@ func (m *Machine) Count(t wire.Topic) int { return len(m.rooms[t].members) }
 func (m *Machine) List(t wire.Topic, after string, limit int) (list []Member, next string) {
 	r := m.rooms[t]
 	m.use(t, r)
+	r.moves = 0
 	if r.sorted == nil {
 		r.sorted = make([]*member, 0, len(r.members))
 		for _, x := range r.members {
@@ -333,10 +336,10 @@ func (m *Machine) List(t wire.Topic, after string, limit int) (list []Member, ne
 	return list, next
 }
 
-// changes says that so many members may come or go at once. Each moves half of the order: for 100,000 that
-// took two seconds, and to sort them anew takes the next list a tenth of one.
-func (r *room) changes(n int) {
-	if n > maxMoves {
+// changed says that a member comes or goes. Each moves half of the order: for 100,000 that took two seconds, and
+// to sort them anew takes the next list a tenth of one. So the order is not kept for long when nobody asks for it.
+func (r *room) changed() {
+	if r.moves++; r.moves > maxMoves {
 		r.sorted = nil
 	}
 }
