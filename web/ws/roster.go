@@ -101,10 +101,19 @@ func (r *Roster[K, S]) Drain() []S {
 // The pace of DrainOver.
 const (
 	drainTick = 10 * time.Millisecond
-	// drainRate is how many sessions are ended in a second at least: as many new
-	// connections a second are no herd to the servers that get them.
+	// drainRate is how many sessions are ended in a second at least, if there are as many as drainShare times that: so
+	// many new connections a second are no herd to the servers that get them.
 	drainRate = 50
+	// drainShare is which part of fewer sessions is ended in a second: all of them at once would be a herd to servers
+	// that are as small as this one. Whole ones, so that no second has more: an even pace has 2 of 11 in some.
+	drainShare = 8
 )
+
+// drainTime is how long the ends of so many sessions take, if they may take d.
+func drainTime(sessions int, d time.Duration) time.Duration {
+	rate := min(max(sessions/drainShare, 1), drainRate)
+	return min(d, time.Duration(sessions)*time.Second/time.Duration(rate))
+}
 
 // Draining says that nobody is let in any more.
 func (r *Roster[K, S]) Draining() bool {
@@ -113,13 +122,13 @@ func (r *Roster[K, S]) Draining() bool {
 	return r.draining
 }
 
-// DrainOver lets nobody in any more and ends the sessions one by one in random
-// order, so that their clients do not all connect elsewhere at once: over d, or
-// sooner at 50 a second. With d = 0 all end at once, and when ctx ends those that
-// are left. It blocks so long.
+// DrainOver lets nobody in any more and ends the sessions one by one, evenly and in random
+// order, so that their clients do not all connect elsewhere at once: over d, or sooner at 50 a second, or if there
+// are fewer than 400 at an eighth of them a second (one at least), in 8 to 15 seconds. With d = 0 all end at once,
+// and when ctx ends those that are left. It blocks so long.
 func (r *Roster[K, S]) DrainOver(ctx context.Context, d time.Duration, end func(S)) {
 	sessions := r.Drain() // a map's values come in random order
-	took := min(d, time.Duration(len(sessions))*(time.Second/drainRate))
+	took := drainTime(len(sessions), d)
 	began := time.Now()
 	for i, s := range sessions {
 		due := time.Duration(float64(took) * float64(i) / float64(len(sessions)))

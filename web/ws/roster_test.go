@@ -17,7 +17,10 @@ func TestDrainOverSpreadsTheEnds(t *testing.T) {
 	}{
 		{100_000, 20 * time.Second, 19 * time.Second, 20 * time.Second, 10 * time.Second},
 		{10_000, 20 * time.Second, 16 * time.Second, 20 * time.Second, 10 * time.Second},
-		{100, 20 * time.Second, 1900 * time.Millisecond, 2 * time.Second, time.Second}, // 50 a second
+		{600, 20 * time.Second, 11900 * time.Millisecond, 12 * time.Second, 6 * time.Second},       // 50 a second
+		{100, 20 * time.Second, 8 * time.Second, 8400 * time.Millisecond, 4200 * time.Millisecond}, // 12 a second
+		{15, 20 * time.Second, 14 * time.Second, 14 * time.Second, 6 * time.Second},
+		{2, 20 * time.Second, time.Second, time.Second, 0},
 		{100, time.Second, 900 * time.Millisecond, time.Second, 500 * time.Millisecond},
 		{1, 20 * time.Second, 0, 0, 0},
 		{0, 20 * time.Second, 0, 0, 0},
@@ -53,5 +56,39 @@ func TestDrainOverSpreadsTheEnds(t *testing.T) {
 				t.Error("a request or a session got in")
 			}
 		})
+	}
+}
+
+// However few there are, no second has many of them, and nobody waits for more than 15 s, or for longer than asked for.
+func TestNoSecondOfADrainHasManyOfTheEnds(t *testing.T) {
+	for n := 1; n < 3000; n += 1 + n/10 {
+		for _, over := range []time.Duration{20 * time.Second, 4 * time.Second} {
+			synctest.Test(t, func(t *testing.T) {
+				var r Roster[int, int]
+				for i := range n {
+					r.Add(i, i)
+				}
+				began := time.Now()
+				var ends []time.Duration
+				r.DrainOver(t.Context(), over, func(int) { ends = append(ends, time.Since(began)) })
+				most, first := 0, 0
+				for i, at := range ends {
+					for ends[first] <= at-time.Second+drainTick { // so much sooner may one be than its turn
+						first++
+					}
+					most = max(most, i-first+1)
+				}
+				allowed := max(n/8, 1)
+				if over < 8*time.Second {
+					allowed = max(n*int(time.Second)/int(over)+1, 1)
+				}
+				if most > allowed {
+					t.Errorf("%d of %d ended within a second of %v, want %d at most", most, n, over, allowed)
+				}
+				if took := ends[n-1]; took > over || n < 400 && took > 15*time.Second {
+					t.Errorf("%d over %v took %v", n, over, took)
+				}
+			})
+		}
 	}
 }
