@@ -190,6 +190,19 @@ func TestHistoryHasLimits(t *testing.T) {
 	})
 }
 
+func TestUnseenIsKnownOfASessionOnly(t *testing.T) {
+	recoveringTogether(t, 1, func(t *testing.T, b *lab) {
+		n, unseen := b.nodes[0], node.HistoryOptions{Unseen: true}
+		_, byNode := n.History(t.Context(), "/", "room", unseen)
+		_, byNamespace := n.Namespace("/").History(t.Context(), "room", unseen)
+		for who, err := range map[string]error{"Node": byNode, "Namespace": byNamespace} {
+			if node.CodeOf(err) != node.CodeInvalid || !strings.Contains(err.Error(), "Session.History") {
+				t.Errorf("%s.History: %v, want that it is invalid, and whom to ask", who, err)
+			}
+		}
+	})
+}
+
 func TestHistoryNeedsRecovery(t *testing.T) {
 	alone(t, nil, func(t *testing.T, n *node.Node) {
 		_, err := n.Namespace("/").History(t.Context(), "room", node.HistoryOptions{})

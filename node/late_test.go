@@ -127,3 +127,25 @@ func TestLateJoinersHaveNoHoleAndNoDouble(t *testing.T) {
 		}
 	})
 }
+
+// The first message of a node has no other before it that would tell where the room was joined.
+func TestFirstMessageOfANodeIsNotUnseenByItsMembers(t *testing.T) {
+	recoveringTogether(t, 2, func(t *testing.T, b *lab) {
+		n := b.nodes[0]
+		a := connect(t, n, "/")
+		a.join("room")
+		n.In("/").To("room").Emit("first")
+		n.In("/").To("room").Priority(node.High).Emit("high")
+		b.nodes[1].In("/").To("room").Emit("of another")
+		time.Sleep(time.Second)
+		if live := a.take(); len(live) != 3 {
+			t.Errorf("%q came live, want three", live)
+		}
+		if h, err := a.session.History(t.Context(), "room", node.HistoryOptions{Unseen: true}); err != nil || len(h.Messages) > 0 {
+			t.Errorf("unseen are %q, %v, want none", payloadsOf(h), err)
+		}
+		if got, _ := past(t, n, node.HistoryOptions{}); len(got) != 3 {
+			t.Errorf("all are %q, want three", got)
+		}
+	})
+}

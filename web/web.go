@@ -52,7 +52,7 @@ type Config struct {
 	Demo    bool // the chat at /
 	// Drain is what the end of Run may take: most of it is the time over which
 	// clients are moved away, so that the other nodes do not get all of them at
-	// once. Few are moved sooner, at 50 a second. Zero: all at once.
+	// once. Few are moved sooner: see ws.Roster.DrainOver. Zero: all at once.
 	Drain time.Duration
 	// TLSCert and TLSKey are files with the certificate chain and key for HTTP,
 	// loaded again when they change. Both or none.

@@ -298,6 +298,9 @@ func FuzzFrame(f *testing.F) {
 		fr := Frame(b)
 		_ = fr.Kind().String()
 		if m, err := DecodeData(fr, 1); err == nil {
+			if _, is := RoundOf(m); is && m.Flags&Barrier == 0 {
+				t.Fatalf("%+v is taken for a barrier", m)
+			}
 			again, err := DecodeData(body(AppendData(nil, m, true)), 1)
 			if err != nil || again.Seq != m.Seq || !bytes.Equal(again.Payload, m.Payload) {
 				t.Fatalf("re-encoding changed %+v to %+v, %v", m, again, err)

@@ -105,17 +105,6 @@ func (h *history) isSince(k int, seq uint64, since time.Duration) bool {
 	return i < of.len() && of.at(i).m.Seq == seq && of.at(i).at >= since
 }
 
-// covers tells whether everything is here that somebody may lack who is at from, if what
-// he lacks was published since then.
-func (h *history) covers(from wire.Frontiers, since time.Duration) bool {
-	for k := range h.streams {
-		if s := &h.streams[k]; s.dropped > from[k] && s.droppedAt >= since {
-			return false
-		}
-	}
-	return true
-}
-
 // LogBytes are those of the messages that are kept, own and mirrored, with the index of their rooms.
 func (m *Machine) LogBytes() (bytes int) {
 	bytes = m.log.size()

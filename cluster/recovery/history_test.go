@@ -29,18 +29,8 @@ func TestHistoryKnowsWhatItHasLost(t *testing.T) {
 	if early := h.trim(0, 5*message(1, 0, "r").Size()+h.rooms.size()); early != 2 || kept(0) != 5 {
 		t.Errorf("%d went before their time, %d are here; want 2, 5", early, kept(0))
 	}
-	for _, tt := range []struct {
-		from  uint64
-		since time.Duration
-		want  bool
-	}{
-		{5, time.Second, true},      // has all that is gone
-		{4, 6 * time.Second, true},  // lacks what was published since
-		{4, 5 * time.Second, false}, // which is gone
-	} {
-		if got := h.covers(wire.Frontiers{tt.from}, tt.since); got != tt.want {
-			t.Errorf("covers(%d, %v) = %v", tt.from, tt.since, got)
-		}
+	if s := &h.streams[0]; s.dropped != 5 || s.droppedAt != 5*time.Second {
+		t.Errorf("the newest that is gone is %d of %v; want 5 of 5s", s.dropped, s.droppedAt)
 	}
 	if of, i := h.behind(0, 8); kept(8) != 2 || of.at(i).m.Seq != 9 {
 		t.Errorf("behind 8 are %d", kept(8))

@@ -46,12 +46,16 @@ func (m *Machine) Unseen(pid PID, room string, asked uint64) (until Vector, got 
 		return nil, nil, false
 	}
 	joined := s.rec.Rooms[room]
-	if until, _, ok = m.order.at(joined); !ok { // it is so long ago that all that is kept came live
-		return m.order.base.clone(), nil, true
-	}
 	got = map[Ref]bool{}
-	for d := max(asked+1, m.order.first, joined-min(joined, unseenWalk)); d <= joined; d++ {
-		got[m.order.entry(d).Ref] = true
+	if until, _, ok = m.order.at(joined); ok {
+		for d := max(asked+1, m.order.first, joined-min(joined, unseenWalk)); d <= joined; d++ {
+			got[m.order.entry(d).Ref] = true
+		}
+	} else { // it is so long ago that all that is kept came live
+		until = m.order.base.clone()
+	}
+	if _, has := until[m.id]; !has { // all own messages have a place: there was none before
+		until[m.id] = wire.Frontiers{}
 	}
 	return until, got, true
 }

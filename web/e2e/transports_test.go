@@ -64,10 +64,11 @@ func TestThousandEmitsInOneTickOverPolling(t *testing.T) {
 	}
 }
 
-// SIGTERM under load: the others see the node leave at once, its clients come
-// back on other nodes by themselves, and it exits with 0.
+// SIGTERM under load: the others see the node leave when its clients have gone, they come
+// back on other nodes by themselves, and it exits with 0. The balancer knows nothing: it sends most of them to the
+// node that has the fewest, which ends, passes them on, and moves them once more over 2 s.
 func TestStoppedNodeHandsItsClientsOver(t *testing.T) {
-	nodes := startCluster(t, 3)
+	nodes := startCluster(t, 3, "-drain=500ms")
 	var backends []map[string]any
 	for _, n := range nodes {
 		host, port, _ := net.SplitHostPort(n.HTTP)
@@ -78,13 +79,13 @@ func TestStoppedNodeHandsItsClientsOver(t *testing.T) {
 	stopped := time.Now()
 	nodes[2].cmd.Process.Signal(syscall.SIGTERM)
 	p.tell("stopped")
-	left := eventually(t, 5*time.Second, "the others see it leave", func() bool {
+	left := eventually(t, 10*time.Second, "the others see it leave", func() bool {
 		return strings.Contains(nodes[0].log.String(), "member left") && strings.Contains(nodes[1].log.String(), "member left")
 	})
 	<-nodes[2].exited
 	t.Logf("seen to leave after %v, exit status %d after %v", left.Round(time.Millisecond), nodes[2].cmd.ProcessState.ExitCode(), time.Since(stopped).Round(time.Millisecond))
-	if left > time.Second || nodes[2].cmd.ProcessState.ExitCode() != 0 {
-		t.Error("want it seen within 1 s, and exit status 0")
+	if left > 4*time.Second || nodes[2].cmd.ProcessState.ExitCode() != 0 {
+		t.Error("want it seen within 4 s, and exit status 0")
 	}
 	var result struct {
 		Back        bool

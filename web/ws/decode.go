@@ -60,9 +60,6 @@ const maxControl = 125
 // refuse skips the data that follows, for the close frame of the client.
 func (d *decoder) refuse() { d.deaf, d.data = true, nil }
 
-// idle says that nothing has come of what comes next.
-func (d *decoder) idle() bool { return !d.within && d.text.op == 0 && len(d.part) == 0 }
-
 // next takes bytes of b, of which n are used, until there is a message. b is unmasked in place.
 // After an error but errBreach refuse makes it usable.
 func (d *decoder) next(b []byte) (m message, n int, err error) {

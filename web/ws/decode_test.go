@@ -55,7 +55,7 @@ func TestMessagesComeInPiecesOfAnySize(t *testing.T) {
 		if err != nil || !equal(got, want) {
 			t.Errorf("in pieces of %d: %d messages, error %v, want %d", pieces, len(got), err, len(want))
 		}
-		if !d.idle() || d.data != nil || d.part != nil {
+		if d.within || d.text.op != 0 || d.data != nil || d.part != nil {
 			t.Errorf("in pieces of %d: something is kept", pieces)
 		}
 	}

@@ -101,10 +101,19 @@ func (r *Roster[K, S]) Drain() []S {
 // The pace of DrainOver.
 const (
 	drainTick = 10 * time.Millisecond
-	// drainRate is how many sessions are ended in a second at least: as many new
-	// connections a second are no herd to the servers that get them.
+	// drainRate is how many sessions are ended in a second at least, if that takes drainFew: so
+	// many new connections a second are no herd to the servers that get them.
 	drainRate = 50
+	// drainFew is for how long fewer are ended: all of them at once would be a herd to servers
+	// that are as small as this one. Less than the 10 s after which docker stop kills.
+	drainFew = 7 * time.Second
 )
+
+// drainTime is how long the ends of so many sessions take, if they may take d.
+func drainTime(sessions int, d time.Duration) time.Duration {
+	n := time.Duration(sessions)
+	return min(d, max(n*time.Second/drainRate, min(n*time.Second, drainFew)))
+}
 
 // Draining says that nobody is let in any more.
 func (r *Roster[K, S]) Draining() bool {
@@ -113,14 +122,14 @@ func (r *Roster[K, S]) Draining() bool {
 	return r.draining
 }
 
-// DrainOver lets nobody in any more and ends the sessions one by one in random
-// order, so that their clients do not all connect elsewhere at once: over d, or
-// sooner at 50 a second. Those that end by themselves meanwhile take no time: when a
+// DrainOver lets nobody in any more and ends the sessions one by one, evenly and in random
+// order, so that their clients do not all connect elsewhere at once: over d, or sooner at 50 a second; fewer than
+// 350 take 7 seconds, and less than 7 a second each. Those that end by themselves meanwhile take no time: when a
 // proxy has cut all, there is nobody to spare. With d = 0 all end at once, and when ctx
 // ends those that are left. It blocks so long.
 func (r *Roster[K, S]) DrainOver(ctx context.Context, d time.Duration, end func(S)) {
 	keys := r.drain() // a map's keys come in random order
-	took := min(d, time.Duration(len(keys))*(time.Second/drainRate))
+	took := drainTime(len(keys), d)
 	began, ended := time.Now(), 0
 	for _, k := range keys {
 		due := time.Duration(float64(took) * float64(ended) / float64(len(keys)))
