@@ -144,6 +144,10 @@ func (p *clientPromises) phantom(w *world, c *simClient, m *wire.Message) {
 // linkDelay is the most that a message takes on a link that is in order: up to 5 ms, behind those before it.
 const linkDelay = 10 * time.Millisecond
 
+// roughMore is for how much longer than watch says a way is not in order: it looks now and then, and takes a stall for over that ends before it
+// looks again.
+const roughMore = 2 * watchEvery
+
 // mayBeEarly tells whether a message of before a join may come. "One that was on its way when a client joined may come to it, and one
 // from a node whose barrier the join could not have, as the way was not in order then; nothing from before the two nodes had met."
 func (w *world) mayBeEarly(origin wire.NodeID, r *simRoom, at time.Duration) bool {
@@ -159,7 +163,7 @@ func (w *world) mayBeEarly(origin wire.NodeID, r *simRoom, at time.Duration) boo
 			return false
 		}
 		return slices.ContainsFunc(w.rough[[2]wire.NodeID{min(origin, host), max(origin, host)}], func(s span) bool {
-			return s.from <= until && s.to >= r.asked-linkDelay
+			return s.from <= until && s.to >= r.asked-linkDelay-roughMore
 		})
 	})
 }

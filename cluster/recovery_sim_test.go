@@ -185,11 +185,11 @@ func kindFor(broken recovery.Rule) uint64 {
 		return byBereaving
 	case recovery.BreakJoint, recovery.BreakHandover:
 		return byCrowd
-	case recovery.BreakAnswer:
+	case recovery.BreakAnswer, recovery.BreakClose:
 		return byAmbush
 	case recovery.BreakDoubt:
 		return byFreezing
-	case recovery.BreakTailParts, recovery.BreakClose:
+	case recovery.BreakTailParts:
 		return byCrash
 	case recovery.BreakUnable:
 		return byStranger

@@ -281,10 +281,8 @@ func (m *Machine) answerMirrored(a *attempt, version uint64) {
 			return
 		}
 		m.drop(a)
-		for _, id := range sorted(a.found) { // others than who was asked may speak for the owner of before, too
-			if a.found[id].Kind != FoundNothing {
-				m.send(id, Done{a.pid, a.granted.Record.Claim})
-			}
+		for _, id := range m.able() { // not only who gave it may speak for an owner of before
+			m.send(id, Done{a.pid, a.granted.Record.Claim})
 		}
 		m.do(Recovered{a.pid})
 	})

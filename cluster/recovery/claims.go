@@ -188,22 +188,33 @@ func (m *Machine) giveMirrored(from wire.NodeID, f Take, owner wire.NodeID) {
 	m.send(from, x.held[f.PID].granted)
 }
 
-// given: whoever took a session has it, and its mirrors too. What is here is old now, also where another mirror was asked for it: with that
-// record the session would come back without all that it has been since.
+// given: whoever took a session has it, and its mirrors too. What is here is old now, also where another mirror was asked for it, or its owner
+// died before he heard this: with that record the session would come back without all that it has been since.
 func (m *Machine) given(to wire.NodeID, f Done) {
-	pid := f.PID
-	if s := m.sessions[pid]; s != nil && s.state == given && s.to.to == to {
-		m.End(pid)
+	if s := m.sessions[f.PID]; s != nil && s.state == given && s.to.old(to, f.Claim) {
+		m.End(f.PID)
 	}
-	for id, x := range m.mirrors {
-		h, held := x.held[pid]
-		rec := x.sessions[pid]
-		if held && h.to == to || !held && rec != nil && m.closed(id) && rec.Claim.Less(f.Claim) {
-			delete(x.held, pid)
-			delete(x.sessions, pid)
+	for _, x := range m.mirrors {
+		x.given(to, f)
+	}
+}
+
+func (x *mirror) given(to wire.NodeID, f Done) {
+	rec := x.sessions[f.PID]
+	if rec == nil {
+		return
+	}
+	if h, held := x.held[f.PID]; held && h.old(to, f.Claim) || !held && rec.Claim.Less(f.Claim) {
+		delete(x.held, f.PID)
+		delete(x.sessions, f.PID)
+		if !x.closed {
+			x.moved[f.PID] = f.Claim
 		}
 	}
 }
+
+// old tells whether somebody who has a session with that claim has what is held, or something newer.
+func (h hold) old(to wire.NodeID, c Claim) bool { return h.to == to || h.granted.Record.Claim.Less(c) }
 
 // released: he will not have it. Another one may.
 func (m *Machine) released(to wire.NodeID, pid PID) {

@@ -99,3 +99,43 @@ func TestSessionsThatWereGivenBackAreForgotten(t *testing.T) {
 		t.Errorf("%d are remembered", n)
 	}
 }
+
+// TestASessionThatHasMovedIsNobodysWhoMirroredIt: its owner dies before he hears that another one has it. His mirror, which does not know of his
+// death then, must not give it to its client when it has ended there.
+func TestASessionThatHasMovedIsNobodysWhoMirroredIt(t *testing.T) {
+	x := newTrio(t, 4, Config{})
+	x.open(1, 5)
+	x.nodes[1].Lost("pid0")
+	x.pass(time.Second)
+	x.lose = func(f Frame) bool { _, is := f.(Done); return is && x.dead == 0 }
+	x.nodes[3].Recover("pid0", x.last["pid0"])
+	x.pass(time.Second)
+	for id := 2; id <= 4; id++ {
+		x.nodes[wire.NodeID(id)].given(3, Done{"pid0", x.nodes[3].sessions["pid0"].rec.Claim})
+	}
+	c := x.handed[3]
+	x.nodes[3].End("pid0")
+	x.pass(time.Second)
+	x.kill(1)
+	x.pass(time.Second)
+	x.nodes[4].Recover("pid0", c)
+	x.pass(time.Second)
+	if x.answers["recovered"] != 1 || x.answers["nobody knows the session"] != 1 {
+		t.Errorf("%v, want that it is recovered once, and refused then", x.answers)
+	}
+}
+
+// TestWhatAnOwnerOfBeforeSaysLateDoesNotCount: a record that was on its way to the mirror is not one to come back with.
+func TestWhatAnOwnerOfBeforeSaysLateDoesNotCount(t *testing.T) {
+	x := newTrio(t, 3, Config{}).nodes[2].newMirror(Mirror{})
+	for _, pid := range []PID{"a", "b", "c"} {
+		x.save(&Saved{Record: Record{PID: pid, Claim: Claim{1, 1}}})
+		x.given(3, Done{pid, Claim{2, 3}})
+	}
+	x.save(&Saved{Record: Record{PID: "a", Claim: Claim{1, 1}}})
+	x.save(&Saved{Record: Record{PID: "b", Claim: Claim{3, 1}}})
+	x.save(&Saved{Record: Record{PID: "c", Claim: Claim{1, 1}}, Ended: true})
+	if len(x.sessions) != 1 || x.sessions["b"] == nil || len(x.moved) != 1 || x.moved["a"] != (Claim{2, 3}) {
+		t.Errorf("it has %v, of others %v, want the one that came back, and the one whose end is not said", x.sessions, x.moved)
+	}
+}

@@ -11,7 +11,8 @@ type mirror struct {
 	order    order
 	sessions map[PID]*Record
 	held     map[PID]hold
-	closed   bool // since there was a link
+	moved    map[PID]Claim // who else has a session of which the owner has not said that it has ended: what he says of before is late
+	closed   bool          // since there was a link
 }
 
 // hold is a session of a dead node that somebody has claimed here. He may die before it
@@ -42,7 +43,7 @@ func (m *Machine) keep(from wire.NodeID, f Mirror) {
 
 // newMirror begins with the first part.
 func (m *Machine) newMirror(f Mirror) *mirror {
-	x := &mirror{sessions: map[PID]*Record{}, held: map[PID]hold{}, order: newOrder(), state: f.From}
+	x := &mirror{sessions: map[PID]*Record{}, held: map[PID]hold{}, moved: map[PID]Claim{}, order: newOrder(), state: f.From}
 	for k, d := range f.Dropped {
 		s := &x.log.streams[k]
 		s.head, s.dropped, s.droppedAt = d.Seq, d.Seq, m.awake()-d.Age
@@ -90,6 +91,10 @@ func most(f, g wire.Frontiers) wire.Frontiers {
 }
 
 func (x *mirror) save(s *Saved) {
+	if !s.Ended && s.Claim.Less(x.moved[s.PID]) {
+		return
+	}
+	delete(x.moved, s.PID)
 	if s.Ended {
 		delete(x.sessions, s.PID)
 		return
