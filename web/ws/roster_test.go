@@ -17,7 +17,7 @@ func TestDrainOverSpreadsTheEnds(t *testing.T) {
 	}{
 		{100_000, 20 * time.Second, 19 * time.Second, 20 * time.Second, 10 * time.Second},
 		{10_000, 20 * time.Second, 16 * time.Second, 20 * time.Second, 10 * time.Second},
-		{600, 20 * time.Second, 11900 * time.Millisecond, 12 * time.Second, 6 * time.Second},       // 50 a second
+		{600, 20 * time.Second, 11900 * time.Millisecond, 12 * time.Second, 6 * time.Second}, // 50 a second
 		{100, 20 * time.Second, 6900 * time.Millisecond, 7 * time.Second, 3500 * time.Millisecond},
 		{15, 20 * time.Second, 6500 * time.Millisecond, 7 * time.Second, 3500 * time.Millisecond},
 		{2, 20 * time.Second, time.Second, time.Second, 0},
