@@ -197,14 +197,19 @@ func (m *Machine) given(to wire.NodeID, f Done) {
 	for _, x := range m.mirrors {
 		x.given(to, f)
 	}
+	for _, t := range m.hands.taking {
+		if t.x.given(to, f); t.x.moved[f.PID].Less(f.Claim) {
+			t.x.moved[f.PID] = f.Claim // it may be in a part to come
+		}
+	}
 }
 
 func (x *mirror) given(to wire.NodeID, f Done) {
 	rec := x.sessions[f.PID]
-	if rec == nil {
+	if rec == nil || !rec.Claim.Less(f.Claim) {
 		return
 	}
-	if h, held := x.held[f.PID]; held && h.old(to, f.Claim) || !held && rec.Claim.Less(f.Claim) {
+	if h, held := x.held[f.PID]; !held || h.old(to, f.Claim) {
 		delete(x.held, f.PID)
 		delete(x.sessions, f.PID)
 		if !x.closed {

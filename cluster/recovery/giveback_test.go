@@ -139,3 +139,72 @@ func TestWhatAnOwnerOfBeforeSaysLateDoesNotCount(t *testing.T) {
 		t.Errorf("it has %v, of others %v, want the one that came back, and the one whose end is not said", x.sessions, x.moved)
 	}
 }
+
+// TestASessionThatIsBackAtItsFirstOwnerHasItsMirror: its owner slept, his mirror held it for another node, and he had it back. What was
+// held for the other one then is no reason to let go of what the owner mirrors since.
+func TestASessionThatIsBackAtItsFirstOwnerHasItsMirror(t *testing.T) {
+	x := newTrio(t, 4, Config{})
+	x.open(1, 5)
+	x.nodes[1].Lost("pid0")
+	x.pass(time.Second)
+	var mirror, other, last wire.NodeID
+	for id := wire.NodeID(2); id <= 4; id++ {
+		switch {
+		case x.nodes[id].speaksFor(1):
+			mirror = id
+		case other == 0:
+			other = id
+		default:
+			last = id
+		}
+	}
+	back := func(at wire.NodeID, c Cursor) {
+		t.Helper()
+		before := x.answers["recovered"]
+		x.nodes[at].Recover("pid0", c)
+		x.pass(2 * time.Second)
+		if x.answers["recovered"] != before+1 {
+			t.Fatalf("at node %v: %v", at, x.answers)
+		}
+		x.publish(mirror, "r0")
+		x.pass(time.Second)
+	}
+	x.kill(1)
+	x.pass(time.Second)
+	x.onArrive = func(PID) bool { return false }
+	x.nodes[other].Recover("pid0", x.last["pid0"])
+	x.settle()
+	x.dead, x.onArrive = 0, nil
+	for id := wire.NodeID(2); id <= 4; id++ {
+		x.relink(1, id)
+	}
+	x.nodes[other].Arrived("pid0")
+	x.pass(2 * time.Second)
+	if x.answers["recovered"] != 1 {
+		t.Fatalf("%v", x.answers)
+	}
+	x.publish(mirror, "r0")
+	x.pass(time.Second)
+	back(1, x.handed[other])
+	x.kill(1)
+	x.pass(time.Second)
+	back(last, x.handed[1])
+}
+
+// TestWhatIsHeldIsNoReasonAgainstWhatIsNewer: the word of an owner of before may be later than the record of the next one.
+func TestWhatIsHeldIsNoReasonAgainstWhatIsNewer(t *testing.T) {
+	x := newTrio(t, 3, Config{}).nodes[2].newMirror(Mirror{})
+	for pid, of := range map[PID]Claim{"a": {3, 1}, "b": {1, 1}, "c": {3, 1}} {
+		x.sessions[pid] = &Record{PID: pid, Claim: Claim{1, 1}}
+		x.held[pid] = hold{3, Granted{Record: Record{PID: pid, Claim: Claim{2, 3}}}}
+		x.save(&Saved{Record: Record{PID: pid, Claim: of}})
+	}
+	x.given(3, Done{"a", Claim{2, 3}})
+	x.given(1, Done{"c", Claim{3, 1}})
+	if len(x.sessions) != 3 || len(x.held) != 1 || x.held["b"].to != 3 || len(x.moved) != 0 {
+		t.Errorf("it has %v, held %v, of others %v; want all three, and one held", x.sessions, x.held, x.moved)
+	}
+	if x.given(3, Done{"b", Claim{2, 3}}); len(x.sessions) != 2 || len(x.held) != 0 {
+		t.Errorf("it has %v, held %v; want the two that came back", x.sessions, x.held)
+	}
+}

@@ -242,5 +242,6 @@ func (m *Machine) inherit(x *mirror, f HandOn) {
 	}
 	p.gen = max(p.gen, f.Gen)
 	x.gen, x.closed = f.Gen, true
+	clear(x.moved) // of whom nothing comes any more
 	m.mirrors[f.Origin] = x
 }

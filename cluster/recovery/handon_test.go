@@ -180,3 +180,30 @@ func TestASessionThatHasMovedIsNobodysWhoHasInherited(t *testing.T) {
 		t.Errorf("%v, want that it is recovered once, and refused then", x.answers)
 	}
 }
+
+// Nor of who is just being told: of the parts that are here, and of those to come.
+func TestASessionThatHasMovedIsNotInherited(t *testing.T) {
+	x, from := bereft(t, 4, Config{FrameEntries: 2})
+	heir := x.nodes[x.nodes[from].heir(1)]
+	x.delay = 100 * time.Millisecond
+	x.nodes[from].Drain()
+	for range 100 {
+		if t := heir.hands.taking[from]; t != nil && len(t.x.sessions) > 0 {
+			break
+		}
+		x.pass(TickEvery)
+	}
+	of := heir.hands.taking[from]
+	if of == nil || len(of.x.sessions) == 0 {
+		t.Fatal("nothing is on its way")
+	}
+	delete(of.x.sessions, "pid1") // it comes in another part
+	for _, pid := range []PID{"pid0", "pid1"} {
+		heir.given(from, Done{pid, Claim{2, from}})
+	}
+	of.x.save(&Saved{Record: Record{PID: "pid1", Claim: Claim{1, 1}}})
+	x.pass(3 * time.Second)
+	if got := heir.mirrors[1]; got != of.x || len(got.sessions) != 48 || got.sessions["pid0"] != nil || got.sessions["pid1"] != nil || len(got.moved) > 0 {
+		t.Errorf("of 50 sessions it has %d, with the two that have moved %v and %v", len(of.x.sessions), of.x.sessions["pid0"], of.x.sessions["pid1"])
+	}
+}

@@ -95,6 +95,9 @@ func (x *mirror) save(s *Saved) {
 		return
 	}
 	delete(x.moved, s.PID)
+	if h, held := x.held[s.PID]; held && (s.Ended || h.granted.Record.Claim.Less(s.Claim)) {
+		delete(x.held, s.PID) // it was taken for dead, and is back: for whom it was held then has nothing to do with what comes of it now
+	}
 	if s.Ended {
 		delete(x.sessions, s.PID)
 		return
