@@ -98,7 +98,7 @@ func (n *Node) runPresence(ctx context.Context) {
 		changed := n.cluster.Changed()
 		n.followNodes()
 		for again := true; again; {
-			if due := n.stepPresence(); due > 0 {
+			if due := n.stepPresence(ctx); due > 0 {
 				timer.Reset(max(0, due-time.Since(p.begun)))
 			}
 			select {
@@ -110,7 +110,7 @@ func (n *Node) runPresence(ctx context.Context) {
 				p.lock()
 				p.m.Hurry()
 				p.mu.Unlock()
-				n.stepPresence()
+				n.stepPresence(ctx)
 				return
 			}
 		}
@@ -135,8 +135,9 @@ func (n *Node) followNodes() {
 }
 
 // stepPresence does all that is to be done now, and says when there is more, by the clock
-// of begun; 0 is not at all.
-func (n *Node) stepPresence() (due time.Duration) {
+// of begun; 0 is not at all. When ctx has ended all changes are told, and no more parts of sets than one each: who wants them will
+// hear that this node has gone, and the end of the cluster waits.
+func (n *Node) stepPresence(ctx context.Context) (due time.Duration) {
 	p := &n.presences
 	for more := true; more; n.cluster.Flush() {
 		n.slowDown() // as every publisher
@@ -152,7 +153,7 @@ func (n *Node) stepPresence() (due time.Duration) {
 		if due = p.m.Due(); due > 0 && due <= now {
 			p.m.Tick()
 		}
-		more = n.applyPresenceLocked()
+		more = n.applyPresenceLocked() && ctx.Err() == nil
 		due = p.m.Due()
 		p.mu.Unlock()
 	}

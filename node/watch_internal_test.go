@@ -35,14 +35,14 @@ func TestARoomThatMadeWayIsFollowedAnew(t *testing.T) {
 		}
 		p, room := &n.presences, wire.Topic{Namespace: "/", Room: "0"}
 		fillPresence(t, p)
-		n.stepPresence()
+		n.stepPresence(t.Context())
 		old := p.follows[room]
 		for _, r := range []string{"new", "0"} {
 			if _, err := p.follow(wire.Topic{Namespace: "/", Room: r}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		n.stepPresence()
+		n.stepPresence(t.Context())
 		if f := p.follows[room]; f == nil || f == old {
 			t.Errorf("room 0 is followed as %v, was %v, want another", f, old)
 		}
