@@ -237,3 +237,36 @@ func TestOrderIsNotKeptWhenNobodyLists(t *testing.T) {
 		t.Error("the order of a list is gone after one change")
 	}
 }
+
+// What waits to be told is told to those who followed then: a change that nobody followed has no place in a delta, so one with those before
+// and behind it would be a hole in the sets of others.
+func TestADeltaHasNoHoleOfWhenNobodyFollowed(t *testing.T) {
+	d := newDesk(t, Config{})
+	d.m.wanted(2, lobby, 0)
+	d.after(0)
+	d.m.deltas, d.m.deltasAt = d.m.prompt, d.now
+	d.join("a", "")
+	if e := d.m.Take(); len(e.Send) > 0 {
+		t.Fatalf("%d frames are sent at once: that tests nothing", len(e.Send))
+	}
+	d.m.own[lobby].unwant(2)
+	d.join("b", "")
+	d.m.wanted(2, lobby, 1)
+	d.join("c", "")
+	deltas := 0
+	for _, s := range d.m.Take().Send {
+		f, err := decode(s.Payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Kind == kindDelta {
+			deltas++
+			if int(f.Version-f.Base) != len(f.Changes) {
+				t.Errorf("%d changes make version %d of %d", len(f.Changes), f.Version, f.Base)
+			}
+		}
+	}
+	if deltas != 1 {
+		t.Errorf("%d deltas, want 1", deltas)
+	}
+}

@@ -148,6 +148,7 @@ func (m *Machine) note(t wire.Topic, o *own, c change) {
 	before := o.set.version
 	o.set.version = m.counter
 	if !o.whole || len(o.watchers) == 0 {
+		o.pending = nil // those before this one are of no use without it
 		return
 	}
 	m.changed[t] = struct{}{}
