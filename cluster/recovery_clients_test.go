@@ -23,6 +23,8 @@ type simClient struct {
 	asked  time.Duration // for a new session
 	hosts  []wire.NodeID // where its session has been
 	begun  bool          // it was served before mirrors had its session
+	over   int           // how often its session has gone to the other side of a partition
+	overAt time.Duration
 }
 
 // simRoom is what a client knows of a room.
@@ -87,7 +89,7 @@ func (w *world) connect(c *simClient) {
 	})
 	w.after(13*time.Second, func() {
 		if c.conn == k && !c.up {
-			w.hangUp(c, w.between(0, time.Second))
+			w.hangUp(c, w.between(giveUpDelay, time.Second))
 		}
 	})
 }
@@ -327,7 +329,7 @@ func (w *world) release(s *nodeSession, answer func(*simClient)) {
 // What clients do when they are told something.
 
 func (w *world) welcome(c *simClient, pid recovery.PID, sid string) {
-	c.pid, c.sid, c.cursor, c.up, c.since, c.begun = pid, sid, recovery.Cursor{}, true, w.now, false
+	c.pid, c.sid, c.cursor, c.up, c.since, c.begun, c.over = pid, sid, recovery.Cursor{}, true, w.now, false, 0
 	c.hosts = []wire.NodeID{c.conn.rn.n.id}
 	c.rooms = map[string]*simRoom{"": {asked: c.asked, hosts: c.hosts, acked: true, ackAt: w.now}}
 	w.p.fresh++
@@ -341,6 +343,7 @@ func (w *world) back(c *simClient, rn *recNode) {
 			r.gone = r.gone && r.goneAt < w.split.from
 		}
 		w.p.changed(c)
+		c.over, c.overAt = c.over+1, w.now
 	}
 	c.hosts = append(c.hosts, rn.n.id)
 	w.p.recovered++
@@ -402,13 +405,17 @@ func (w *world) leaveRoom(c *simClient, room string) {
 	})
 }
 
+// giveUpDelay is what a client takes for another connection at least. It is longer than the way to a node may be, or the node
+// of the one before would take that for the later.
+const giveUpDelay = 15 * time.Millisecond
+
 func (w *world) clientAct(c *simClient) {
 	if w.hush {
 		return
 	}
 	if !c.up {
 		if c.conn != nil && w.r.IntN(8) == 0 {
-			w.hangUp(c, 0) // it tries another one
+			w.hangUp(c, w.between(giveUpDelay, 3*giveUpDelay)) // it tries another one
 		}
 		return
 	}

@@ -26,7 +26,7 @@ type clientPromises struct {
 	problems  []string
 
 	acks, unacked, excused, early     int
-	vaguely, woken                    int // messages that came twice: as a cursor did not say them, and of who was not dead
+	vaguely, woken, overAndBack       int // messages that came twice: as a cursor did not say them, of who was not dead, through a partition
 	cursors, saying                   int // handed out, and those that say more than a place
 	fresh, begun, recovered, replayed int
 	refusals                          map[string]int
@@ -94,6 +94,9 @@ func (p *clientPromises) got(w *world, c *simClient, m *wire.Message, cursor rec
 		// "or what a node had published that was taken for dead, and was not"
 		case was.Node == m.Origin && (p.suspected[m.Origin] || w.split.excuses(p.at[x], m.Origin, c)):
 			p.woken++
+		// "and a client that goes over and back in the midst of a partition may get what it got there again"
+		case c.over > 1 && p.at[x] <= c.overAt:
+			p.overAndBack++
 		default:
 			p.problem("duplicate: client %d got %v twice, first with %v, then with %v at %v", c.id, x, was, cursor, w.now)
 		}
