@@ -26,7 +26,7 @@ type clientPromises struct {
 	problems  []string
 
 	acks, unacked, excused, early     int
-	vaguely, woken, overAndBack       int // messages that came twice: as a cursor did not say them, of who was not dead, through a partition
+	vaguely, woken, crossed           int // messages that came twice: as a cursor did not say them, of who was not dead, through a partition
 	cursors, saying                   int // handed out, and those that say more than a place
 	fresh, begun, recovered, replayed int
 	refusals                          map[string]int
@@ -94,9 +94,9 @@ func (p *clientPromises) got(w *world, c *simClient, m *wire.Message, cursor rec
 		// "or what a node had published that was taken for dead, and was not"
 		case was.Node == m.Origin && (p.suspected[m.Origin] || w.split.excuses(p.at[x], m.Origin, c)):
 			p.woken++
-		// "and a client that goes over and back in the midst of a partition may get what it got there again"
-		case c.over > 1 && p.at[x] <= c.overAt:
-			p.overAndBack++
+		// "and a client that goes over in the midst of a partition, or back, may get again what it got"
+		case c.over > 0 && w.split.excuses(p.at[x], m.Origin, c), c.over > 1 && p.at[x] <= c.overAt:
+			p.crossed++
 		default:
 			p.problem("duplicate: client %d got %v twice, first with %v, then with %v at %v", c.id, x, was, cursor, w.now)
 		}

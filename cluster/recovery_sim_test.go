@@ -204,7 +204,7 @@ func kindFor(broken recovery.Rule) uint64 {
 // recoveryTotals are sums over seeds.
 type recoveryTotals struct {
 	pairs, acks, fresh, begun, recovered, replayed, early, unacked, excused int
-	cursors, saying, vague, vaguely, woken, overAndBack                     int
+	cursors, saying, vague, vaguely, woken, crossed                         int
 	refusals                                                                map[string]int
 	failed                                                                  string
 	seed                                                                    uint64 // that failed
@@ -252,7 +252,7 @@ func (t *recoveryTotals) add(p *clientPromises) {
 	t.replayed += p.replayed
 	t.vaguely += p.vaguely
 	t.woken += p.woken
-	t.overAndBack += p.overAndBack
+	t.crossed += p.crossed
 	t.early += p.early
 	t.unacked += p.unacked
 	t.excused += p.excused
@@ -273,8 +273,8 @@ func TestSimulationOfRecovery(t *testing.T) {
 	if s.failed != "" {
 		t.Fatal(s.failed)
 	}
-	t.Logf("%d seeds with a kill each: %d messages of members, 0 acknowledged ones lost, reordered or for others; %d publishes acknowledged; %d recoveries, 0 false, with %d messages replayed; %d new sessions, %d of which began before mirrors had them; refused: %v; %d cursors, %d of them say what mirrors lack and %d not all of it; %d messages twice for that, %d of who was not dead, %d of who went over and back; %d of before a join, %d unacknowledged of dead nodes lost, %d in partitions",
-		seeds, s.pairs, s.acks, s.recovered, s.replayed, s.fresh, s.begun, s.refusals, s.cursors, s.saying, s.vague, s.vaguely, s.woken, s.overAndBack, s.early, s.unacked, s.excused)
+	t.Logf("%d seeds with a kill each: %d messages of members, 0 acknowledged ones lost, reordered or for others; %d publishes acknowledged; %d recoveries, 0 false, with %d messages replayed; %d new sessions, %d of which began before mirrors had them; refused: %v; %d cursors, %d of them say what mirrors lack and %d not all of it; %d messages twice for that, %d of who was not dead, %d of who crossed a partition; %d of before a join, %d unacknowledged of dead nodes lost, %d in partitions",
+		seeds, s.pairs, s.acks, s.recovered, s.replayed, s.fresh, s.begun, s.refusals, s.cursors, s.saying, s.vague, s.vaguely, s.woken, s.crossed, s.early, s.unacked, s.excused)
 	if uint64(s.pairs) < seeds*500 || uint64(s.recovered) < seeds*10 || uint64(s.replayed) < seeds || uint64(s.saying) < 100*seeds {
 		t.Error("that tests nothing")
 	}
