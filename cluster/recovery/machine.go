@@ -171,6 +171,7 @@ type peer struct {
 	down     bool           // and not linked: its stream is closed
 	unmet    bool           // and was before this node heard of it
 	since    time.Duration
+	ended    time.Duration // when its tail was complete: others may have found it dead long after this node
 	draining bool
 	full     time.Duration          // until then it mirrors nobody anew
 	unable   bool                   // it has no recovery
@@ -366,7 +367,7 @@ func (m *Machine) sweep() {
 		x.order.trim(since, m.cfg.OrderEntries)
 	}
 	for id, p := range m.peers {
-		if p.down && p.since < since {
+		if p.down && max(p.since, p.ended) < since {
 			m.setUnable(p, false)
 			delete(m.peers, id)
 			delete(m.mirrors, id)

@@ -175,6 +175,6 @@ func (m *Machine) takeTailEntries(from wire.NodeID, f TailEntries) {
 		m.send(from, FetchTail{f.Origin, f.Nonce, f.To})
 		return
 	}
-	p.tail.done, p.tail.heads = true, f.Heads
+	p.tail.done, p.tail.heads, p.ended = true, f.Heads, m.now
 	m.do(Completed{f.Origin, f.Heads})
 }
