@@ -185,9 +185,9 @@ func kindFor(broken recovery.Rule) uint64 {
 		return byBereaving
 	case recovery.BreakJoint, recovery.BreakHandover:
 		return byCrowd
-	case recovery.BreakAnswer, recovery.BreakClose:
+	case recovery.BreakAnswer:
 		return byAmbush
-	case recovery.BreakDoubt:
+	case recovery.BreakDoubt, recovery.BreakClose:
 		return byFreezing
 	case recovery.BreakTailParts:
 		return byCrash
