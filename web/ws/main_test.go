@@ -217,9 +217,7 @@ func (h *host) serve(l net.Listener) (stop func()) {
 	})}
 	go web.Serve(l)
 	return func() {
-		for _, s := range roster.Drain() {
-			s.end(0, "")
-		}
+		roster.DrainOver(context.Background(), 0, func(s *session) { s.end(0, "") })
 		roster.Wait()
 		web.Close()
 	}

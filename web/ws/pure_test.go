@@ -107,14 +107,15 @@ func TestRosterTurnsAwayOnceItDrains(t *testing.T) {
 		if _, ok := r.EnterFor("b"); ok || r.Len() != 1 {
 			t.Errorf("%d sessions after Remove, want 1", r.Len())
 		}
-		if got := r.Drain(); len(got) != 1 || got[0] != 1 {
-			t.Errorf("Drain = %v, want the session of a", got)
+		var got []int
+		if r.DrainOver(t.Context(), 0, func(s int) { got = append(got, s) }); len(got) != 1 || got[0] != 1 {
+			t.Errorf("DrainOver = %v, want the session of a", got)
 		}
 		if r.Enter() {
-			t.Error("Enter = true after Drain")
+			t.Error("Enter = true after DrainOver")
 		}
 		if err := r.Add("c", 3); !errors.Is(err, ErrDraining) {
-			t.Errorf("Add after Drain: %v, want ErrDraining", err)
+			t.Errorf("Add after DrainOver: %v, want ErrDraining", err)
 		}
 		if _, ok := r.EnterFor("a"); !ok {
 			t.Error("EnterFor(a) = false after Drain, want true until Remove")

@@ -58,7 +58,7 @@ func (r *Roster[K, S]) Stay() { r.requests.Add(1) }
 // Leave undoes Enter, EnterFor and Stay.
 func (r *Roster[K, S]) Leave() { r.requests.Done() }
 
-// Add lists s: it is either in the result of Drain, or turned away with
+// Add lists s: DrainOver ends it, or it is turned away with
 // ErrDraining. A key that is in use is ErrTaken.
 func (r *Roster[K, S]) Add(key K, s S) error {
 	r.mu.Lock()
@@ -88,14 +88,6 @@ func (r *Roster[K, S]) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.sessions)
-}
-
-// Drain lets nobody in any more and returns the sessions, which the caller ends.
-func (r *Roster[K, S]) Drain() []S {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.draining = true
-	return slices.Collect(maps.Values(r.sessions))
 }
 
 // The pace of DrainOver.
@@ -146,7 +138,7 @@ func (r *Roster[K, S]) DrainOver(ctx context.Context, d time.Duration, end func(
 	}
 }
 
-// drain is Drain that returns the keys.
+// drain lets nobody in any more and returns the keys of the sessions.
 func (r *Roster[K, S]) drain() []K {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -161,5 +153,5 @@ func (r *Roster[K, S]) get(key K) (s S, ok bool) {
 	return s, ok
 }
 
-// Wait returns when every request has left. It comes after Drain.
+// Wait returns when every request has left. It comes after DrainOver.
 func (r *Roster[K, S]) Wait() { r.requests.Wait() }
